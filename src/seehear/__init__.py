@@ -1,0 +1,1 @@
+"""Find moments in videos by what is seen and what is heard."""

@@ -1,0 +1,1 @@
+"""The research half of seehear: training, evaluation and comparison of retrieval models."""
