@@ -3,9 +3,9 @@
 SeeHearError             1
 ├── UsageError           2   an argument, option or path that cannot be meant
 ├── ModelError           3   engine or weights absent, partial, changed, or not the library's own
-├── LibraryError         4   no library there, not ours, damaged, locked, or on a file system we refuse
+├── LibraryError         4   no library there, foreign, damaged, locked, or on a refused file system
 ├── MediaError           5   a file that cannot be read as picture or sound
-└── NothingDone          6   the command was understood and nothing could be done
+└── NothingDoneError     6   the command was understood and nothing could be done
 """
 
 
@@ -22,7 +22,7 @@ class UsageError(SeeHearError):
 
 
 class ModelError(SeeHearError):
-    """An engine or its weights are absent, partial, changed, or not the ones the library was built with."""
+    """An engine or its weights are absent, partial, changed, or not the library's own."""
 
     exit_code = 3
 
@@ -34,12 +34,12 @@ class LibraryError(SeeHearError):
 
 
 class MediaError(SeeHearError):
-    """A file that cannot be read as picture or sound; in an ingest it becomes a row of the report."""
+    """A file that cannot be read as picture or sound; in an ingest, a row of the report."""
 
     exit_code = 5
 
 
-class NothingDone(SeeHearError):
+class NothingDoneError(SeeHearError):
     """The command was understood and nothing could be done, e.g. no readable file in a folder."""
 
     exit_code = 6

@@ -15,7 +15,7 @@ Band = Literal["strong", "fair", "weak"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MediaSpec:
-    """How an engine wants its media: pictures a second, shorter side in pixels (aspect kept), sound rate."""
+    """How an engine wants its media: picture rate, shorter side (aspect kept), sound rate."""
 
     side_px: int = 260
     frames_per_s: float = 1.0
@@ -63,8 +63,8 @@ class Clip:
     start_s: float
     end_s: float
     frames: UInt8[np.ndarray, "frame height width 3"]
-    frame_times_s: Float[np.ndarray, "frame"]  # presentation time in the file
-    waveform: Float32[np.ndarray, "sample"]
+    frame_times_s: Float[np.ndarray, frame]  # presentation time in the file
+    waveform: Float32[np.ndarray, sample]
     sample_rate_hz: int
     sound: Sound
 
@@ -115,8 +115,8 @@ class Video:
 class Item:
     """One indexed stretch [start_s, end_s) of a video.
 
-    `seen` and `heard` are the summary vectors of stage 1; `heard` is all zeros when there is nothing
-    to hear. `tokens` and `thumbnail` (WebP) are present when an item is put, and read on demand after.
+    `seen` and `heard` are the summary vectors of stage 1; `heard` is all zeros when there is
+    nothing to hear. `tokens` and `thumbnail` are present when an item is put, and read on demand.
     """
 
     id: str  # "<video id>-<segment, 4 digits>"
@@ -124,8 +124,8 @@ class Item:
     start_s: float
     end_s: float
     sound: Sound
-    seen: Float[np.ndarray, "dim"]
-    heard: Float[np.ndarray, "sound_dim"]
+    seen: Float[np.ndarray, dim]
+    heard: Float[np.ndarray, sound_dim]
     has_frames: bool = True
     tokens: Tokens | None = None  # a batch of one
     thumbnail: bytes = b""
@@ -147,12 +147,12 @@ class Candidates:
     """Survivors of one list of stage 1, best first: `scores[i]` belongs to `ids[i]`."""
 
     ids: tuple[str, ...]
-    scores: Float32[np.ndarray, "candidate"]
+    scores: Float32[np.ndarray, candidate]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """What a user asks with: a text, or a file that is like the wanted ones (exactly one of them)."""
+    """What a user asks with: a text, or a file that is like the wanted ones (one of them)."""
 
     text: str = ""
     like: str = ""  # path of a sound, a picture or a clip
