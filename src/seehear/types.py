@@ -159,6 +159,33 @@ class Query:
     mode: Mode = "both"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedQuery:
+    """A batch of queries in an engine's own space; `heard_share` weighs sound against sight, 0..1."""
+
+    seen: Float32[np.ndarray, "query dim"]
+    heard: Float32[np.ndarray, "query sound_dim"]
+    heard_share: Float32[np.ndarray, " query"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parts:
+    """What sight and what sound contribute; NaN where an item has nothing to see or to hear."""
+
+    seen: Float32[np.ndarray, "query item"]
+    heard: Float32[np.ndarray, "query item"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """Where one query found its match inside one item; weights run from 0 to 1 (the best token)."""
+
+    frame_weights: Float32[np.ndarray, " frame"]
+    sound_weights: Float32[np.ndarray, " sound"]
+    seen_tags: tuple[tuple[str, float], ...]
+    heard_tags: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hit:
     """One found moment and why: the contributions `seen` and `heard` add up to `score`."""

@@ -1,0 +1,1 @@
+"""Pixels, waveforms and words -> vectors: the frozen networks, each with its own preprocessing."""

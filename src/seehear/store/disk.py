@@ -1,0 +1,64 @@
+"""The local disk: making writes durable, and refusing file systems that cannot keep the promise."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from seehear.errors import LibraryError
+
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs"}
+
+
+def sync(path: Path) -> None:
+    """Ask the disk to keep one file or folder; every fsync of the store passes here."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder; NTFS journals its entries itself
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Make files durable, then the folders that hold them, deepest first."""
+    folders: set[Path] = set()
+    for file in files:
+        sync(file)
+        folders |= {file.parent, file.parent.parent}
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        sync(folder)
+
+
+def tree(folder: Path) -> list[Path]:
+    """Every file below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def file_system_of(path: Path, mounts: str) -> str:
+    """Type of the file system that holds an absolute path, by the text of /proc/mounts."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        mount = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[1])
+        if len(mount) >= len(best) and path.is_relative_to(mount):
+            best, kind = mount, fields[2]
+    return kind
+
+
+def refuse_network_folder(root: Path) -> None:
+    """Raises: LibraryError if the folder lies on NFS, SMB or CIFS; other systems are not asked."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return
+    kind = file_system_of(root.resolve(), mounts.read_text(errors="replace"))
+    if kind in NETWORK:
+        raise LibraryError(
+            f"'{root}' lies on a network file system ({kind}), where renames and locks do not "
+            "protect an index; put the library on a local disk (the videos may stay where they are)"
+        )

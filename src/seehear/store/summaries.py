@@ -1,0 +1,120 @@
+"""Stage-1 vectors in memory, and the exact nearest neighbours of a vector among them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from seehear.store.snapshot import Snapshot
+from seehear.types import Candidates, Filter, Video
+
+Column = Literal["seen", "heard"]
+ROUNDING = 1e-5  # of a product, relative to both lengths: more than single precision can be off
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Summaries:
+    """Summary vectors of all items of a snapshot, in the order of their ids."""
+
+    ids: tuple[str, ...]
+    seen: Float32[np.ndarray, "item dim"]
+    heard: Float32[np.ndarray, "item sound_dim"]
+    has_frames: Bool[np.ndarray, " item"]
+    has_sound: Bool[np.ndarray, " item"]
+
+    def column(self, name: Column) -> np.ndarray:
+        """Vectors of one sense."""
+        return self.seen if name == "seen" else self.heard
+
+    def mask(self, name: Column) -> np.ndarray:
+        """Items that have this sense."""
+        return self.has_frames if name == "seen" else self.has_sound
+
+    @cached_property
+    def longest(self) -> dict[Column, float]:
+        """Length of the longest vector of each sense."""
+        columns: tuple[Column, ...] = ("seen", "heard")
+        return {
+            name: float(np.sqrt(_squares(self.column(name)).max(initial=0.0))) for name in columns
+        }
+
+
+def load(snapshot: Snapshot) -> Summaries:
+    """All summaries of a snapshot; takes four bytes a number."""
+    rows = snapshot.rows
+    target = np.full(snapshot.emb.count_rows(), -1)
+    target[[row.place for row in rows]] = np.arange(len(rows))
+    seen, heard = (
+        np.zeros((len(rows), snapshot.emb.schema.field(name).type.list_size), np.float32)
+        for name in ("seen", "heard")
+    )
+    at = 0
+    with snapshot.reading("of summaries"):
+        for batch in snapshot.emb.to_batches(columns=["seen", "heard"]):
+            places = target[at : at + len(batch)]
+            for name, out in (("seen", seen), ("heard", heard)):
+                halves = batch[name].flatten().to_numpy().reshape(len(batch), out.shape[1])
+                out[places[places >= 0]] = halves[places >= 0]
+            at += len(batch)
+    return Summaries(
+        ids=tuple(row.id for row in rows),
+        seen=seen,
+        heard=heard,
+        has_frames=np.array([row.has_frames for row in rows], bool),
+        has_sound=np.array([row.sound == "sound" for row in rows], bool),
+    )
+
+
+def nearest(
+    summaries: Summaries, name: Column, vector: np.ndarray, *, k: int, mask: np.ndarray
+) -> Candidates:
+    """The k items of a mask with the largest inner products; equal ones by id.
+
+    Single precision finds the near ones, double precision ranks them, so that equal vectors get
+    equal scores wherever they lie in memory.
+    """
+    vectors = summaries.column(name)
+    if vector.shape != vectors.shape[1:]:
+        raise ValueError(f"a {name} vector has shape {vectors.shape[1:]}, got {vector.shape}")
+    eligible = np.flatnonzero(mask & summaries.mask(name))
+    rough = (vectors @ vector.astype(np.float32))[eligible]
+    if len(eligible) > k > 0:
+        kth = np.partition(rough, len(rough) - k)[len(rough) - k]
+        slack = ROUNDING * summaries.longest[name] * float(np.linalg.norm(vector))
+        eligible = eligible[rough >= kth - 2 * slack]
+    scores = (vectors[eligible].astype(np.float64) * vector).sum(axis=1).astype(np.float32)
+    best = np.argsort(-scores, kind="stable")[: max(k, 0)]
+    return Candidates(ids=tuple(summaries.ids[i] for i in eligible[best]), scores=scores[best])
+
+
+def mean(summaries: Summaries, name: Column) -> np.ndarray:
+    """Mean over the items that have this sense; zeros if none has."""
+    vectors, mask = summaries.column(name), summaries.mask(name)
+    total = mask.astype(np.float32) @ vectors
+    return total / max(1, mask.sum())
+
+
+def passes(video: Video, where: Filter) -> bool:
+    """Whether a video, under any of its paths, may be looked at."""
+    folder = where.folder
+    return (
+        (folder is None or any(is_below(path, folder) for path in (video.path, *video.aliases)))
+        and (where.min_duration_s is None or video.duration_s >= where.min_duration_s)
+        and (where.max_duration_s is None or video.duration_s <= where.max_duration_s)
+        and (where.has_sound is None or (video.sound == "sound") == where.has_sound)
+        and (where.added_since_us is None or video.added_us >= where.added_since_us)
+    )
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies anywhere below it; both absolute."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _squares(vectors: np.ndarray) -> np.ndarray:
+    return np.einsum("id,id->i", vectors, vectors)
