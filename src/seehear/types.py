@@ -63,8 +63,8 @@ class Clip:
     start_s: float
     end_s: float
     frames: UInt8[np.ndarray, "frame height width 3"]
-    frame_times_s: Float[np.ndarray, frame]  # presentation time in the file
-    waveform: Float32[np.ndarray, sample]
+    frame_times_s: Float[np.ndarray, " frame"]  # presentation time in the file
+    waveform: Float32[np.ndarray, " sample"]
     sample_rate_hz: int
     sound: Sound
 
@@ -124,8 +124,8 @@ class Item:
     start_s: float
     end_s: float
     sound: Sound
-    seen: Float[np.ndarray, dim]
-    heard: Float[np.ndarray, sound_dim]
+    seen: Float[np.ndarray, " dim"]
+    heard: Float[np.ndarray, " sound_dim"]
     has_frames: bool = True
     tokens: Tokens | None = None  # a batch of one
     thumbnail: bytes = b""
@@ -147,7 +147,7 @@ class Candidates:
     """Survivors of one list of stage 1, best first: `scores[i]` belongs to `ids[i]`."""
 
     ids: tuple[str, ...]
-    scores: Float32[np.ndarray, candidate]
+    scores: Float32[np.ndarray, " candidate"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

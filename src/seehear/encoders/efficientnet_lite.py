@@ -42,8 +42,8 @@ def build_graph(state: Mapping[str, np.ndarray], path: Path) -> None:
         return graph.add("Clip", y, np.float32(0), np.float32(6)) if clip else y
 
     x = conv("pictures", "_conv_stem", "_bn0", stride=2)
-    block = 0
-    while f"_blocks.{block}._project_conv.weight" in state:
+    blocks = sum(name.endswith("_project_conv.weight") for name in state)
+    for block in range(blocks):
         at, stride = f"_blocks.{block}.", 2 if block in _STRIDE_2_BLOCKS else 1
         y = x
         if f"{at}_expand_conv.weight" in state:
@@ -54,7 +54,6 @@ def build_graph(state: Mapping[str, np.ndarray], path: Path) -> None:
         channels_in = state[f"{at}{first}.weight"].shape[first == "_expand_conv"]
         is_residual = stride == 1 and channels_in == len(state[f"{at}_project_conv.weight"])
         x = graph.add("Add", x, y) if is_residual else y
-        block += 1
     x = conv(x, "_conv_head", "_bn1")
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
     x = graph.add("Gemm", x, state["_fc.weight"], state["_fc.bias"], transB=1)

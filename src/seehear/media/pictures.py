@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -15,33 +14,33 @@ from jaxtyping import UInt8
 from seehear.media.shots import ShotFinder
 
 RGB = UInt8[np.ndarray, "height width 3"]
-LONGEST_ASPECT = 8  # a stripe of 10000 x 10 must not become 260000 x 260
+LONGEST_ASPECT = 8.0  # a stripe of 10000 x 10 must not become 260000 x 260
 THUMB_STEP_S = 0.25
-FEW_FPS = 10.0  # below, the loss of a frame in three is felt
-WIDE_GAP_S = 0.4  # between two frames of a faster video: too few of them are reference frames
+FEW_FPS = 10.0  # below, every frame counts
+WIDE_GAP_S = 0.4  # at or above FEW_FPS: so far apart lie only frames whose neighbours were dropped
 
 
 class FrameScaler:
     """Decoded frames -> RGB of one size: shorter side `side_px`, square pixels, upright."""
 
-    def __init__(self, side_px: int, pixel_aspect: Fraction | None = None) -> None:
+    def __init__(self, side_px: int, pixel_aspect: float) -> None:
         self._side_px = side_px
-        self._pixel_aspect = float(pixel_aspect or 1) or 1.0
+        self._pixel_aspect = pixel_aspect
         self._size: tuple[int, int] | None = None  # width, height before turning
         self._reformatter = VideoReformatter()
 
     def scale(self, frame: av.VideoFrame) -> RGB:
         """The frame as it is shown; every later frame gets the size of the first."""
         if self._size is None:
-            self._size = fitted_size(frame.width * self._pixel_aspect, frame.height, self._side_px)
+            self._size = _fit(frame.width * self._pixel_aspect, frame.height, self._side_px)
+        width, height = self._size
         small = self._reformatter.reformat(
-            frame, *self._size, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
+            frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
         ).to_ndarray()
         return np.ascontiguousarray(np.rot90(small, quarter_turns(frame)))
 
 
-def fitted_size(width: float, height: float, side_px: int) -> tuple[int, int]:
-    """Width and height with the aspect kept and the shorter one `side_px` long."""
+def _fit(width: float, height: float, side_px: int) -> tuple[int, int]:
     ratio = min(max(width / height, 1 / LONGEST_ASPECT), LONGEST_ASPECT)
     if ratio >= 1:
         return round(side_px * ratio), side_px
@@ -49,56 +48,120 @@ def fitted_size(width: float, height: float, side_px: int) -> tuple[int, int]:
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
-    """How often to turn the frame by 90 degrees, counterclockwise."""
+    """How often to turn the frame by 90 degrees counterclockwise, as the file demands."""
     return round(frame.rotation / 90) % 4
+
+
+def pixel_aspect(stream: VideoStream) -> float:
+    """Width over height of one pixel as shown; 1.0 where the file does not say."""
+    return float(stream.sample_aspect_ratio or 1) or 1.0
+
+
+def average_fps(stream: VideoStream) -> float:
+    """Pictures a second over the whole file, else the rate its headers suggest, else 0.0."""
+    return float(stream.average_rate or stream.guessed_rate or 0)
 
 
 class PictureTrack:
     """Fed with the packets of one stream, keeps the frames nearest to rising wanted times.
 
-    Frames that no other frame refers to are not decoded where there are enough others. Only kept
-    frames are converted. `frames` holds (time_s, picture) and `cuts_s` the hard cuts seen.
+    Frames that no other frame refers to are not decoded where there are enough others, so a kept
+    frame may lie a few frames beside the wanted time. Only kept frames are converted to RGB.
     """
 
     def __init__(
         self,
         stream: VideoStream,
-        scaler: FrameScaler,
         wanted_s: Iterator[float],
         *,
+        side_px: int,
         origin_s: float,
         find_cuts: bool,
     ) -> None:
-        self.frames: list[tuple[float, RGB]] = []
+        self.frames: list[tuple[float, RGB]] = []  # (time_s, picture), rising
         self.cuts_s: list[float] = []
-        self.position_s = 0.0
+        self.position_s = 0.0  # what comes next lies behind it
         self.end_s = 0.0
         self.errors = 0
+        fps = average_fps(stream)
+        self._frame_s = 1 / (fps or 25.0)
         self._codec = stream.codec_context
         self._codec.thread_count = 1
-        self._codec.skip_frame = "NONREF" if fps(stream) >= FEW_FPS else "DEFAULT"
-        self._frame_s = 1 / (fps(stream) or 25.0)
+        self._codec.skip_frame = "NONREF" if fps >= FEW_FPS else "DEFAULT"
         self._is_intra = stream.codec.intra_only
         self._origin_s = origin_s
-        self._scaler = scaler
+        self._scaler = FrameScaler(side_px, pixel_aspect(stream))
         self._wanted_s = wanted_s
         self._next_s = next(wanted_s, np.inf)
         self._last: tuple[float, av.VideoFrame] | None = None
-        self._shots = ShotFinder() if find_cuts else None
+        self._shots = ShotFinder()
         self._next_thumb_s = 0.0 if find_cuts else np.inf
         self._thumbs = VideoReformatter()
 
     def feed(self, packet: Packet | None) -> None:
         """Decode a packet, or with None what the decoder still holds."""
-        if packet is not None and self._is_needless(packet):
-            self._reach(packet)
-            return
         try:
-            frames = self._codec.decode(packet)
-        except av.FFmpegError:
-            self.errors += packet is not None
+            if packet is None or not self._is_needless(packet):
+                for frame in self._codec.decode(packet):
+                    self._take(frame)
+        except (av.FFmpegError, ValueError):  # a damaged packet, or pixels nobody can convert
+            self.errors += 1
             return
-        if packet is not None:
-            self._reach(packet)
-        for frame in frames:
-            self._take(frame)
+        if packet is not None and packet.pts is not None:
+            duration_s = float((packet.duration or 0) * packet.time_base) or self._frame_s
+            self.end_s = max(self.end_s, self._time_s(packet) + duration_s)
+
+    def finish(self) -> None:
+        """Decode what is left and serve the wanted time that the end has left open."""
+        self.feed(None)
+        if self._last is not None and (not self.frames or self._next_s < self.end_s):
+            self._keep(*self._last)
+
+    def drop_before(self, time_s: float) -> None:
+        """Forget pictures before `time_s`, all but the one that is still shown then."""
+        while len(self.frames) > 1 and self.frames[1][0] <= time_s:
+            del self.frames[0]
+        self.cuts_s = [cut for cut in self.cuts_s if cut > time_s]
+
+    def _is_needless(self, packet: Packet) -> bool:
+        """In a stream of key frames only, whatever lies well before the next wanted time."""
+        if not self._is_intra or packet.pts is None:
+            return False
+        return self._time_s(packet) < min(self._next_s, self._next_thumb_s) - self._frame_s
+
+    def _time_s(self, stamped: Packet | av.VideoFrame) -> float:
+        if stamped.pts is None or stamped.time_base is None:
+            return self.position_s + self._frame_s
+        return float(stamped.pts * stamped.time_base) - self._origin_s
+
+    def _take(self, frame: av.VideoFrame) -> None:
+        time_s = self._time_s(frame)
+        if self._last is not None and time_s <= self._last[0]:
+            return
+        if self._last is not None and time_s - self._last[0] > WIDE_GAP_S:
+            self._codec.skip_frame = "DEFAULT"
+        if self._next_s <= time_s:
+            self._serve(time_s, frame)
+        if time_s >= self._next_thumb_s:
+            self._look_for_cut(time_s, frame)
+        self._last = (time_s, frame)
+        self.position_s = max(self.position_s, time_s)
+
+    def _serve(self, time_s: float, frame: av.VideoFrame) -> None:
+        while self._next_s <= time_s:
+            is_new_nearer = self._last is None or time_s - self._next_s < self._next_s - self._last[0]
+            self._keep(*((time_s, frame) if is_new_nearer else self._last))
+            self._next_s = next(self._wanted_s, np.inf)
+
+    def _keep(self, time_s: float, frame: av.VideoFrame) -> None:
+        if not self.frames or time_s > self.frames[-1][0]:
+            self.frames.append((time_s, self._scaler.scale(frame)))
+
+    def _look_for_cut(self, time_s: float, frame: av.VideoFrame) -> None:
+        thumb = self._thumbs.reformat(
+            frame, 32, 18, "rgb24", interpolation=Interpolation.AREA, threads=1
+        )
+        cut_s = self._shots.feed(time_s, thumb.to_ndarray())
+        if cut_s is not None:
+            self.cuts_s.append(cut_s)
+        self._next_thumb_s = time_s + THUMB_STEP_S
