@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -150,7 +150,7 @@ class Candidates:
     scores: Float32[np.ndarray, " candidate"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """What a user asks with: a text, or a file that is like the wanted ones (one of them)."""
 
@@ -161,7 +161,7 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedQuery:
-    """A batch of queries in an engine's own space; `heard_share` weighs sound against sight, 0..1."""
+    """A batch of queries in an engine's space; `heard_share` (0..1) weighs sound against sight."""
 
     seen: Float32[np.ndarray, "query dim"]
     heard: Float32[np.ndarray, "query sound_dim"]
@@ -188,7 +188,11 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One found moment and why: the contributions `seen` and `heard` add up to `score`."""
+    """One found moment and why; the contributions `seen` and `heard` add up to `score`.
+
+    A silent item gets the library's average for `heard` (an item without pictures for `seen`), so
+    that it is neither rewarded nor punished. Weights run from 0 to 1, 1 being the best token.
+    """
 
     rank: int
     item_id: str
@@ -203,8 +207,21 @@ class Hit:
     heard: float
     sound: Sound
     frame_times_s: tuple[float, ...] = ()
-    frame_weights: tuple[float, ...] = ()  # 0..1, 1 = the frame that matched best
+    frame_weights: tuple[float, ...] = ()
     sound_times_s: tuple[float, ...] = ()
     sound_weights: tuple[float, ...] = ()
-    seen_tags: tuple[tuple[str, float], ...] = field(default=())
-    heard_tags: tuple[tuple[str, float], ...] = field(default=())
+    seen_tags: tuple[tuple[str, float], ...] = ()
+    heard_tags: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The hits of one query, best first, and what they were drawn from."""
+
+    query: Query
+    engine: str
+    hits: tuple[Hit, ...]
+    items_searched: int
+    videos_searched: int
+    heard_share: float  # 0 = judged by sight alone, 1 = by sound alone
+    verdict: str  # "" or one sentence, e.g. that nothing matches well

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.stream import Stream as AvStream
 from av.video.stream import VideoStream
@@ -21,7 +22,7 @@ STILL_BRANDS = {"avif", "heic", "heix", "mif1"}
 
 
 @contextmanager
-def open_media(path: Path, *, allow_still: bool = False) -> Iterator[InputContainer]:
+def open_media(path: Path, *, allow_still: bool = False) -> Generator[InputContainer]:
     """The opened container; whatever libav finds wrong inside the block becomes a MediaError.
 
     Raises: MediaError if the file is absent, not media, or a still picture (unless allowed).
@@ -33,7 +34,7 @@ def open_media(path: Path, *, allow_still: bool = False) -> Iterator[InputContai
         with av.open(f"file:{path}", metadata_errors="replace", options=options) as container:
             _check_kind(path, container, allow_still)
             yield container
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise MediaError(_sentence(path, error)) from error
 
 
@@ -60,9 +61,9 @@ def _sentence(path: Path, error: Exception) -> str:
         return f"{path.name!r} is not there (looked in '{path.parent}'); check the path"
     if isinstance(error, PermissionError):
         return f"{path.name!r} may not be read (permission denied); change its permissions"
-    if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
-        return f"{path.name!r} could not be read ({error.strerror}); check the disk and the path"
     reason = getattr(error, "strerror", None) or type(error).__name__
+    if not isinstance(error, FFmpegError):
+        return f"{path.name!r} could not be read ({reason}); check the disk and the path"
     return (
         f"{path.name!r} cannot be read as video or sound ({reason.lower()}); "
         "it may be cut short, damaged or another kind of file: copy it again or leave it out"
@@ -87,6 +88,23 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     """The stream of sound to use, the default or else the first."""
     usable = [s for s in container.streams.audio if _has_decoder(s)]
     return min(usable, key=_is_not_default, default=None)
+
+
+def check_streams(
+    path: Path, container: InputContainer
+) -> tuple[VideoStream | None, AudioStream | None]:
+    """The streams to use, at least one of them.
+
+    Raises: MediaError if there is neither.
+    """
+    video, audio = video_stream(container), audio_stream(container)
+    if video is None and audio is None:
+        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
+        raise MediaError(
+            f"{path.name!r} has no video or sound that can be decoded (found: {kinds}); "
+            "convert it or leave it out"
+        )
+    return video, audio
 
 
 def _has_decoder(stream: AvStream) -> bool:

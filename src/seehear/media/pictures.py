@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -104,7 +105,7 @@ class PictureTrack:
             if packet is None or not self._is_needless(packet):
                 for frame in self._codec.decode(packet):
                     self._take(frame)
-        except (av.FFmpegError, ValueError):  # a damaged packet, or pixels nobody can convert
+        except (FFmpegError, ValueError):  # a damaged packet, or pixels nobody can convert
             self.errors += 1
             return
         if packet is not None and packet.pts is not None:
@@ -148,9 +149,12 @@ class PictureTrack:
         self.position_s = max(self.position_s, time_s)
 
     def _serve(self, time_s: float, frame: av.VideoFrame) -> None:
+        last_s = self._last[0] if self._last else -np.inf
         while self._next_s <= time_s:
-            is_new_nearer = self._last is None or time_s - self._next_s < self._next_s - self._last[0]
-            self._keep(*((time_s, frame) if is_new_nearer else self._last))
+            if self._last and self._next_s - last_s <= time_s - self._next_s:
+                self._keep(*self._last)
+            else:
+                self._keep(time_s, frame)
             self._next_s = next(self._wanted_s, np.inf)
 
     def _keep(self, time_s: float, frame: av.VideoFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -72,7 +73,7 @@ def split_evenly(start_s: float, end_s: float) -> list[Stretch]:
     """As few equal stretches as stay within 32 s; they meet exactly."""
     n = max(1, ceil((end_s - start_s) / LONGEST_S))
     edges = [start_s + k * (end_s - start_s) / n for k in range(n)] + [end_s]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def cut_items(cuts_s: Sequence[float], duration_s: float) -> list[Stretch]:

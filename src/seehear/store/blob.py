@@ -1,7 +1,7 @@
 """Token sequences of one item as bytes: a checked header, then the arrays, frames first.
 
-header   magic 4s, layout u16, sections u16, header crc u32                        12 bytes
-section  dtype 4s, rows u32, columns u32, offset u64, size u64, crc u32            32 bytes, four times
+header   magic 4s, layout u16, sections u16, header crc u32               12 bytes
+section  dtype 4s, rows u32, columns u32, offset u64, size u64, crc u32   32 bytes, four times
 data     frames, frame_times_s, audio, audio_times_s
 
 Frames come first, so that a reader may fetch a prefix. Every checksum starts from the item's id:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
 from seehear.store.journal import Journal
 from seehear.store.snapshot import Snapshot, heads
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAMPLED = 200
 CHUNK = 64
@@ -83,11 +87,16 @@ def _tokens(snapshot: Snapshot, ids: Sequence[str]) -> list[str]:
 def _summaries(snapshot: Snapshot, ids: set[str]) -> list[str]:
     found: list[str] = []
     with snapshot.reading("of summaries"):
-        for batch in snapshot.emb.to_batches(columns=["id", "video_id", "rev", "seen", "heard", "crc"]):
+        for batch in snapshot.emb.to_batches(
+            columns=["id", "video_id", "rev", "seen", "heard", "crc"]
+        ):
             halves = [
-                batch[name].flatten().to_numpy().reshape(len(batch), -1) for name in ("seen", "heard")
+                batch[name].flatten().to_numpy().reshape(len(batch), -1)
+                for name in ("seen", "heard")
             ]
-            keys = zip(*(batch[name].to_pylist() for name in ("id", "video_id", "rev", "crc")), strict=True)
+            keys = zip(
+                *(batch[name].to_pylist() for name in ("id", "video_id", "rev", "crc")), strict=True
+            )
             for (item_id, video_id, rev, crc), seen, heard in zip(keys, *halves, strict=True):
                 is_current = item_id in ids and snapshot.revisions.get(video_id) == rev
                 if is_current and schema.summary_crc(seen, heard) != crc:
@@ -96,4 +105,29 @@ def _summaries(snapshot: Snapshot, ids: set[str]) -> list[str]:
 
 
 def _orphans(snapshot: Snapshot) -> list[str]:
-    return []
+    found: list[str] = []
+    for dataset in (snapshot.emb, snapshot.tok, snapshot.media):
+        name = Path(dataset.uri).name
+        rows = dataset.count_rows() - len(snapshot.keys(dataset))
+        tracked = {stem(path) for batch in dataset.tracked_files() for path in _names(batch)}
+        untracked = {
+            path
+            for batch in dataset.all_files()
+            for path in _names(batch)
+            if path.startswith("data/") and stem(path) not in tracked
+        }
+        if rows or untracked:
+            found.append(
+                f"{NOTE}table '{name}' holds {rows} rows and {len(untracked)} files that nothing "
+                "needs; maintenance removes them"
+            )
+    return found
+
+
+def _names(batch: pa.RecordBatch) -> list[str]:
+    return batch["path"].to_pylist()
+
+
+def stem(path: str) -> str:
+    """Name that a data file and the folder of its blobs share."""
+    return path.split("/")[1].split(".")[0]

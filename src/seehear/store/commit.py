@@ -1,7 +1,7 @@
 """The one committer: batches through the journal into the tables, and recovery after a crash.
 
-stage files -> journal the batch -> commit its steps in order -> mark it done. Every arrow is durable
-before the next begins, so a batch is either finished at the next start or was never seen.
+stage files -> journal the batch -> commit its steps in order -> mark it done. Every stage is
+durable before the next begins, so a batch is finished at the next start or was never seen.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from seehear.errors import LibraryError
@@ -36,6 +37,15 @@ def sync_files(files: Iterable[Path]) -> None:
 def tree(folder: Path) -> list[Path]:
     """Every file below a folder."""
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of every file below a folder; files that vanish meanwhile count nothing."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def file_system_of(path: Path, mounts: str) -> str:

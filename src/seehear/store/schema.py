@@ -110,6 +110,12 @@ def video_rows(videos: Sequence[tuple[Video, int]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=video_schema())
 
 
+def video(row: dict[str, Any]) -> Video:
+    """A video from its row, without the revision."""
+    row["aliases"] = tuple(row["aliases"])
+    return Video(**row)
+
+
 def item_rows(items: Sequence[Item], revs: Sequence[int], dims: tuple[int, int]) -> pa.Table:
     """Times and summaries of items.
 

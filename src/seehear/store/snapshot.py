@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
+from seehear.store.summaries import Summaries, load
 from seehear.types import Sound, Tokens, Video
 
 if TYPE_CHECKING:
@@ -70,14 +71,18 @@ class Snapshot:
         with self.reading(schema.VIDEOS):
             rows = self.table.to_table(columns=names).to_pylist()
         whole = Counter(row.video_id for row in self._rows)
-        made = [Video(**{**row, "aliases": tuple(row["aliases"])}) for row in rows]
-        made.sort(key=lambda video: video.id)
-        return {video.id: video for video in made if whole[video.id] == video.items}
+        made = {row["id"]: schema.video(row) for row in rows}
+        return {key: made[key] for key in sorted(made) if whole[key] == made[key].items}
 
     @cached_property
     def rows(self) -> list[Row]:
         """Visible items, by id."""
         return sorted(row for row in self._rows if row.video_id in self.videos)
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """Vectors of the visible items, in memory."""
+        return load(self)
 
     def tokens(self, ids: Sequence[str]) -> Tokens:
         """Padded tokens of items, in the given order, checked.
@@ -120,7 +125,7 @@ class Snapshot:
         return schema.tok(self.model)
 
     @contextmanager
-    def reading(self, table: str) -> Iterator[None]:
+    def reading(self, table: str) -> Generator[None]:
         """Turns what Lance raises while reading into one sentence."""
         try:
             yield
@@ -152,7 +157,7 @@ class Snapshot:
         with self.reading(schema.emb(self.model)):
             columns = self.emb.to_table(columns=list(Row._fields[:-1])).columns
         values = (column.to_pylist() for column in columns)
-        rows = (Row(*row, place) for place, row in enumerate(zip(*values, strict=True)))
+        rows = (Row._make((*row, place)) for place, row in enumerate(zip(*values, strict=True)))
         return [row for row in rows if self.revisions.get(row.video_id) == row.rev]
 
     def _unpacked(self, item_id: str, raw: bytes) -> blob.Parts:
@@ -169,7 +174,9 @@ class Snapshot:
 
     def _catalog(self) -> dict[str, Any]:
         rows = self._open(schema.CATALOG).to_table().to_pydict()
-        values = {key: json.loads(text) for key, text in zip(rows["key"], rows["value"], strict=True)}
+        values = {
+            key: json.loads(text) for key, text in zip(rows["key"], rows["value"], strict=True)
+        }
         if values["schema"] > schema.VERSION:
             raise LibraryError(
                 f"the library '{self.root}' was written by a newer seehear (layout "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,33 @@ from filelock import FileLock, Timeout
 from jaxtyping import Float, Float32
 
 from seehear.errors import LibraryError
-from seehear.store import check, disk, remodel, schema, summaries, tables, upkeep
+from seehear.store import check, disk, schema, summaries, tables, upkeep
 from seehear.store.commit import QUARANTINE, Committer
-from seehear.store.journal import FILE_NAME, Journal, Step
+from seehear.store.journal import FILE_NAME, Journal
 from seehear.store.snapshot import Snapshot, heads
 from seehear.store.summaries import Column, Summaries
+from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
+
+LOCK = "writer.lock"
 
 
 class Store:
-    """A library folder. Readers see one snapshot until `refresh`; a writer sees its own writes.
+    """A library folder. A reader sees one snapshot until `refresh`; a writer sees its own writes.
 
     Note: a reader that does not refresh for an hour may find its files cleaned away.
     """
 
     def __init__(self, root: Path, lock: FileLock | None) -> None:
-        """Use `create` or `open`."""
+        """Use `create` or `open`; a lock makes it a writer."""
         self.root = root
         self._lock = lock
-        self._snapshot: Snapshot | None = None
-        self._summaries: tuple[Snapshot, Summaries] | None = None
+        self.journal = _journal(root) if lock else Journal(root, write=False)
+        self._writer: Writer | None = None
+        if lock:
+            self.journal.set_writer_pid(os.getpid())
+            self._writer = Writer(root, Committer(root, self.journal))
+        self._snapshot: Snapshot | None = Snapshot(root)
 
     @classmethod
     def create(
@@ -44,19 +51,220 @@ class Store:
         Raises: LibraryError if the folder is not empty or lies on a network file system.
         """
         if not model.get("fingerprint"):
-            raise ValueError("a model needs a 'fingerprint'")
+            raise ValueError("a model manifest needs a 'fingerprint'")
+        disk.refuse_network_folder(root)
         _refuse_taken(root)
         root.mkdir(parents=True, exist_ok=True)
-        disk.refuse_network_folder(root)
-        store = cls(root, _locked(root))
-        with_dims = schema.item_schema(seen_dim, heard_dim)
-        for name, columns in (
-            (schema.VIDEOS, schema.video_schema()),
-            (schema.MEDIA, schema.media_schema()),
-            (schema.tok(model), schema.token_schema()),
-            (schema.emb(model), with_dims),
-            (schema.CATALOG, schema.catalog_schema()),
+        lock = _locked(root)
+        first = schema.catalog_rows({"schema": schema.VERSION, "model": dict(model)})
+        for name, rows in (
+            (schema.VIDEOS, schema.video_schema().empty_table()),
+            (schema.MEDIA, schema.media_schema().empty_table()),
+            (schema.tok(model), schema.token_schema().empty_table()),
+            (schema.emb(model), schema.item_schema(seen_dim, heard_dim).empty_table()),
+            (schema.CATALOG, first),
         ):
-            tables.create_table(tables.table_path(root, name), columns)
-        store._write_catalog({"schema": schema.VERSION, "model": dict(model)})
-        return store
+            tables.create_table(tables.table_path(root, name), rows)
+        return cls(root, lock)
+
+    @classmethod
+    def open(cls, root: Path, *, write: bool = False) -> Store:
+        """An existing library; for writing, what a crash left unfinished is finished first.
+
+        Raises: LibraryError if there is none, it cannot be read, or another process writes.
+        """
+        if not (root / schema.CATALOG).is_dir():
+            raise LibraryError(_why_no_library(root))
+        disk.refuse_network_folder(root)
+        lock = _locked(root) if write else None
+        try:
+            return cls(root, lock)
+        except BaseException:
+            if lock:
+                lock.release()
+            raise
+
+    @property
+    def model(self) -> dict[str, object]:
+        """Manifest of the engine that made the summaries and tokens."""
+        return self._now().model
+
+    @property
+    def write(self) -> Writer:
+        """What a writer may do beyond `put`, `remove` and `relabel`: re-index with another model.
+
+        Raises: ValueError if the library was opened for reading.
+        """
+        if self._writer is None:
+            raise ValueError(f"'{self.root}' is open for reading; open it with write=True")
+        return self._writer
+
+    def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+        """Add or replace videos with their items: all or nothing, durable on return.
+
+        Raises: ValueError for items that do not fit the library or their video.
+        """
+        self.write.put(videos)
+
+    def remove(self, video_ids: Sequence[str]) -> None:
+        """Take videos and their items out; unknown ids are passed over."""
+        self.write.remove(video_ids)
+
+    def relabel(self, *videos: Video) -> None:
+        """New paths, aliases, times or notes of known videos; their items stay untouched."""
+        self.write.relabel(videos)
+
+    def videos(self) -> tuple[Video, ...]:
+        """All videos, by id."""
+        return tuple(self._now().videos.values())
+
+    def items(self, *, where: Filter | None = None) -> Iterator[Item]:
+        """Items of the videos that pass, by id, with summaries and without tokens."""
+        snapshot = self._now()
+        vectors = snapshot.summaries
+        for place in np.flatnonzero(summaries.mask_of(snapshot, where)):
+            row = snapshot.rows[place]
+            yield Item(
+                id=row.id,
+                video_id=row.video_id,
+                start_s=row.start_s,
+                end_s=row.end_s,
+                sound=row.sound,
+                seen=vectors.seen[place],
+                heard=vectors.heard[place],
+                has_frames=row.has_frames,
+            )
+
+    def summaries(self) -> Summaries:
+        """Vectors of all items, in memory."""
+        return self._now().summaries
+
+    def nearest(
+        self,
+        column: Column,
+        vector: Float[np.ndarray, " dim"],
+        *,
+        k: int,
+        where: Filter | None = None,
+    ) -> Candidates:
+        """The k items with the largest inner product, exactly; equal ones by id.
+
+        Items without frames are never seen, items without sound never heard.
+        """
+        snapshot = self._now()
+        mask = summaries.mask_of(snapshot, where)
+        return summaries.nearest(snapshot.summaries, column, vector, k=k, mask=mask)
+
+    def mean(self, column: Column) -> Float32[np.ndarray, " dim"]:
+        """Mean summary of the items that have this sense."""
+        return self._now().summaries.means[column]
+
+    def tokens(self, ids: Sequence[str]) -> Tokens:
+        """Padded tokens of items in the given order, checked against their checksums.
+
+        Raises: LibraryError for an unknown item or damaged tokens; ValueError without ids.
+        """
+        return self._now().tokens(ids)
+
+    def thumbnail(self, item_id: str) -> bytes:
+        """Picture of an item as it was put."""
+        return self._now().thumbnail(item_id)
+
+    def get(self, key: str) -> Any:
+        """A small value kept with the library, None if it was never set."""
+        return None if key in RESERVED else self._now().values.get(key)
+
+    def set(self, key: str, value: object) -> None:
+        """Keep a small JSON value, e.g. a calibration; a change of model drops them all."""
+        if key in RESERVED:
+            raise ValueError(f"the key {key!r} is the library's own")
+        self.write.write_catalog({key: value})
+
+    def verify(self, *, full: bool = False) -> list[str]:
+        """Problems in words; lines that begin with 'note: ' are no problems.
+
+        Compares the checksums of 200 items, or of all when `full`.
+        """
+        return check.verify(self.root, self.journal, full=full)
+
+    def maintain(self) -> list[str]:
+        """Sweep, compact and clean every table; what was done, in words."""
+        return upkeep.maintain(self.root, self.write.committer)
+
+    def counts(self) -> dict[str, int]:
+        """How many videos and items are visible."""
+        return {"videos": len(self._now().videos), "items": len(self._now().rows)}
+
+    def size_bytes(self) -> int:
+        """Bytes of the whole folder, old versions included."""
+        return disk.size_bytes(self.root)
+
+    def refresh(self) -> None:
+        """See what others have written meanwhile; costs little when nothing changed."""
+        if heads(self.root) != self._now().heads:
+            self._snapshot = Snapshot(self.root)
+
+    def close(self) -> None:
+        """Let go of the tables and of the lock."""
+        self._snapshot = None
+        self.journal.close()
+        if self._lock:
+            self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _now(self) -> Snapshot:
+        if self._snapshot is None:
+            raise ValueError(f"the library '{self.root}' was closed")
+        if self._writer and heads(self.root) != self._snapshot.heads:
+            self._snapshot = Snapshot(self.root)
+        return self._snapshot
+
+
+def _locked(root: Path) -> FileLock:
+    lock = FileLock(root / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        pid = Journal(root, write=False).writer_pid()
+        raise LibraryError(
+            f"another process (pid {pid}) is indexing into this library; wait for it or stop it"
+        ) from error
+    return lock
+
+
+def _journal(root: Path) -> Journal:
+    try:
+        return Journal(root, write=True)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        aside = root / QUARANTINE / str(time.time_ns())
+        aside.mkdir(parents=True)
+        for file in root.glob(FILE_NAME + "*"):  # derived state: only a re-scan is lost
+            file.rename(aside / file.name)
+        return Journal(root, write=True)
+
+
+def _refuse_taken(root: Path) -> None:
+    if (root / schema.CATALOG).is_dir():
+        raise LibraryError(f"'{root}' is already a library; open it, or choose another folder")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise LibraryError(
+            f"'{root}' is not an empty folder; a library needs one of its own, choose another"
+        )
+
+
+def _why_no_library(root: Path) -> str:
+    if not root.is_dir() or not any(root.iterdir()):
+        return f"there is no library at '{root}'; index a folder of videos into it first"
+    if (root / schema.VIDEOS).is_dir():
+        return (
+            f"the library '{root}' lacks its catalog (its creation was cut off, or files were "
+            "lost); delete the folder and index the videos again"
+        )
+    return f"'{root}' is a folder of something else, not a library; give a library's folder"

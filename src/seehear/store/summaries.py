@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from seehear.store.snapshot import Snapshot
 from seehear.types import Candidates, Filter, Video
 
+if TYPE_CHECKING:
+    from seehear.store.snapshot import Snapshot
+
 Column = Literal["seen", "heard"]
+SENSES: tuple[Column, ...] = ("seen", "heard")
 ROUNDING = 1e-5  # of a product, relative to both lengths: more than single precision can be off
 
 
@@ -36,11 +39,21 @@ class Summaries:
         return self.has_frames if name == "seen" else self.has_sound
 
     @cached_property
-    def longest(self) -> dict[Column, float]:
+    def lengths(self) -> dict[Column, float]:
         """Length of the longest vector of each sense."""
-        columns: tuple[Column, ...] = ("seen", "heard")
         return {
-            name: float(np.sqrt(_squares(self.column(name)).max(initial=0.0))) for name in columns
+            name: float(np.sqrt(np.einsum("id,id->i", vectors, vectors).max(initial=0.0)))
+            for name in SENSES
+            for vectors in [self.column(name)]
+        }
+
+    @cached_property
+    def means(self) -> dict[Column, np.ndarray]:
+        """Mean of each sense over the items that have it; zeros if none has."""
+        return {
+            name: (mask.astype(np.float32) @ self.column(name)) / np.float32(max(1, mask.sum()))
+            for name in SENSES
+            for mask in [self.mask(name)]
         }
 
 
@@ -85,18 +98,19 @@ def nearest(
     rough = (vectors @ vector.astype(np.float32))[eligible]
     if len(eligible) > k > 0:
         kth = np.partition(rough, len(rough) - k)[len(rough) - k]
-        slack = ROUNDING * summaries.longest[name] * float(np.linalg.norm(vector))
+        slack = ROUNDING * summaries.lengths[name] * float(np.linalg.norm(vector))
         eligible = eligible[rough >= kth - 2 * slack]
     scores = (vectors[eligible].astype(np.float64) * vector).sum(axis=1).astype(np.float32)
     best = np.argsort(-scores, kind="stable")[: max(k, 0)]
     return Candidates(ids=tuple(summaries.ids[i] for i in eligible[best]), scores=scores[best])
 
 
-def mean(summaries: Summaries, name: Column) -> np.ndarray:
-    """Mean over the items that have this sense; zeros if none has."""
-    vectors, mask = summaries.column(name), summaries.mask(name)
-    total = mask.astype(np.float32) @ vectors
-    return total / max(1, mask.sum())
+def mask_of(snapshot: Snapshot, where: Filter | None) -> np.ndarray:
+    """Items of a snapshot whose videos pass."""
+    if where is None:
+        return np.ones(len(snapshot.rows), bool)
+    passing = {video.id for video in snapshot.videos.values() if passes(video, where)}
+    return np.array([row.video_id in passing for row in snapshot.rows], bool)
 
 
 def passes(video: Video, where: Filter) -> bool:
@@ -114,7 +128,3 @@ def passes(video: Video, where: Filter) -> bool:
 def is_below(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies anywhere below it; both absolute."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _squares(vectors: np.ndarray) -> np.ndarray:
-    return np.einsum("id,id->i", vectors, vectors)

@@ -65,12 +65,13 @@ def open_table(path: Path) -> tuple[lance.LanceDataset, list[Path]]:
     )
 
 
-def create_table(path: Path, schema: pa.Schema) -> None:
-    """An empty table, durable."""
+def create_table(path: Path, rows: pa.Table) -> None:
+    """A table of the columns and rows given, durable."""
     import lance
 
-    lance.write_dataset(schema.empty_table(), str(path), schema=schema, data_storage_version=FORMAT)
+    lance.write_dataset(rows, str(path), schema=rows.schema, data_storage_version=FORMAT)
     disk.sync_files(disk.tree(path))
+    disk.sync(path.parent)
 
 
 def stage(path: Path, rows: pa.Table) -> tuple[list[str], dict[str, int]]:
@@ -130,12 +131,14 @@ def _delete(
     changed: list[FragmentMetadata] = []
     emptied: list[int] = []
     for number in sorted({address >> 32 for address in rows["_rowaddr"].to_pylist()}):
-        rest = dataset.get_fragment(number).delete(where)
+        fragment = dataset.get_fragment(number)
+        rest = fragment.delete(where) if fragment else None
         if rest is None:
             emptied.append(number)
         else:
             changed.append(rest)
-    disk.sync_files(path / rest.deletion_file.path(rest.id) for rest in changed)
+    deletions = ((rest.deletion_file, rest.id) for rest in changed)
+    disk.sync_files(path / file.path(number) for file, number in deletions if file)
     return changed, emptied
 
 
@@ -143,7 +146,7 @@ def has_batch(dataset: lance.LanceDataset, batch: int) -> bool:
     """Whether a version of this table was committed by a batch; batch numbers only grow."""
     for version in range(dataset.version, max(0, dataset.version - SEARCHED_VERSIONS), -1):
         transaction = dataset.read_transaction(version)
-        found = transaction.transaction_properties.get("batch") if transaction else None
+        found = ((transaction and transaction.transaction_properties) or {}).get("batch")
         if found is not None and int(found) <= batch:
             return int(found) == batch
     return False

@@ -1,0 +1,168 @@
+"""What an ingest would do: new, changed, renamed, duplicate, gone and unreadable files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from hashlib import file_digest
+from pathlib import Path
+
+from seehear.errors import MediaError
+from seehear.media import probe, scan
+from seehear.store import FileRow, Store
+from seehear.types import MediaInfo, Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundFile:
+    """A file on disk, as it was when the plan was made."""
+
+    path: str
+    size_bytes: int
+    mtime_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """A file to index: its identity by content, what its headers say, and its copies."""
+
+    file: FoundFile
+    sha256: str
+    info: MediaInfo
+    copies: tuple[FoundFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything an ingest will do, known before it starts."""
+
+    new: tuple[NewFile, ...]
+    renamed: tuple[tuple[FoundFile, Video], ...]  # known content under a new, or one more, path
+    unchanged: int
+    overwritten: tuple[str, ...]  # indexed paths that now hold other content
+    gone: tuple[str, ...]  # indexed paths that no longer exist; left alone unless pruned
+    problems: tuple[tuple[str, str], ...]  # path, reason
+    failed: tuple[FileRow, ...]  # the problems worth remembering
+
+    @property
+    def hours(self) -> float:
+        return sum(new.info.duration_s for new in self.new) / 3600
+
+    @property
+    def without_sound(self) -> int:
+        return sum(not new.info.has_audio for new in self.new)
+
+
+def make_plan(
+    store: Store,
+    paths: Sequence[Path],
+    *,
+    exclude: Sequence[str] = (),
+    retry: bool = False,
+    on_file: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Look at files and folders; only files whose size or time changed are read.
+
+    `retry` looks again at unchanged files that failed before. `on_file(done, total)` is called for
+    every file that is read.
+    """
+    roots = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  keeps symlinks
+    found = scan(roots, exclude=exclude)
+    problems = list(found.problems)
+    todo: list[FoundFile] = []
+    unchanged = 0
+    for path in found.files:
+        status = path.stat()
+        file = FoundFile(
+            path=str(path), size_bytes=status.st_size, mtime_us=status.st_mtime_ns // 1000
+        )
+        known = store.journal.known(file.path, file.size_bytes, file.mtime_us)
+        if known is None or (known.state == "failed" and retry):
+            todo.append(file)
+        elif known.state == "failed":
+            problems.append((file.path, known.error))
+        else:
+            unchanged += 1
+    new, renamed, failed = _sort_out(store, todo, on_file)
+    owners = {path: video.sha256 for video in store.videos() for path in all_paths(video)}
+    read = {file.path: new_file.sha256 for new_file in new for file in files_of(new_file)}
+    read |= {file.path: video.sha256 for file, video in renamed}
+    read |= {row.path: row.sha256 for row in failed}
+    return Plan(
+        new=new,
+        renamed=renamed,
+        unchanged=unchanged,
+        overwritten=tuple(p for p, sha256 in read.items() if owners.get(p, sha256) != sha256),
+        gone=tuple(p for p in owners if _is_below(p, roots) and not os.path.lexists(p)),
+        problems=(*problems, *((row.path, row.error) for row in failed)),
+        failed=failed,
+    )
+
+
+def _sort_out(
+    store: Store, todo: Sequence[FoundFile], on_file: Callable[[int, int], None] | None
+) -> tuple[tuple[NewFile, ...], tuple[tuple[FoundFile, Video], ...], tuple[FileRow, ...]]:
+    known = {video.sha256: video for video in store.videos()}
+    new: dict[str, NewFile] = {}
+    renamed: list[tuple[FoundFile, Video]] = []
+    failed: list[FileRow] = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        hashes = pool.map(_hash, todo)
+        for done, (file, sha256) in enumerate(zip(todo, hashes, strict=True), start=1):
+            if on_file:
+                on_file(done, len(todo))
+            if isinstance(sha256, OSError):
+                failed.append(failed_row(file, f"cannot be read: {sha256.strerror}"))
+            elif sha256 in known:
+                known[sha256] = _with_path(known[sha256], file.path)
+                renamed.append((file, known[sha256]))
+            elif sha256 in new:
+                new[sha256] = replace(new[sha256], copies=(*new[sha256].copies, file))
+            else:
+                try:
+                    new[sha256] = NewFile(file=file, sha256=sha256, info=probe(Path(file.path)))
+                except MediaError as error:
+                    failed.append(failed_row(file, str(error)))
+    return tuple(new.values()), tuple(renamed), tuple(failed)
+
+
+def _hash(file: FoundFile) -> str | OSError:
+    try:
+        with Path(file.path).open("rb") as stream:
+            return file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return error
+
+
+def failed_row(file: FoundFile, reason: str) -> FileRow:
+    """How the journal remembers a file that could not be indexed."""
+    return FileRow(**asdict(file), sha256="", state="failed", error=reason)
+
+
+def files_of(new: NewFile) -> tuple[FoundFile, ...]:
+    """The file and its copies."""
+    return (new.file, *new.copies)
+
+
+def all_paths(video: Video) -> tuple[str, ...]:
+    """Where the content of a video lies: its path, then its aliases."""
+    return (video.path, *video.aliases)
+
+
+def _with_path(video: Video, path: str) -> Video:
+    """One more path; paths that no longer exist give way to it (a renamed file)."""
+    kept = [p for p in all_paths(video) if p != path and os.path.lexists(p)]
+    first, *aliases = [*kept, path]
+    return replace(video, path=first, aliases=tuple(aliases))
+
+
+def without_paths(video: Video, paths: set[str]) -> Video | None:
+    """The video without these paths; None when no path is left."""
+    kept = [path for path in all_paths(video) if path not in paths]
+    return replace(video, path=kept[0], aliases=tuple(kept[1:])) if kept else None
+
+
+def _is_below(path: str, roots: Sequence[Path]) -> bool:
+    return any(Path(path).is_relative_to(root) for root in roots)

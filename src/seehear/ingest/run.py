@@ -1,0 +1,151 @@
+"""Carry out a plan: index what is new, note what moved, drop what is gone; every batch durable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from seehear.engine import Engine
+from seehear.ingest.plan import FoundFile, Plan, failed_row, files_of, without_paths
+from seehear.ingest.work import Indexed, index_all
+from seehear.store import FileRow, Store
+from seehear.types import Item, Video
+
+BATCH_VIDEOS, BATCH_S = 64, 5.0  # commit at whichever comes first
+
+
+class Progress(Protocol):
+    """Told how far each stage is; amounts are files, or seconds of media for `index`."""
+
+    def __call__(self, stage: str, done: float, total: float) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What an ingest did; a file that could not be indexed is a row of `problems`."""
+
+    indexed: int = 0
+    items: int = 0
+    media_s: float = 0.0
+    silent: int = 0
+    unchanged: int = 0
+    renamed: int = 0
+    pruned: int = 0
+    gone: tuple[str, ...] = ()
+    is_interrupted: bool = False
+    problems: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    notes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    spent_s: dict[str, float] = field(default_factory=dict[str, float])  # by stage
+    wall_s: float = 0.0
+
+
+def run(
+    engine: Engine,
+    store: Store,
+    plan: Plan,
+    *,
+    prune: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Index the plan's files into the store.
+
+    What was committed before an interruption stays; the next run goes on from there. Ctrl-C ends
+    the run after the files in flight and is told in the report.
+    """
+    started = time.perf_counter()
+    report = Report(
+        unchanged=plan.unchanged,
+        problems=list(plan.problems),
+        gone=() if prune else plan.gone,
+        spent_s={"decode": 0.0, "encode": 0.0, "store": 0.0},
+    )
+    for row in plan.failed:
+        store.journal.record(row)
+    for file, video in plan.renamed:
+        store.relabel(video)
+        _remember(store, (file,), video.sha256)
+        report.renamed += 1
+    _index(engine, store, plan, report, workers or os.cpu_count() or 1, progress)
+    lost = set(plan.overwritten) | (set(plan.gone) if prune else set())
+    report.pruned = drop_paths(store, lost)
+    report.wall_s = time.perf_counter() - started
+    return report
+
+
+def _index(
+    engine: Engine,
+    store: Store,
+    plan: Plan,
+    report: Report,
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    total_s = sum(new.info.duration_s for new in plan.new)
+    done_s = 0.0
+    batch: list[Indexed] = []
+    last_commit = time.monotonic()
+    results = index_all(engine, plan.new, workers=min(workers, max(1, len(plan.new))))
+    try:
+        for result in results:
+            batch.append(result)
+            done_s += result.new.info.duration_s
+            if progress:
+                progress("index", done_s, total_s)
+            if len(batch) >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
+                _commit(store, batch, report)
+                last_commit = time.monotonic()
+    except KeyboardInterrupt:
+        report.is_interrupted = True
+    finally:
+        _commit(store, batch, report)
+
+
+def _commit(store: Store, batch: list[Indexed], report: Report) -> None:
+    """Put a batch, then remember its files; empties the batch."""
+    started = time.perf_counter()
+    good: list[tuple[Video, Sequence[Item]]] = [
+        (result.video, result.items) for result in batch if result.video
+    ]
+    if good:
+        store.put(good)
+    for result in batch:
+        for stage, seconds in result.spent_s.items():
+            report.spent_s[stage] += seconds
+        if result.video is None:
+            store.journal.record(failed_row(result.new.file, result.error))
+            report.problems.append((result.new.file.path, result.error))
+            continue
+        _remember(store, files_of(result.new), result.video.sha256)
+        report.indexed += 1
+        report.items += len(result.items)
+        report.media_s += result.video.duration_s
+        report.silent += result.video.sound != "sound"
+        if result.video.note:
+            report.notes.append((result.video.path, result.video.note))
+    batch.clear()
+    report.spent_s["store"] += time.perf_counter() - started
+
+
+def _remember(store: Store, files: Sequence[FoundFile], sha256: str) -> None:
+    for file in files:
+        store.journal.record(FileRow(**asdict(file), sha256=sha256, state="ok"))
+
+
+def drop_paths(store: Store, paths: set[str]) -> int:
+    """Take paths out of the library; a video goes when its last path does. Returns videos gone."""
+    if not paths:
+        return 0
+    removed: list[str] = []
+    for video in store.videos():
+        left = without_paths(video, paths)
+        if left is None:
+            removed.append(video.id)
+        elif left != video:
+            store.relabel(left)
+    if removed:
+        store.remove(removed)
+    return len(removed)

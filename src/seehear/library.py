@@ -1,0 +1,198 @@
+"""The one object behind every face: it wires the rooms and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from seehear import ingest
+from seehear.engine import Engine, create_engine, load_engine
+from seehear.errors import NothingDoneError
+from seehear.ingest import Plan, Progress, Report
+from seehear.ingest.run import drop_paths
+from seehear.search import search
+from seehear.search.run import Lists
+from seehear.store import Store
+from seehear.types import Answer, Filter, Mode, Query, Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What a library holds."""
+
+    root: str
+    engine: str
+    fingerprint: str
+    videos: int
+    items: int
+    hours: float
+    without_sound: int  # videos with no audio stream, or a silent one
+    failed: tuple[tuple[str, str], ...]  # path, reason
+    size_bytes: int
+
+
+class Library:
+    """A folder of tables that remembers what was seen and heard in your videos.
+
+        with Library.create("my.seehear") as library:
+            library.add(["~/Videos"])
+            for hit in library.search("a dog barking").hits:
+                print(hit.path, hit.start_s, hit.end_s, hit.band)
+
+    Reading needs no lock: one process may search while another one adds.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Use `create`, `open` or `open_or_create`."""
+        self._store = store
+
+    @classmethod
+    def create(cls, root: str | Path, *, engine: str = "auto") -> Library:
+        """A new, empty library in a folder of its own; the engine is chosen here, once.
+
+        Raises: ModelError if the engine's weights are not here; LibraryError if the folder is
+        taken or on a network file system.
+        """
+        chosen = create_engine(engine)
+        Store.create(
+            Path(root).expanduser(),
+            model=chosen.manifest,
+            seen_dim=chosen.seen_dim,
+            heard_dim=chosen.heard_dim,
+        ).close()
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, root: str | Path) -> Library:
+        """An existing library. Raises: LibraryError if there is none or it cannot be read."""
+        return cls(Store.open(Path(root).expanduser()))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine the library was built with. Raises: ModelError if it cannot be loaded."""
+        return load_engine(self._store.model)
+
+    def plan(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        exclude: Sequence[str] = (),
+        retry: bool = False,
+        on_file: Callable[[int, int], None] | None = None,
+    ) -> Plan:
+        """What `add` would do with these files and folders."""
+        wanted = [Path(path).expanduser() for path in paths]
+        return ingest.make_plan(self._store, wanted, exclude=exclude, retry=retry, on_file=on_file)
+
+    def add(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        plan: Plan | None = None,
+        prune: bool = False,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Index files and folders; unchanged files are passed over, bad ones are reported.
+
+        Durable batch by batch: what an interrupted run committed stays. `prune` takes out files
+        that no longer exist below `paths`. Raises: LibraryError while another process adds.
+        """
+        engine = self.engine
+        with Store.open(self._store.root, write=True) as writer:
+            todo = plan or ingest.make_plan(writer, [Path(path).expanduser() for path in paths])
+            report = ingest.run(
+                engine, writer, todo, prune=prune, workers=workers, progress=progress
+            )
+        self._store.refresh()
+        return report
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        like: str | Path = "",
+        mode: Mode = "both",
+        limit: int = 10,
+        where: Filter | None = None,
+        stage1: Lists = "union",
+    ) -> Answer:
+        """The best moments for a text, or for a file they should be like (sound, picture, clip).
+
+        Raises: UsageError for a question that cannot be meant; MediaError for an example file
+        that cannot be read.
+        """
+        query = Query(text=text, like=str(Path(like).expanduser()) if like else "", mode=mode)
+        return search(self.engine, self._store, query, limit=limit, where=where, stage1=stage1)
+
+    def thumbnail(self, item_id: str) -> bytes:
+        """A small picture of an item (WebP), empty where there is nothing to see."""
+        return self._store.thumbnail(item_id)
+
+    def videos(self) -> tuple[Video, ...]:
+        """All indexed files, by content."""
+        return self._store.videos()
+
+    def status(self) -> Status:
+        """What the library holds, and what could not be indexed."""
+        videos, counts = self._store.videos(), self._store.counts()
+        return Status(
+            root=str(self._store.root),
+            engine=str(self._store.model["engine"]),
+            fingerprint=str(self._store.model["fingerprint"]),
+            videos=counts["videos"],
+            items=counts["items"],
+            hours=sum(video.duration_s for video in videos) / 3600,
+            without_sound=sum(video.sound != "sound" for video in videos),
+            failed=tuple((row.path, row.error) for row in self._store.journal.failed()),
+            size_bytes=self._store.size_bytes(),
+        )
+
+    def remove(self, paths: Sequence[str | Path]) -> int:
+        """Take files, or all files below folders, out of the library; the files stay on disk.
+
+        Returns the number of paths taken out. Raises: NothingDoneError if none was indexed.
+        """
+        roots = [Path(path).expanduser().absolute() for path in paths]
+        lost = {
+            path
+            for video in self._store.videos()
+            for path in (video.path, *video.aliases)
+            if any(Path(path).is_relative_to(root) for root in roots)
+        }
+        if not lost:
+            raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
+        with Store.open(self._store.root, write=True) as writer:
+            drop_paths(writer, lost)
+            writer.journal.forget(sorted(lost))
+        self._store.refresh()
+        return len(lost)
+
+    def verify(self, *, full: bool = False) -> list[str]:
+        """Problems in words, none if all is well; `full` compares every checksum."""
+        return [line for line in self._store.verify(full=full) if not line.startswith("note: ")]
+
+    def maintain(self) -> list[str]:
+        """Compact the tables and clear away what old versions left; what was done, in words."""
+        with Store.open(self._store.root, write=True) as writer:
+            done = writer.maintain()
+        self._store.refresh()
+        return done
+
+    def close(self) -> None:
+        """Let go of the tables."""
+        self._store.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

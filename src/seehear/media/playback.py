@@ -1,0 +1,204 @@
+"""One pass over an opened file: packets go to the pictures and to the sound, clips come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, count
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from jaxtyping import Float, UInt8
+
+from seehear.errors import MediaError
+from seehear.media.container import check_streams, duration_s, origin_s
+from seehear.media.pictures import PictureTrack
+from seehear.media.samplers import nearest_indices, per_second_times
+from seehear.media.shots import LONGEST_S, split_evenly
+from seehear.media.sound import Samples, SoundTrack, is_silent
+from seehear.types import Clip, MediaSpec, Sound
+
+LAG_S = 10.0  # one stream may lie so far behind the other in the file; what comes later is lost
+HOUR_S = 3600.0  # a stamp that jumps further ahead is damage
+END_SLACK_S = 0.5  # headers and last samples differ by this much in sound files
+WARM_UP_S = 1.0  # sound codecs need some packets before they are right
+DEMUX_RETRIES = 16
+
+Frames = UInt8[np.ndarray, "frame height width 3"]
+Times = Float[np.ndarray, "frame"]
+
+
+class Playback:
+    """Pictures and sound of one file, read in one pass and cut out as clips."""
+
+    def __init__(
+        self,
+        path: Path,
+        container: InputContainer,
+        spec: MediaSpec,
+        *,
+        wanted_s: Iterator[float] | None = None,
+        only_sound: bool = False,
+    ) -> None:
+        video, audio = check_streams(path, container)
+        self.path = path
+        self.stated_s = duration_s(container)
+        self.first_s = np.inf  # earliest stamp met
+        self.notes: list[str] = []
+        self._container = container
+        self._spec = spec
+        self._origin_s = origin_s(container)
+        self.pictures: PictureTrack | None = None
+        self.sound: SoundTrack | None = None
+        self._tracks: dict[int, PictureTrack | SoundTrack] = {}
+        if video and not only_sound:
+            self.pictures = self._tracks[video.index] = PictureTrack(
+                video,
+                wanted_s or self._grid_s(),
+                side_px=spec.side_px,
+                origin_s=self._origin_s,
+                find_cuts=wanted_s is None and not self._is_short,
+            )
+        if audio:
+            self.sound = self._tracks[audio.index] = SoundTrack(
+                audio, rate_hz=spec.sample_rate_hz, origin_s=self._origin_s
+            )
+        self._clock_s = 0.0
+        self._breaks = 0
+        self._is_over = False
+
+    @property
+    def position_s(self) -> float:
+        """Everything before it is known: the slower stream, but never far behind the faster."""
+        places = [track.position_s for track in self._tracks.values()]
+        return max(min(places), max(places) - LAG_S)
+
+    @property
+    def end_s(self) -> float:
+        """End of what was read so far; the stated duration where that is all but reached."""
+        read_s = max(track.end_s for track in self._tracks.values())
+        return self.stated_s if abs(self.stated_s - read_s) <= END_SLACK_S else read_s
+
+    @property
+    def cuts_s(self) -> list[float]:
+        """Where items may begin: hard cuts, or even parts of a file that is only heard."""
+        if self.pictures:
+            return self.pictures.cuts_s
+        return [start for start, _ in split_evenly(0.0, max(self.stated_s, LONGEST_S))][1:]
+
+    def seek(self, start_s: float) -> None:
+        """Continue from a little before `start_s`; files that cannot seek are read from 0."""
+        self._clock_s = start_s
+        target_s = max(start_s - WARM_UP_S, 0.0) + self._origin_s
+        with suppress(FFmpegError):
+            self._container.seek(int(target_s * av.time_base))
+
+    def advance(self) -> Iterator[float]:
+        """Read on, packet by packet; yields `position_s` after each."""
+        for packet in self._packets():
+            self._tracks[packet.stream_index].feed(packet)
+            yield self.position_s
+        for track in self._tracks.values():
+            track.finish()
+        self._is_over = True
+        self._note_losses()
+
+    def check_not_empty(self) -> None:
+        """Raises: MediaError if not one picture and not one sample could be decoded."""
+        has_pictures = self.pictures is not None and bool(self.pictures.frames)
+        has_sound = self.sound is not None and self.sound.has_sound
+        if not (has_pictures or has_sound) or self.end_s <= 0:
+            raise MediaError(
+                f"{self.path.name!r} opens but not one picture or sound in it can be decoded; "
+                "copy it again or leave it out"
+            )
+
+    def take(self, start_s: float, end_s: float) -> Clip:
+        """The clip [start_s, end_s); what lies before its end is forgotten afterwards."""
+        times_s, frames = self._frames(start_s, end_s)
+        sound, waveform = self._waveform(start_s, end_s)
+        for track in self._tracks.values():
+            track.drop_before(end_s)
+        return Clip(
+            path=str(self.path),
+            start_s=start_s,
+            end_s=end_s,
+            frames=frames,
+            frame_times_s=times_s,
+            waveform=waveform,
+            sample_rate_hz=self._spec.sample_rate_hz,
+            sound=sound,
+        )
+
+    def _packets(self) -> Iterator[Packet]:
+        streams = [self._container.streams[index] for index in self._tracks]
+        for _ in range(DEMUX_RETRIES):
+            try:
+                for packet in self._container.demux(*streams):
+                    if packet.size and self._is_plausible(packet):
+                        yield packet
+                return
+            except FFmpegError:
+                self._breaks += 1
+
+    def _is_plausible(self, packet: Packet) -> bool:
+        if packet.pts is None:
+            return True
+        time_s = float(packet.pts * packet.time_base) - self._origin_s
+        if time_s > self._clock_s + HOUR_S:
+            self._breaks += 1
+            return False
+        self._clock_s = max(self._clock_s, time_s)
+        self.first_s = min(self.first_s, time_s)
+        return True
+
+    def _frames(self, start_s: float, end_s: float) -> tuple[Times, Frames]:
+        kept = self.pictures.frames if self.pictures else []
+        inside = [(time_s, rgb) for time_s, rgb in kept if start_s <= time_s < end_s]
+        if not inside:  # a picture that stands still is shown until the next one comes
+            inside = [(start_s, rgb) for time_s, rgb in kept if time_s < start_s][-1:]
+        if not inside:
+            return np.zeros(0), np.zeros((0, 0, 0, 3), np.uint8)
+        spec = self._spec
+        wanted_s = per_second_times(start_s, end_s, spec.frames_per_s, spec.max_frames)
+        times_s = np.array([time_s for time_s, _ in inside])
+        chosen = nearest_indices(times_s, wanted_s)
+        return times_s[chosen], np.stack([inside[index][1] for index in chosen])
+
+    def _waveform(self, start_s: float, end_s: float) -> tuple[Sound, Samples]:
+        sound = self.sound
+        if sound is None or (not sound.has_sound and (sound.errors or self._is_over)):
+            return "none", np.zeros(0, np.float32)
+        waveform = sound.take(start_s, end_s)
+        return "silent" if is_silent(waveform) else "sound", waveform
+
+    @property
+    def _is_short(self) -> bool:
+        return 0 < self.stated_s <= LONGEST_S
+
+    def _grid_s(self) -> Iterator[float]:
+        """The very times of a short file; else twice as many as needed, to choose from later."""
+        spec = self._spec
+        exact = np.zeros(0)
+        if self._is_short:
+            exact = per_second_times(0.0, self.stated_s, spec.frames_per_s, spec.max_frames)
+        start_s = self.stated_s if self._is_short else 0.0
+        return chain(
+            exact.tolist(), (start_s + (k + 0.5) / (2 * spec.frames_per_s) for k in count())
+        )
+
+    def _note_losses(self) -> None:
+        pictures, sound = self.pictures, self.sound
+        if pictures and not pictures.frames:
+            self.notes.append("its pictures could not be decoded")
+        if sound and sound.errors and not sound.has_sound:
+            self.notes.append("its sound could not be decoded")
+        if self.stated_s - self.end_s > END_SLACK_S:
+            self.notes.append(f"only {self.end_s:.1f} s of {self.stated_s:.1f} s could be read")
+        losses = self._breaks + sum(track.errors for track in self._tracks.values())
+        if losses and not self.notes:
+            self.notes.append(f"{losses} damaged packets were left out")

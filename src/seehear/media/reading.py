@@ -1,0 +1,111 @@
+"""Parts of a file: a stretch, a still picture, the whole sound; and what a query file gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seehear.errors import MediaError
+from seehear.media.container import audio_stream, duration_s, is_still, open_media
+from seehear.media.pictures import RGB, FrameScaler, pixel_aspect
+from seehear.media.playback import Playback
+from seehear.media.samplers import per_second_times
+from seehear.media.shots import LONGEST_S
+from seehear.media.sound import Samples
+from seehear.types import Clip, MediaSpec
+
+
+def read_clip(path: Path, start_s: float, end_s: float, spec: MediaSpec) -> Clip:
+    """The stretch [start_s, end_s) of a file, or what the file has of it.
+
+    Raises: MediaError if the file has nothing there.
+    """
+    if not 0 <= start_s < end_s:
+        raise ValueError(f"expected 0 <= start_s < end_s, got {start_s=}, {end_s=}")
+    clip = _read_stretch(path, start_s, end_s, spec, is_seeking=start_s > 0)
+    if clip is None:  # some formats seek past the wanted place
+        clip = _read_stretch(path, start_s, end_s, spec, is_seeking=False)
+    if clip is None:
+        raise MediaError(f"{path.name!r} has nothing at {start_s:.1f} s; it ends before")
+    return clip
+
+
+def _read_stretch(
+    path: Path, start_s: float, end_s: float, spec: MediaSpec, *, is_seeking: bool
+) -> Clip | None:
+    wanted_s = per_second_times(start_s, end_s, spec.frames_per_s, spec.max_frames)
+    with open_media(path) as container:
+        playback = Playback(path, container, spec, wanted_s=iter(wanted_s.tolist()))
+        if is_seeking:
+            playback.seek(start_s)
+        for position_s in playback.advance():
+            if position_s >= end_s:
+                break
+        else:
+            end_s = min(end_s, playback.end_s)
+        if end_s <= start_s or playback.first_s > start_s > 0:
+            return None
+        playback.check_not_empty()
+        return playback.take(start_s, end_s)
+
+
+def read_picture(path: Path, spec: MediaSpec) -> RGB:
+    """A still picture, shorter side `spec.side_px`.
+
+    Raises: MediaError if the file is no picture or cannot be decoded.
+    """
+    with open_media(path, allow_still=True) as container:
+        if not is_still(container) or not container.streams.video:
+            raise MediaError(f"{path.name!r} is not a still picture; expected jpg, png or webp")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            return FrameScaler(spec.side_px, pixel_aspect(stream)).scale(frame)
+    raise MediaError(f"{path.name!r} holds no picture that can be decoded; copy it again")
+
+
+def is_picture(path: Path) -> bool:
+    """True if the file is a still picture, by its content.
+
+    Raises: MediaError if it cannot be opened as media at all.
+    """
+    with open_media(path, allow_still=True) as container:
+        return is_still(container)
+
+
+def read_sound(path: Path, spec: MediaSpec) -> Samples:
+    """The whole sound of a file, one channel at `spec.sample_rate_hz`.
+
+    Raises: MediaError if the file has no sound.
+    """
+    with open_media(path) as container:
+        if audio_stream(container) is None:
+            raise MediaError(f"{path.name!r} has no sound; expected a sound or a video with sound")
+        playback = Playback(path, container, spec, only_sound=True)
+        for _ in playback.advance():
+            pass
+        playback.check_not_empty()
+        return playback.take(0.0, playback.end_s).waveform
+
+
+def read_any(path: Path, spec: MediaSpec) -> Clip:
+    """What a query file gives: a picture, or at most the first 32 s of a sound or a video.
+
+    A picture is a clip of one frame from 0 to 0 without sound.
+    Raises: MediaError if the file is none of them.
+    """
+    if not is_picture(path):
+        with open_media(path) as container:
+            stated_s = duration_s(container)
+        return read_clip(path, 0.0, min(stated_s or LONGEST_S, LONGEST_S), spec)
+    return Clip(
+        path=str(path),
+        start_s=0.0,
+        end_s=0.0,
+        frames=read_picture(path, spec)[None],
+        frame_times_s=np.zeros(1),
+        waveform=np.zeros(0, np.float32),
+        sample_rate_hz=spec.sample_rate_hz,
+        sound="none",
+    )

@@ -1,0 +1,6 @@
+"""Query -> candidates (stage 1) -> text-conditioned scores (stage 2) -> hits with reasons."""
+
+from seehear.search.query import encode
+from seehear.search.run import search
+
+__all__ = ["encode", "search"]

@@ -1,0 +1,76 @@
+"""Scores of a query on the items of a library: silence filled in, bands calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from seehear.engine import Engine
+from seehear.store import Summaries
+from seehear.types import Band, Parts, Tokens
+
+SAMPLE = 500  # items that stand for the library when scores are put into proportion
+FAIR, STRONG = 0.995, 0.9985  # quantiles of (any tag name, any item) pairs; see docs/decisions/003
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bands:
+    """Scores from which a hit is called fair or strong in this library."""
+
+    fair: float
+    strong: float
+
+    def of(self, score: float) -> Band:
+        if score >= self.strong:
+            return "strong"
+        return "fair" if score >= self.fair else "weak"
+
+
+def sample(summaries: Summaries, size: int = SAMPLE) -> Tokens:
+    """Summaries of up to `size` items, evenly picked, as token sequences of length one."""
+    count = len(summaries.ids)
+    rows = np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(int))
+    return Tokens(
+        frames=summaries.seen[rows][:, None],
+        frame_mask=summaries.has_frames[rows][:, None],
+        frame_times_s=np.zeros((len(rows), 1)),
+        audio=summaries.heard[rows][:, None],
+        audio_mask=summaries.has_sound[rows][:, None],
+        audio_times_s=np.zeros((len(rows), 1)),
+    )
+
+
+def average(parts: Parts) -> tuple[Float32[np.ndarray, " query"], Float32[np.ndarray, " query"]]:
+    """What sight and what sound contribute on average where they are present; 0 if nowhere."""
+    return _mean_present(parts.seen), _mean_present(parts.heard)
+
+
+def _mean_present(part: Float32[np.ndarray, "query item"]) -> Float32[np.ndarray, " query"]:
+    present = ~np.isnan(part)
+    return np.where(present, part, 0).sum(1) / np.maximum(present.sum(1), 1)
+
+
+def fill(parts: Parts, background: Parts) -> Parts:
+    """Items without a sense get the library's average for it: silence is never a penalty."""
+    seen, heard = average(background)
+    return Parts(
+        seen=np.where(np.isnan(parts.seen), seen[:, None], parts.seen),
+        heard=np.where(np.isnan(parts.heard), heard[:, None], parts.heard),
+    )
+
+
+def calibrate(engine: Engine, background: Tokens, heard_share: float) -> Bands:
+    """Bands from the scores of every tag name against every sampled item.
+
+    An item shows only a few of all the things the engine has names for, so nearly all of these
+    pairs do not match: a score that few of them reach means something in this library. The names
+    are weighed between sight and sound as the query is, so that the scores compare.
+    """
+    bank = engine.bank()
+    bank = replace(bank, heard_share=np.full_like(bank.heard_share, heard_share))
+    parts = engine.score(bank, background)
+    filled = fill(parts, parts)
+    fair, strong = np.quantile(filled.seen + filled.heard, [FAIR, STRONG])
+    return Bands(fair=float(fair), strong=float(strong))

@@ -1,0 +1,96 @@
+"""Keeps tables small and few: sweeps forgotten rows, joins small fragments, drops old versions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seehear.store import disk, schema, tables
+from seehear.store.commit import Committer
+from seehear.store.journal import Step
+from seehear.store.snapshot import Snapshot, heads
+
+if TYPE_CHECKING:
+    import lance
+
+FRAGMENT_BYTES = 2 << 30
+SMALL_FRAGMENTS = 16  # joined only when so many wait, or a wide table is rewritten for every batch
+KEPT = timedelta(hours=1)  # versions, for readers that still hold them
+
+
+def maintain(root: Path, committer: Committer) -> list[str]:
+    """What was done, in words; one chore failing does not stop the others."""
+    chores: tuple[tuple[str, Callable[[Path, Committer, str], str]], ...] = (
+        ("sweep", _sweep),
+        ("compact", _compact),
+        ("clean up", _clean_up),
+    )
+    done: list[str] = []
+    for table in heads(root):
+        for name, chore in chores:
+            try:
+                said = chore(root, committer, table)
+            except Exception as error:  # Lance raises many kinds; the next chore must run
+                said = f"could not {name}: {error}"
+            if said:
+                done.append(f"{table}: {said}")
+    return done
+
+
+def _sweep(root: Path, committer: Committer, table: str) -> str:
+    if table in (schema.CATALOG, schema.VIDEOS):
+        return ""
+    revisions = Snapshot(root).revisions
+    rows = committer.head(table).to_table(columns=["video_id", "rev"]).to_pydict()
+    old: dict[int, set[str]] = defaultdict(set)
+    for video_id, rev in zip(rows["video_id"], rows["rev"], strict=True):
+        if revisions.get(video_id) != rev:
+            old[rev].add(video_id)
+    if not old:
+        return ""
+    where = " OR ".join(
+        f"(rev = {rev} AND video_id IN {schema.quoted(sorted(ids))})" for rev, ids in old.items()
+    )
+    committer.run([(Step(table=table, delete=where), None)], committer.next_id())
+    return f"swept rows of {sum(map(len, old.values()))} video(s) that were replaced or removed"
+
+
+def _compact(root: Path, committer: Committer, table: str) -> str:
+    from lance.optimize import Compaction
+
+    dataset, path = committer.head(table), tables.table_path(root, table)
+    size = disk.size_bytes(path / "data")
+    target = max(64, FRAGMENT_BYTES // max(1, size // max(1, dataset.count_rows())))
+    if _small(dataset, target) < SMALL_FRAGMENTS:
+        return ""
+    plan = Compaction.plan(
+        dataset,
+        options={"target_rows_per_fragment": target, "batch_size": 16, "num_threads": 1},
+    )
+    results = [task.execute(dataset) for task in plan.tasks]
+    disk.sync_files(disk.tree(path / "data"))
+    metrics = Compaction.commit(dataset, results)
+    disk.sync_files(disk.tree(path))
+    committer.moved(table)
+    return f"joined {metrics.fragments_removed} fragments into {metrics.fragments_added}"
+
+
+def _small(dataset: lance.LanceDataset, target: int) -> int:
+    return sum(fragment.count_rows() < target for fragment in dataset.get_fragments())
+
+
+def _clean_up(root: Path, committer: Committer, table: str) -> str:
+    dataset = committer.head(table)
+    stats = dataset.cleanup_old_versions(older_than=KEPT, delete_unverified=True)
+    _drop_empty_folders(tables.table_path(root, table) / "data")
+    freed = stats.bytes_removed
+    return f"freed {freed / 1e6:.1f} MB of {stats.old_versions} old versions" if freed else ""
+
+
+def _drop_empty_folders(folder: Path) -> None:
+    for inner in folder.iterdir() if folder.is_dir() else ():
+        if inner.is_dir() and not any(inner.iterdir()):
+            inner.rmdir()

@@ -1,0 +1,187 @@
+"""What a writer may do to a library, each as one batch of the committer."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seehear.errors import LibraryError
+from seehear.store import schema, tables
+from seehear.store.commit import Committer
+from seehear.store.journal import Step
+from seehear.store.snapshot import Snapshot
+from seehear.types import Item, Video
+
+NEXT = "next_model"  # catalog key of the model that a re-index is filling
+RESERVED = {"schema", "model", NEXT}
+
+
+class Writer:
+    """Adds, replaces, renames and removes videos; fills the tables of another model."""
+
+    def __init__(self, root: Path, committer: Committer) -> None:
+        repaired = committer.recover()
+        snapshot = Snapshot(root)
+        if repaired:
+            hashes = {video.sha256 for video in snapshot.videos.values()}
+            committer.journal.forget_unless(hashes)
+        self.root = root
+        self.committer = committer
+        self._model = snapshot.model
+        self._next: dict[str, object] | None = snapshot.values.get(NEXT)
+        self._revisions = dict(snapshot.revisions)
+        self._drop_strange_tables()
+
+    def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+        """Add videos with their items, or replace those with the same id."""
+        _check(videos)
+        if not videos:
+            return
+        rev = self.committer.next_id(above=max(self._revisions.values(), default=0))
+        ids = [video.id for video, _ in videos]
+        replaced = [video_id for video_id in ids if video_id in self._revisions]
+        items = [item for _, its in videos for item in its]
+        revs = [rev] * len(items)
+        where = f"id IN {schema.quoted(replaced)}" if replaced else ""
+        shown = Step(table=schema.VIDEOS, delete=where)
+        steps = [
+            (Step(table=schema.tok(self._model)), schema.token_rows(items, revs)),
+            (Step(table=schema.MEDIA), schema.media_rows(items, revs)),
+            (Step(table=schema.emb(self._model)), self._item_rows(self._model, items, revs)),
+            (shown, schema.video_rows([(video, rev) for video, _ in videos])),
+        ]
+        self.committer.run(steps, rev)
+        self._revisions |= dict.fromkeys(ids, rev)
+        if replaced:
+            where = f"video_id IN {schema.quoted(replaced)} AND rev < {rev}"
+            self._delete([(table, where) for table in self._item_tables()])
+
+    def remove(self, video_ids: Sequence[str]) -> None:
+        """Take videos out; unknown ids are passed over."""
+        known = [video_id for video_id in video_ids if video_id in self._revisions]
+        if not known:
+            return
+        ids = schema.quoted(known)
+        heavy = [(table, f"video_id IN {ids}") for table in self._item_tables()]
+        self._delete([(schema.VIDEOS, f"id IN {ids}"), *heavy])
+        for video_id in known:
+            del self._revisions[video_id]
+
+    def relabel(self, videos: Sequence[Video]) -> None:
+        """New paths, times or notes of known videos; their items stay."""
+        unknown = [video.id for video in videos if video.id not in self._revisions]
+        if unknown:
+            raise ValueError(f"cannot relabel videos that were never put: {unknown[:3]}")
+        where = f"id IN {schema.quoted([video.id for video in videos])}"
+        rows = schema.video_rows([(video, self._revisions[video.id]) for video in videos])
+        self._run([(Step(table=schema.VIDEOS, delete=where), rows)])
+
+    def write_catalog(self, values: Mapping[str, object], *, drop: Sequence[str] = ()) -> None:
+        """Set and drop values of the catalog in one commit."""
+        where = f"key IN {schema.quoted([*values, *drop])}"
+        rows = schema.catalog_rows(values)
+        self._run([(Step(table=schema.CATALOG, delete=where), rows)])
+
+    def begin_model(self, model: Mapping[str, object], seen_dim: int, heard_dim: int) -> None:
+        """Make empty tables for another model beside the present ones; again is harmless."""
+        if schema.emb(model) == schema.emb(self._model):
+            raise ValueError("the library already keeps this model")
+        if self._next and schema.emb(self._next) != schema.emb(model):
+            raise LibraryError(
+                f"the library '{self.root}' is already being re-indexed with "
+                f"{self._next.get('engine')}; finish that first"
+            )
+        for name, columns in (
+            (schema.tok(model), schema.token_schema()),
+            (schema.emb(model), schema.item_schema(seen_dim, heard_dim)),
+        ):
+            path = tables.table_path(self.root, name)
+            if not tables.manifests(path):
+                tables.create_table(path, columns.empty_table())
+        self.write_catalog({NEXT: dict(model)})
+        self._next = dict(model)
+
+    def fill(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+        """Items of known videos, made by the next model; invisible until `activate`."""
+        _check(videos)
+        model = self._begun()
+        items = [item for _, its in videos for item in its]
+        revs = [self._revisions[item.video_id] for item in items]
+        where = f"video_id IN {schema.quoted([video.id for video, _ in videos])}"
+        steps = [
+            (Step(table=schema.tok(model), delete=where), schema.token_rows(items, revs)),
+            (Step(table=schema.emb(model), delete=where), self._item_rows(model, items, revs)),
+        ]
+        self._run(steps)
+
+    def to_fill(self) -> tuple[Video, ...]:
+        """Videos that the next model has not indexed yet."""
+        snapshot, model = Snapshot(self.root), self._begun()
+        heads = [self.committer.head(name) for name in (schema.tok(model), schema.emb(model))]
+        both = set.intersection(*(set(snapshot.keys(head)) for head in heads))
+        filled = Counter(item_id.rsplit("-", 1)[0] for item_id in both)
+        return tuple(v for v in snapshot.videos.values() if filled[v.id] != v.items)
+
+    def activate(self) -> None:
+        """Let the next model answer from now on, and drop the tables and values of the old one."""
+        missing = len(self.to_fill())
+        if missing:
+            raise LibraryError(
+                f"{missing} of {len(self._revisions)} videos of the library '{self.root}' are not "
+                "indexed with the next model yet; index them before changing over"
+            )
+        model = self._begun()
+        keys = [key for key in Snapshot(self.root).values if key not in RESERVED]
+        self.write_catalog({"model": model}, drop=[NEXT, *keys])
+        self._model, self._next = model, None
+        self._drop_strange_tables()
+
+    def _drop_strange_tables(self) -> None:
+        kept = self._item_tables()
+        strange = [
+            path
+            for kind in ("emb__*", "tok__*")
+            for path in self.root.glob(kind)
+            if path.name not in kept
+        ]
+        if strange:
+            for batch in self.committer.journal.batches():
+                self.committer.journal.drop(batch)  # they name tables that will be gone
+        for path in strange:
+            self.committer.moved(path.name)
+            shutil.rmtree(path)
+
+    def _begun(self) -> dict[str, object]:
+        if self._next is None:
+            raise ValueError("begin_model must be called first")
+        return self._next
+
+    def _item_tables(self) -> list[str]:
+        models = [self._model, *([self._next] if self._next else [])]
+        return [name(model) for model in models for name in (schema.emb, schema.tok)] + [
+            schema.MEDIA
+        ]
+
+    def _item_rows(self, model: Mapping[str, object], items: Sequence[Item], revs: list[int]):
+        fields = self.committer.head(schema.emb(model)).schema
+        dims = (fields.field("seen").type.list_size, fields.field("heard").type.list_size)
+        return schema.item_rows(items, revs, dims)
+
+    def _delete(self, wheres: Sequence[tuple[str, str]]) -> None:
+        self._run([(Step(table=table, delete=where), None) for table, where in wheres])
+
+    def _run(self, steps: Sequence[tuple[Step, Any]]) -> None:
+        self.committer.run(steps, self.committer.next_id())
+
+
+def _check(videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+    ids = [video.id for video, _ in videos]
+    items = [item.id for _, its in videos for item in its]
+    if len(set(ids)) < len(ids) or len(set(items)) < len(items):
+        raise ValueError("a batch may hold every video and every item only once")
+    for video, its in videos:
+        if len(its) != video.items or any(item.video_id != video.id for item in its):
+            raise ValueError(f"video {video.id} says {video.items} items, got {len(its)} of it")

@@ -1,0 +1,19 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the shared clips and data, `SEEHEAR_TEST_DATA` or `../shared`; else a skip."""
+    folder = Path(os.environ.get("SEEHEAR_TEST_DATA", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; set SEEHEAR_TEST_DATA to its folder")
+    return folder

@@ -1,0 +1,99 @@
+"""Tokens as bytes: what goes in comes out, and nothing else."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from samples import make_tokens
+
+from seehear.store import blob
+from seehear.types import Tokens
+
+DTYPES = st.sampled_from(["f2", "f4", "i1"])
+
+
+@st.composite
+def tokens(draw: st.DrawFn) -> Tokens:
+    dtype = draw(DTYPES)
+
+    def sequence(dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = draw(st.integers(0, 6))
+        values = draw(hnp.arrays(dtype, (1, rows, dim)))
+        times = draw(hnp.arrays("f4", (1, rows)))
+        return values, draw(hnp.arrays(bool, (1, rows))), times
+
+    frames, frame_mask, frame_times_s = sequence(draw(st.integers(1, 4)))
+    audio, audio_mask, audio_times_s = sequence(draw(st.integers(1, 4)))
+    return Tokens(
+        frames=frames,
+        frame_mask=frame_mask,
+        frame_times_s=frame_times_s,
+        audio=audio,
+        audio_mask=audio_mask,
+        audio_times_s=audio_times_s,
+    )
+
+
+@given(tokens())
+def test_round_trip_keeps_what_the_masks_show(made: Tokens):
+    frames, frame_times_s, audio, audio_times_s = blob.unpack(blob.pack(made, "x-0000"), "x-0000")
+    for got, sent, mask in (
+        (frames, made.frames, made.frame_mask),
+        (frame_times_s, made.frame_times_s, made.frame_mask),
+        (audio, made.audio, made.audio_mask),
+        (audio_times_s, made.audio_times_s, made.audio_mask),
+    ):
+        assert got.dtype == sent.dtype
+        np.testing.assert_array_equal(got, sent[0][mask[0]])
+
+
+@given(tokens(), st.data())
+def test_any_changed_byte_is_noticed(made: Tokens, data: st.DataObject):
+    raw = bytearray(blob.pack(made, "x-0000"))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError):
+        blob.unpack(bytes(raw), "x-0000")
+
+
+@given(tokens(), st.data())
+def test_any_cut_is_noticed(made: Tokens, data: st.DataObject):
+    raw = blob.pack(made, "x-0000")
+    cut = raw[: data.draw(st.integers(0, len(raw) - 1))]
+    is_whole_without_audio = len(made.audio_times_s[made.audio_mask]) == 0
+    if len(cut) < len(raw) and not (is_whole_without_audio and len(cut) == len(raw)):
+        with pytest.raises(ValueError):
+            blob.unpack(cut, "x-0000")
+
+
+def test_bytes_of_another_item_are_refused():
+    raw = blob.pack(make_tokens(1, frames=2, sounds=2), "x-0000")
+    with pytest.raises(ValueError, match="checksum"):
+        blob.unpack(raw, "x-0001")
+
+
+def test_frames_lie_before_sound_so_that_a_prefix_holds_them():
+    made = make_tokens(1, frames=2, sounds=2)
+    raw = blob.pack(made, "x-0000")
+    frames = made.frames.tobytes()
+    assert raw[blob.PREFIX_BYTES : blob.PREFIX_BYTES + len(frames)] == frames
+    assert raw.index(made.audio.tobytes()) > raw.index(made.frame_times_s.tobytes())
+
+
+def test_padding_marks_what_is_there_and_leaves_zeros_elsewhere():
+    one, two = make_tokens(1, frames=1, sounds=0), make_tokens(2, frames=3, sounds=2)
+    parts = [blob.unpack(blob.pack(each, "x"), "x") for each in (one, two)]
+    padded = blob.pad(parts)
+    assert padded.frame_mask.tolist() == [[True, False, False], [True, True, True]]
+    assert padded.audio_mask.tolist() == [[False, False], [True, True]]
+    np.testing.assert_array_equal(padded.frames[1], two.frames[0])
+    np.testing.assert_array_equal(padded.frames[0, 0], one.frames[0, 0])
+    assert not padded.frames[0, 1:].any() and not padded.audio[0].any()
+    assert padded.frames.dtype == np.float16
+
+
+def test_a_batch_of_two_is_refused():
+    made = make_tokens(1, frames=1, sounds=1)
+    two = Tokens(**{name: np.concatenate([value] * 2) for name, value in vars(made).items()})
+    with pytest.raises(ValueError, match="one item"):
+        blob.pack(two, "x")
