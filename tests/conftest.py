@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("seehear", deadline=None)  # machines of CI are slow now and then
+settings.load_profile("seehear")
 
 ROOT = Path(__file__).resolve().parents[1]
 

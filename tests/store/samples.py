@@ -62,7 +62,7 @@ def _make_item(video: Video, place: int, take: int, rng: np.random.Generator) ->
         seen=rng.standard_normal(SEEN).astype(np.float16),
         heard=rng.standard_normal(HEARD).astype(np.float16) if is_heard else np.zeros(HEARD),
         has_frames=video.width > 0,
-        tokens=make_tokens(place + 10 * take, frames=1 + place % 3, sounds=3 * is_heard),
+        tokens=make_tokens(int(rng.integers(1 << 30)), frames=1 + place % 3, sounds=3 * is_heard),
         thumbnail=f"{video.path} {place} {take}".encode(),
     )
 

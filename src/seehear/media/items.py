@@ -29,16 +29,17 @@ class ItemDecoder:
         """
         with open_media(self.path) as container:
             playback = Playback(self.path, container, self._spec)
-            self.notes = playback.notes
             start_s = 0.0
             for now_s, is_end in _positions(playback):
                 while found := next_stretches(start_s, playback.cuts_s, now_s, is_end=is_end):
                     yield from (playback.take(*stretch) for stretch in found)
                     start_s = found[-1][1]
+            self.notes = playback.losses()
 
 
 def _positions(playback: Playback) -> Iterator[tuple[float, bool]]:
     yield from ((now_s, False) for now_s in playback.advance())
+    playback.finish()
     playback.check_not_empty()
     yield playback.end_s, True
 

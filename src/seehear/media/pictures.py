@@ -83,12 +83,14 @@ class PictureTrack:
         self.cuts_s: list[float] = []
         self.position_s = 0.0  # what comes next lies behind it
         self.end_s = 0.0
+        self.first_s = np.inf  # time of the first decoded frame
         self.errors = 0
         fps = average_fps(stream)
         self._frame_s = 1 / (fps or 25.0)
         self._codec = stream.codec_context
         self._codec.thread_count = 1
         self._codec.skip_frame = "NONREF" if fps >= FEW_FPS else "DEFAULT"
+        self._tick_s = float(stream.time_base or 0)  # frames left in the decoder know no time base
         self._is_intra = stream.codec.intra_only
         self._origin_s = origin_s
         self._scaler = FrameScaler(side_px, pixel_aspect(stream))
@@ -109,7 +111,7 @@ class PictureTrack:
             self.errors += 1
             return
         if packet is not None and packet.pts is not None:
-            duration_s = float((packet.duration or 0) * packet.time_base) or self._frame_s
+            duration_s = (packet.duration or 0) * self._tick_s or self._frame_s
             self.end_s = max(self.end_s, self._time_s(packet) + duration_s)
 
     def finish(self) -> None:
@@ -131,13 +133,15 @@ class PictureTrack:
         return self._time_s(packet) < min(self._next_s, self._next_thumb_s) - self._frame_s
 
     def _time_s(self, stamped: Packet | av.VideoFrame) -> float:
-        if stamped.pts is None or stamped.time_base is None:
+        if stamped.pts is None:
             return self.position_s + self._frame_s
-        return float(stamped.pts * stamped.time_base) - self._origin_s
+        return stamped.pts * self._tick_s - self._origin_s
 
     def _take(self, frame: av.VideoFrame) -> None:
         time_s = self._time_s(frame)
-        if self._last is not None and time_s <= self._last[0]:
+        if self._last is None:
+            self.first_s = time_s
+        elif time_s <= self._last[0]:
             return
         if self._last is not None and time_s - self._last[0] > WIDE_GAP_S:
             self._codec.skip_frame = "DEFAULT"

@@ -22,10 +22,10 @@ from seehear.media.shots import LONGEST_S, split_evenly
 from seehear.media.sound import Samples, SoundTrack, is_silent
 from seehear.types import Clip, MediaSpec, Sound
 
-LAG_S = 10.0  # one stream may lie so far behind the other in the file; what comes later is lost
+SOUND_LAG_S = 10.0  # sound may come so much later in the file than its pictures; then it is lost
+PICTURE_LAG_S = 600.0  # longer, for slides: sound is small to keep (64 kB a second)
 HOUR_S = 3600.0  # a stamp that jumps further ahead is damage
 END_SLACK_S = 0.5  # headers and last samples differ by this much in sound files
-WARM_UP_S = 1.0  # sound codecs need some packets before they are right
 DEMUX_RETRIES = 16
 
 Frames = UInt8[np.ndarray, "frame height width 3"]
@@ -47,8 +47,6 @@ class Playback:
         video, audio = check_streams(path, container)
         self.path = path
         self.stated_s = duration_s(container)
-        self.first_s = np.inf  # earliest stamp met
-        self.notes: list[str] = []
         self._container = container
         self._spec = spec
         self._origin_s = origin_s(container)
@@ -74,8 +72,10 @@ class Playback:
     @property
     def position_s(self) -> float:
         """Everything before it is known: the slower stream, but never far behind the faster."""
-        places = [track.position_s for track in self._tracks.values()]
-        return max(min(places), max(places) - LAG_S)
+        if self.pictures is None or self.sound is None:
+            return max(track.position_s for track in self._tracks.values())
+        seen_s, heard_s = self.pictures.position_s, self.sound.position_s
+        return max(min(seen_s, heard_s), seen_s - SOUND_LAG_S, heard_s - PICTURE_LAG_S)
 
     @property
     def end_s(self) -> float:
@@ -90,22 +90,29 @@ class Playback:
             return self.pictures.cuts_s
         return [start for start, _ in split_evenly(0.0, max(self.stated_s, LONGEST_S))][1:]
 
+    @property
+    def first_s(self) -> float:
+        """Where the first decoded picture lies, or the first sound of a file without pictures."""
+        track = self.pictures or self.sound
+        return track.first_s if track else 0.0
+
     def seek(self, start_s: float) -> None:
-        """Continue from a little before `start_s`; files that cannot seek are read from 0."""
+        """Continue near `start_s`; a file that cannot seek is read from its beginning."""
         self._clock_s = start_s
-        target_s = max(start_s - WARM_UP_S, 0.0) + self._origin_s
         with suppress(FFmpegError):
-            self._container.seek(int(target_s * av.time_base))
+            self._container.seek(int((start_s + self._origin_s) * av.time_base))
 
     def advance(self) -> Iterator[float]:
         """Read on, packet by packet; yields `position_s` after each."""
         for packet in self._packets():
             self._tracks[packet.stream_index].feed(packet)
             yield self.position_s
+        self._is_over = True
+
+    def finish(self) -> None:
+        """Empty the decoders, when no more packets will come or be wanted."""
         for track in self._tracks.values():
             track.finish()
-        self._is_over = True
-        self._note_losses()
 
     def check_not_empty(self) -> None:
         """Raises: MediaError if not one picture and not one sample could be decoded."""
@@ -153,18 +160,19 @@ class Playback:
             self._breaks += 1
             return False
         self._clock_s = max(self._clock_s, time_s)
-        self.first_s = min(self.first_s, time_s)
         return True
 
     def _frames(self, start_s: float, end_s: float) -> tuple[Times, Frames]:
-        kept = self.pictures.frames if self.pictures else []
-        inside = [(time_s, rgb) for time_s, rgb in kept if start_s <= time_s < end_s]
-        if not inside:  # a picture that stands still is shown until the next one comes
-            inside = [(start_s, rgb) for time_s, rgb in kept if time_s < start_s][-1:]
-        if not inside:
-            return np.zeros(0), np.zeros((0, 0, 0, 3), np.uint8)
         spec = self._spec
         wanted_s = per_second_times(start_s, end_s, spec.frames_per_s, spec.max_frames)
+        kept = self.pictures.frames if self.pictures else []
+        before = [(start_s, rgb) for time_s, rgb in kept if time_s < start_s][-1:]
+        inside = [(time_s, rgb) for time_s, rgb in kept if start_s <= time_s < end_s]
+        # a picture that stands still, as slides do, is shown until the next one comes
+        if not inside or inside[0][0] - start_s > (end_s - start_s) / len(wanted_s):
+            inside = before + inside
+        if not inside:
+            return np.zeros(0), np.zeros((0, 0, 0, 3), np.uint8)
         times_s = np.array([time_s for time_s, _ in inside])
         chosen = nearest_indices(times_s, wanted_s)
         return times_s[chosen], np.stack([inside[index][1] for index in chosen])
@@ -191,14 +199,17 @@ class Playback:
             exact.tolist(), (start_s + (k + 0.5) / (2 * spec.frames_per_s) for k in count())
         )
 
-    def _note_losses(self) -> None:
+    def losses(self) -> list[str]:
+        """What could not be read of a file that was read to its end, each in a few words."""
+        notes: list[str] = []
         pictures, sound = self.pictures, self.sound
         if pictures and not pictures.frames:
-            self.notes.append("its pictures could not be decoded")
+            notes.append("its pictures could not be decoded")
         if sound and sound.errors and not sound.has_sound:
-            self.notes.append("its sound could not be decoded")
+            notes.append("its sound could not be decoded")
         if self.stated_s - self.end_s > END_SLACK_S:
-            self.notes.append(f"only {self.end_s:.1f} s of {self.stated_s:.1f} s could be read")
+            notes.append(f"only {self.end_s:.1f} s of {self.stated_s:.1f} s could be read")
         losses = self._breaks + sum(track.errors for track in self._tracks.values())
-        if losses and not self.notes:
-            self.notes.append(f"{losses} damaged packets were left out")
+        if losses and not notes:
+            notes.append(f"{losses} damaged packets were left out")
+        return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from seehear.media.shots import LONGEST_S
 from seehear.media.sound import Samples
 from seehear.types import Clip, MediaSpec
 
+BACK_S = (1.0, 20.0, inf)  # sound codecs, too, need some packets before they are right
+
 
 def read_clip(path: Path, start_s: float, end_s: float, spec: MediaSpec) -> Clip:
     """The stretch [start_s, end_s) of a file, or what the file has of it.
@@ -23,28 +26,25 @@ def read_clip(path: Path, start_s: float, end_s: float, spec: MediaSpec) -> Clip
     """
     if not 0 <= start_s < end_s:
         raise ValueError(f"expected 0 <= start_s < end_s, got {start_s=}, {end_s=}")
-    clip = _read_stretch(path, start_s, end_s, spec, is_seeking=start_s > 0)
-    if clip is None:  # some formats seek past the wanted place
-        clip = _read_stretch(path, start_s, end_s, spec, is_seeking=False)
-    if clip is None:
-        raise MediaError(f"{path.name!r} has nothing at {start_s:.1f} s; it ends before")
-    return clip
+    for back_s in BACK_S:  # some formats land behind the wanted place: try again from further back
+        clip = _read_stretch(path, start_s, end_s, spec, from_s=max(start_s - back_s, 0.0))
+        if clip is not None:
+            return clip
+    raise MediaError(f"{path.name!r} has nothing at {start_s:.1f} s; it ends before")
 
 
 def _read_stretch(
-    path: Path, start_s: float, end_s: float, spec: MediaSpec, *, is_seeking: bool
+    path: Path, start_s: float, end_s: float, spec: MediaSpec, *, from_s: float
 ) -> Clip | None:
     wanted_s = per_second_times(start_s, end_s, spec.frames_per_s, spec.max_frames)
     with open_media(path) as container:
         playback = Playback(path, container, spec, wanted_s=iter(wanted_s.tolist()))
-        if is_seeking:
-            playback.seek(start_s)
-        for position_s in playback.advance():
-            if position_s >= end_s:
-                break
-        else:
-            end_s = min(end_s, playback.end_s)
-        if end_s <= start_s or playback.first_s > start_s > 0:
+        if from_s > 0:
+            playback.seek(from_s)
+        is_over = all(position_s < end_s for position_s in playback.advance())  # stops at end_s
+        playback.finish()
+        end_s = min(end_s, playback.end_s) if is_over else end_s
+        if end_s <= start_s or playback.first_s > start_s and from_s > 0:
             return None
         playback.check_not_empty()
         return playback.take(start_s, end_s)
@@ -85,6 +85,7 @@ def read_sound(path: Path, spec: MediaSpec) -> Samples:
         playback = Playback(path, container, spec, only_sound=True)
         for _ in playback.advance():
             pass
+        playback.finish()
         playback.check_not_empty()
         return playback.take(0.0, playback.end_s).waveform
 

@@ -44,9 +44,10 @@ class SoundTrack:
     def __init__(self, stream: AudioStream, *, rate_hz: int, origin_s: float) -> None:
         self.position_s = 0.0
         self.end_s = 0.0
+        self.first_s = np.inf  # time of the first decoded sound
         self.errors = 0
-        self.has_sound = False  # anything decoded, silent or not
         self._codec = stream.codec_context
+        self._tick_s = float(stream.time_base or 0)
         self._rate_hz = rate_hz
         self._origin_s = origin_s
         self._to_float = AudioResampler(format="fltp")
@@ -57,6 +58,11 @@ class SoundTrack:
         self._waiting: list[Samples] = []  # about a second at the file's own rate
         self._chunks: list[tuple[int, Samples]] = []  # (first sample, samples)
         self._next_sample = 0
+
+    @property
+    def has_sound(self) -> bool:
+        """True once anything was decoded, silent or not."""
+        return self.first_s < np.inf
 
     def feed(self, packet: Packet | None) -> None:
         """Decode a packet, or with None what the decoder still holds."""
@@ -90,15 +96,15 @@ class SoundTrack:
         if not frame.samples or not frame.sample_rate:
             return
         time_s = self._next_s
-        if frame.pts is not None and frame.time_base is not None:
-            time_s = float(frame.pts * frame.time_base) - self._origin_s
+        if frame.pts is not None:
+            time_s = frame.pts * self._tick_s - self._origin_s
         source = (frame.sample_rate, frame.layout.name, frame.format.name)
         if source != self._source or abs(time_s - self._next_s) > JUMP_S:
             self._restart(time_s, source)
         self._waiting.append(self._mono(frame))
         self._next_s += frame.samples / frame.sample_rate
         self.end_s = max(self.end_s, self._next_s)
-        self.has_sound = True
+        self.first_s = min(self.first_s, time_s)
         if self._next_s - self._resampled_s > 1.0:
             self._resample(is_last=False)
 

@@ -25,19 +25,21 @@ def verify(root: Path, journal: Journal, *, full: bool) -> list[str]:
 
     Checksums are compared for a sample of items, or for all when `full`.
     """
-    found = [
+    problems = [
         f"table '{name}' has versions that cannot be read; open the library for writing to repair"
         for name in heads(root)
         if tables.open_table(tables.table_path(root, name))[1]
     ]
-    begun = [batch.id for batch in journal.batches() if not batch.is_done]
-    if begun:
-        found.append(f"{NOTE}{len(begun)} batch(es) are being written or wait to be finished")
     snapshot = Snapshot(root)
     try:
-        return found + _rows(snapshot) + _checksums(snapshot, full=full) + _orphans(snapshot)
+        problems += _rows(snapshot) + _checksums(snapshot, full=full)
+        notes = [] if problems else _orphans(snapshot)
     except LibraryError as error:
-        return [*found, str(error)]
+        return [*problems, str(error)]
+    begun = sum(not batch.is_done for batch in journal.batches())
+    if begun:
+        notes.append(f"{NOTE}{begun} batch(es) are being written or wait to be finished")
+    return problems + notes
 
 
 def _rows(snapshot: Snapshot) -> list[str]:
@@ -48,7 +50,8 @@ def _rows(snapshot: Snapshot) -> list[str]:
     ]
     expected = {row.id for row in snapshot.rows}
     for dataset, name in ((snapshot.tok, snapshot.tok_name), (snapshot.media, schema.MEDIA)):
-        rows = dataset.to_table(columns=["id", "video_id", "rev"]).to_pydict()
+        with snapshot.reading(name):
+            rows = dataset.to_table(columns=["id", "video_id", "rev"]).to_pydict()
         keys = zip(rows["id"], rows["video_id"], rows["rev"], strict=True)
         there = [item_id for item_id, *key in keys if snapshot.revisions.get(key[0]) == key[1]]
         missing = expected.difference(there)

@@ -41,15 +41,21 @@ class Committer:
         if self._is_unsure:
             self.recover()
         self._is_unsure = True
-        batch = Batch(id=batch_id, steps=[step for step, _ in steps])
+        files: dict[str, int] = {}
         for step, rows in steps:
             if rows is not None and rows.num_rows:
                 path = tables.table_path(self.root, step.table)
                 step.fragments, sizes = tables.stage(path, rows)
-                batch.files |= sizes
-        self.journal.save(batch)
+                files |= sizes
+        batch = self.begin([step for step, _ in steps], files, batch_id)
         self._finish(batch, batch.steps)
         self._is_unsure = False
+
+    def begin(self, steps: Sequence[Step], files: dict[str, int], batch_id: int) -> Batch:
+        """Promise a batch: from here on a crash finishes it."""
+        batch = Batch(id=batch_id, steps=list(steps), files=files)
+        self.journal.save(batch)
+        return batch
 
     def recover(self) -> list[str]:
         """Put every table back to a readable head and finish or give up begun batches.

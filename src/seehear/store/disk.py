@@ -61,12 +61,15 @@ def file_system_of(path: Path, mounts: str) -> str:
     return kind
 
 
-def refuse_network_folder(root: Path) -> None:
-    """Raises: LibraryError if the folder lies on NFS, SMB or CIFS; other systems are not asked."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return
-    kind = file_system_of(root.resolve(), mounts.read_text(errors="replace"))
+def mounts() -> str:
+    """Text of /proc/mounts; nothing on systems without it."""
+    path = Path("/proc/mounts")
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def refuse_network_folder(root: Path, mounted: str) -> None:
+    """Raises: LibraryError if the folder lies on NFS, SMB or CIFS."""
+    kind = file_system_of(root.resolve(), mounted)
     if kind in NETWORK:
         raise LibraryError(
             f"'{root}' lies on a network file system ({kind}), where renames and locks do not "

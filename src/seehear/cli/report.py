@@ -1,0 +1,118 @@
+"""`seehear report`: the hits of a search as one page that opens from disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seehear.cli.output import JsonOption, LibraryOption, clock, name_engine, say, say_json
+from seehear.cli.search import LikeOption, LimitOption, ModeOption, QueryArgument, reasons
+from seehear.errors import UsageError
+
+if TYPE_CHECKING:
+    from seehear.library import Library
+    from seehear.types import Answer, Hit
+
+
+def report(
+    library: LibraryOption,
+    query: QueryArgument = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "hits.html"
+    ),
+    like: LikeOption = None,
+    mode: ModeOption = "both",
+    limit: LimitOption = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Search, and write one self-contained page: pictures, heat strips, seen and heard bars."""
+    from seehear.library import Library
+
+    with Library.open(library) as opened:
+        name_engine(opened.engine.name)
+        answer = opened.search(query, like=like or "", mode=mode, limit=limit)
+        write_page(output, [(answer, thumbnails(opened, answer))])
+    if as_json:
+        page = {"page": str(output), "hits": len(answer.hits), "verdict": answer.verdict}
+        say_json("report", page, engine=answer.engine)
+    else:
+        say(f"{len(answer.hits)} hits written to {output}")
+
+
+def thumbnails(library: Library, answer: Answer) -> dict[str, bytes]:
+    """The pictures of an answer's hits, by item."""
+    return {hit.item_id: library.thumbnail(hit.item_id) for hit in answer.hits}
+
+
+def write_page(output: Path, answers: list[tuple[Answer, dict[str, bytes]]]) -> None:
+    """One page with a section for each answer. Raises: UsageError if it cannot be written."""
+    template = Template(
+        resources.files("seehear.cli").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    sections = "\n".join(_section(answer, pictures) for answer, pictures in answers)
+    titles = " · ".join(_asked(answer) for answer, _ in answers)
+    page = template.substitute(title=escape(titles), engine=answers[0][0].engine, body=sections)
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"'{output}' cannot be written: {error.strerror}") from error
+
+
+def _asked(answer: Answer) -> str:
+    return answer.query.text or f"like {Path(answer.query.like).name}"
+
+
+def _section(answer: Answer, pictures: dict[str, bytes]) -> str:
+    top = max((max(hit.seen, hit.heard) for hit in answer.hits), default=1.0)
+    cards = "\n".join(_card(hit, pictures[hit.item_id], top) for hit in answer.hits)
+    verdict = f'<p class="verdict">{escape(answer.verdict)}</p>' if answer.verdict else ""
+    facts = (
+        f"{answer.items_searched} moments in {answer.videos_searched} files; "
+        f"judged {1 - answer.heard_share:.0%} by sight, {answer.heard_share:.0%} by sound"
+    )
+    return (
+        f"<section><h2>{escape(_asked(answer))}</h2><p>{facts}</p>{verdict}"
+        f'<div class="grid">{cards}</div></section>'
+    )
+
+
+def _card(hit: Hit, picture: bytes, top: float) -> str:
+    kind = "webp" if picture[8:12] == b"WEBP" else "jpeg"
+    data = base64.b64encode(picture).decode()
+    image = (
+        f'<img alt="" src="data:image/{kind};base64,{data}">'
+        if picture
+        else '<div class="nothing">sound only</div>'
+    )
+    link = Path(hit.path).as_uri() + f"#t={hit.start_s:.1f},{hit.end_s:.1f}"
+    badge = {"none": " · no sound", "silent": " · silent track", "sound": ""}[hit.sound]
+    why = "".join(f"<li>{escape(line)}</li>" for line in reasons(hit))
+    return f"""<article class="{hit.band}"><a href="{escape(link)}">{image}</a>
+<h3>{hit.rank}. {escape(Path(hit.path).name)}</h3>
+<p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.band} · {hit.score:.2f}{badge}</p>
+{_strip("seen", hit, hit.frame_times_s, hit.frame_weights)}
+{_strip("heard", hit, hit.sound_times_s, hit.sound_weights)}
+<div class="bars"><span>seen</span><meter value="{hit.seen / top:.3f}"></meter>
+<span>heard</span><meter value="{hit.heard / top:.3f}"></meter></div>
+<ul>{why}</ul><p class="path">{escape(hit.path)}</p></article>"""
+
+
+def _strip(sense: str, hit: Hit, times: tuple[float, ...], weights: tuple[float, ...]) -> str:
+    """A heat strip over the item: one cell a token, as opaque as its weight."""
+    length = max(hit.end_s - hit.start_s, 1e-3)
+    width = 100 / max(len(times), 1)
+    cells = "".join(
+        f'<rect x="{(time - hit.start_s) / length * 100 - width / 2:.2f}" width="{width:.2f}" '
+        f'height="8" opacity="{weight:.2f}"><title>{clock(time)}</title></rect>'
+        for time, weight in zip(times, weights, strict=True)
+    )
+    return (
+        f'<svg class="{sense}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
+        f'aria-label="where it was {sense}">{cells}</svg>'
+    )

@@ -1,0 +1,132 @@
+"""`seehear search`: ask with words or with a file, get moments with reasons."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seehear.cli.output import (
+    JsonOption,
+    LibraryOption,
+    bar,
+    clock,
+    name_engine,
+    say,
+    say_json,
+    shown,
+)
+from seehear.errors import UsageError
+
+if TYPE_CHECKING:
+    from seehear.types import Answer, Hit
+
+ModeName = Literal["both", "seen", "heard"]
+QueryArgument = Annotated[str, typer.Argument(help="What you look for, in words.")]
+LikeOption = Annotated[
+    Path | None, typer.Option(help="Find what is like this sound, picture or clip.")
+]
+ModeOption = Annotated[ModeName, typer.Option(help="Judge by sight, by sound, or by both.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Hits to show.")]
+
+
+def search(
+    library: LibraryOption,
+    query: QueryArgument = "",
+    like: LikeOption = None,
+    mode: ModeOption = "both",
+    limit: LimitOption = 10,
+    folder: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
+    min_duration: Annotated[float | None, typer.Option(help="Seconds a file must last.")] = None,
+    max_duration: Annotated[float | None, typer.Option(help="Seconds a file may last.")] = None,
+    has_sound: Annotated[
+        bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
+    ] = None,
+    added_since: Annotated[
+        str | None, typer.Option(help="A date (2026-01-31) or an age (3d, 12h).")
+    ] = None,
+    stage1: Annotated[
+        Literal["union", "seen"],
+        typer.Option(help="First stage: by sight and sound, or by sight alone as in the papers."),
+    ] = "union",
+    as_json: JsonOption = False,
+) -> None:
+    """Find moments by what is seen and heard, and say why each one matched."""
+    from seehear.library import Library
+    from seehear.types import Filter
+
+    where = Filter(
+        folder=str(folder.expanduser().absolute()) if folder else None,
+        min_duration_s=min_duration,
+        max_duration_s=max_duration,
+        has_sound=has_sound,
+        added_since_us=since_us(added_since) if added_since else None,
+    )
+    with Library.open(library) as opened:
+        name_engine(opened.engine.name)
+        answer = opened.search(
+            query, like=like or "", mode=mode, limit=limit, where=where, stage1=stage1
+        )
+    if as_json:
+        say_json("search", answer)
+    else:
+        say_answer(answer)
+
+
+def since_us(text: str) -> int:
+    """Microseconds of a date like 2026-01-31, or of an age like 3d or 12h before now."""
+    age = re.fullmatch(r"(\d+)([dh])", text.strip())
+    if age:
+        seconds = int(age[1]) * {"d": 86400, "h": 3600}[age[2]]
+        return int((time.time() - seconds) * 1e6)
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1e6)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is neither a date nor an age; write 2026-01-31, 3d or 12h"
+        ) from None
+
+
+def say_answer(answer: Answer) -> None:
+    """Hits as text: one block each, reasons below."""
+    if answer.verdict:
+        say(answer.verdict)
+    top = max((max(hit.seen, hit.heard) for hit in answer.hits), default=1.0)
+    for hit in answer.hits:
+        say(
+            f"{hit.rank:>3}  {hit.band:<6}  {clock(hit.start_s)} - {clock(hit.end_s)}  "
+            f"seen {bar(hit.seen / top)} heard {bar(hit.heard / top)}  {hit.score:5.2f}  "
+            f"{shown(hit.path)}"
+        )
+        for line in reasons(hit):
+            say(f"             {line}")
+        for alias in hit.aliases:
+            say(f"             also at {shown(alias)}")
+
+
+def reasons(hit: Hit) -> list[str]:
+    """Why a hit matched, in words: tags with their presence, and when."""
+    lines: list[str] = []
+    for sense, part, tags, times, weights in (
+        ("seen", hit.seen, hit.seen_tags, hit.frame_times_s, hit.frame_weights),
+        ("heard", hit.heard, hit.heard_tags, hit.sound_times_s, hit.sound_weights),
+    ):
+        words = ", ".join(f"{name} {presence:.0%}" for name, presence in tags)
+        if words and part >= 0.2 * hit.score:
+            lines.append(f"{sense}: {words} (best at {', '.join(best_times(times, weights))})")
+        elif words:
+            lines.append(f"also {sense}: {words}")
+    if hit.sound != "sound":
+        what = "no sound" if hit.sound == "none" else "a silent track"
+        lines.append(f"{what}: judged by sight, sound counted as the library's average")
+    return lines
+
+
+def best_times(times: tuple[float, ...], weights: tuple[float, ...], count: int = 3) -> list[str]:
+    """Times of the strongest tokens, at least half as strong as the best, in order of time."""
+    strongest = sorted(zip(weights, times, strict=True), reverse=True)[:count]
+    return [clock(time) for time in sorted(time for weight, time in strongest if weight >= 0.5)]

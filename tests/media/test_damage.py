@@ -1,0 +1,149 @@
+"""Files that are not what they seem: one sentence each, and whatever can be read is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from media_clips import RED, colour, tone
+from test_scan import as_nobody
+
+from seehear.errors import MediaError
+from seehear.media import ItemDecoder, decode_items, probe, read_clip, read_sound
+from seehear.types import MediaSpec
+
+SPEC = MediaSpec(side_px=48)
+MakeClip = Callable[..., Path]
+
+
+def write_png(path: Path) -> Path:
+    png = path.with_suffix(".png")
+    av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24").save(png)
+    return png.rename(path)
+
+
+def unreadable_files(folder: Path) -> dict[str, Path]:
+    text, empty, noise = folder / "text.mkv", folder / "empty.mp4", folder / "noise.avi"
+    text.write_text("hello world\n" * 300)
+    empty.touch()
+    noise.write_bytes(np.random.default_rng(0).bytes(20000))
+    playlist = folder / "list.mp4"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n")
+    notes = folder / "notes.txt"
+    notes.write_text("buy milk\n" * 100)
+    pipe = folder / "pipe.mp4"
+    os.mkfifo(pipe)
+    return {
+        "cannot be read as video or sound": text,
+        "is empty (0 bytes)": empty,
+        "'noise.avi'": noise,
+        "'list.mp4'": playlist,
+        "is text": notes,
+        "is a device or pipe": pipe,
+        "is a still picture": write_png(folder / "still.mp4"),
+        "is not there": folder / "absent.mp4",
+        "is a folder": folder,
+    }
+
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("read", [probe, lambda path: list(decode_items(path, SPEC))])
+def test_every_sort_of_wrong_file_is_one_sentence(
+    tmp_path: Path, read: Callable[[Path], object], number: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said, path = list(unreadable_files(tmp_path).items())[number]
+    with pytest.raises(MediaError) as caught:
+        read(path)
+    assert said in str(caught.value)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_without_permission(make_clip: MakeClip) -> None:
+    path = make_clip("a.mp4")
+    path.chmod(0)
+    with as_nobody(), pytest.raises(MediaError, match="permission denied"):
+        probe(path)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4", "a.avi"])
+def test_a_truncated_file_gives_what_is_left(
+    make_clip: MakeClip, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = {"movflags": "faststart"} if name == "a.mp4" else {}
+    wishes = {"codec": "mpeg4"} if name == "a.avi" else {}
+    path = make_clip(
+        name, seconds=20, sounds=[tone(20, (0, 20))], file_options=options,
+        sound_codec="aac" if name != "a.avi" else "libmp3lame", **wishes,
+    )  # fmt: skip
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    decoder = ItemDecoder(path, SPEC)
+    (clip,) = decoder
+    assert 6 < clip.end_s < 16
+    assert 6 <= len(clip.frames) <= 16
+    assert {colour(frame) for frame in clip.frames} == {RED}
+    assert clip.sound == "sound"
+    if name not in ("a.ts", "a.avi"):  # there libav sees the duration of what is left
+        assert decoder.notes == [
+            f"only {clip.end_s:.1f} s of {probe(path).duration_s:.1f} s could be read"
+        ]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_a_hole_in_the_middle_is_passed_over(make_clip: MakeClip, name: str) -> None:
+    path = make_clip(name, seconds=20, sounds=[tone(20, (0, 20))], options={"g": "25"})
+    data = bytearray(path.read_bytes())
+    start = len(data) * 4 // 10
+    data[start : start + len(data) // 10] = bytes(len(data) // 10)
+    path.write_bytes(data)
+    decoder = ItemDecoder(path, SPEC)
+    clips = list(decoder)
+    assert clips[-1].end_s == pytest.approx(20.0, abs=0.5)
+    assert sum(len(clip.frames) for clip in clips) >= 14
+    assert len(decoder.notes) == 1
+
+
+def test_a_file_with_headers_and_nothing_else(make_clip: MakeClip) -> None:
+    path = make_clip("a.mkv", seconds=1)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster
+    with pytest.raises(MediaError, match="a.mkv"):
+        list(decode_items(path, SPEC))
+
+
+def test_zero_frames(tmp_path: Path) -> None:
+    path = tmp_path / "zero.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(MediaError, match=r"zero\.mkv"):
+        list(decode_items(path, SPEC))
+
+
+def test_pictures_without_a_single_good_packet_leave_the_sound(make_clip: MakeClip) -> None:
+    path = make_clip("a.mov", sounds=[tone(4, (1, 2))], codec="png", pix_fmt="rgb24")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x89PNG", b"nope"))
+    decoder = ItemDecoder(path, SPEC)
+    (clip,) = decoder
+    assert clip.frames.shape == (0, 0, 0, 3)
+    assert clip.sound == "sound"
+    assert decoder.notes == ["its pictures could not be decoded"]
+
+
+def test_reading_parts_of_wrong_files(tmp_path: Path, make_clip: MakeClip) -> None:
+    mute = make_clip("mute.mp4")
+    with pytest.raises(MediaError, match="has no sound"):
+        read_sound(mute, SPEC)
+    with pytest.raises(MediaError, match="nothing at 99"):
+        read_clip(mute, 99.0, 100.0, SPEC)
+    with pytest.raises(ValueError, match="start_s < end_s"):
+        read_clip(mute, 2.0, 1.0, SPEC)

@@ -1,0 +1,44 @@
+"""A process that writes into a library for ever and says what it does, line by line.
+
+`python ingest_loop.py ROOT FIRST SEED`; each line is JSON: {"try": {name: take or null}}, then
+{"ok": take}. Takes count from FIRST, so that every write is told apart.
+"""
+
+import itertools
+import json
+import random
+import sys
+from pathlib import Path
+
+from samples import make_video
+
+from seehear.store import Store
+
+NAMES = [f"film {number}" for number in range(12)]
+
+
+def main() -> None:
+    root, first, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    choose = random.Random(seed)
+    with Store.open(root, write=True) as store:
+        for take in itertools.count(first):
+            names = choose.sample(NAMES, choose.randint(1, 3))
+            is_removal = choose.random() < 0.2
+            say({"try": dict.fromkeys(names, None if is_removal else take)})
+            made = [make_video(name, items=1 + take % 3, take=take) for name in names]
+            if is_removal:
+                store.remove([video.id for video, _ in made])
+            else:
+                store.put(made)
+            if choose.random() < 0.1:
+                store.maintain()
+            say({"ok": take})
+
+
+def say(what: object) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Writers that are killed, and processes that read, or want to write, beside one."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import HEARD, MODEL, SEEN, make_video
+
+from seehear.errors import LibraryError
+from seehear.store import Store
+
+SCRIPT = Path(__file__).with_name("ingest_loop.py")
+KILLS = 12
+
+
+@contextmanager
+def ingesting(root: Path, *, first: int, seed: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(SCRIPT), str(root), str(first), str(seed)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+
+
+def killed_after(root: Path, *, first: int, seed: int, delay_s: float) -> list[dict]:
+    """What a writer said until it was killed, `delay_s` after its first word."""
+    with ingesting(root, first=first, seed=seed) as child:
+        assert child.stdout
+        said = child.stdout.readline()
+        time.sleep(delay_s)
+        child.send_signal(signal.SIGKILL)
+        rest, errors = child.communicate()
+        assert child.returncode == -signal.SIGKILL, errors
+    lines = (said + rest).split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # the last one may be cut
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
+def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path):
+    root = tmp_path / "library"
+    Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
+    chance = random.Random()
+    acknowledged: dict[str, int | None] = {}
+    takes = 0
+    for kill in range(KILLS):
+        delay_s = chance.uniform(0, 0.5)
+        said = killed_after(root, first=takes, seed=kill, delay_s=delay_s)
+        begun: dict[str, int | None] = {}
+        for line in said:
+            if "ok" in line:
+                acknowledged |= begun
+                begun = {}
+            else:
+                begun = line["try"]
+        takes += len(said)
+        for write in (False, True):  # a reader repairs nothing, a writer does
+            with Store.open(root, write=write) as store:
+                found = visible(store)
+                assert found in (shown(acknowledged), shown(acknowledged | begun)), (kill, delay_s)
+                problems = [line for line in store.verify(full=True) if line[:5] != "note:"]
+                assert problems == [], (kill, delay_s)
+        acknowledged |= {name: found.get(name) for name in begun}
+    assert takes > KILLS
+
+
+def shown(takes: dict[str, int | None]) -> dict[str, int]:
+    return {name: take for name, take in takes.items() if take is not None}
+
+
+def visible(store: Store) -> dict[str, int]:
+    """Takes by name, after comparing everything that belongs to each video."""
+    found: dict[str, int] = {}
+    items = {item.id: item for item in store.items()}
+    for video in store.videos():
+        name, take = Path(video.path).stem, video.size_bytes - 1000
+        same, sent = make_video(name, items=1 + take % 3, take=take)
+        assert video == same
+        tokens = store.tokens([item.id for item in sent])
+        for place, item in enumerate(sent):
+            np.testing.assert_array_equal(items.pop(item.id).seen, item.seen.astype(np.float32))
+            assert store.thumbnail(item.id) == item.thumbnail
+            assert item.tokens is not None
+            frames = tokens.frames[place][tokens.frame_mask[place]]
+            np.testing.assert_array_equal(frames, item.tokens.frames[0])
+        found[name] = take
+    assert not items
+    return found
+
+
+def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
+    root = tmp_path / "library"
+    Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
+    seen: set[tuple[tuple[str, int], ...]] = set()
+    with ingesting(root, first=0, seed=99) as child, Store.open(root) as reader:
+        assert child.stdout
+        child.stdout.readline()
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            reader.refresh()
+            seen.add(tuple(sorted(visible(reader).items())))
+            near = reader.nearest("seen", np.ones(SEEN), k=5)
+            assert len(near.ids) == min(5, reader.counts()["items"])
+        assert child.poll() is None
+        with pytest.raises(LibraryError, match=rf"another process \(pid {child.pid}\) is indexing"):
+            Store.open(root, write=True)
+    assert len(seen) > 3
+    Store.open(root, write=True).close()
