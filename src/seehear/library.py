@@ -12,7 +12,6 @@ from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report
-from seehear.ingest.run import drop_paths
 from seehear.search import search
 from seehear.search.run import Lists
 from seehear.store import Store
@@ -110,6 +109,21 @@ class Library:
         self._store.refresh()
         return report
 
+    def reindex(
+        self, engine: str = "auto", *, workers: int | None = None, progress: Progress | None = None
+    ) -> Report:
+        """Index all files again with another engine; the old index answers until it is done.
+
+        Raises: NothingDoneError if there is nothing to change; LibraryError if a file cannot be
+        read any more (the old index then stays).
+        """
+        chosen = create_engine(engine)
+        with Store.open(self._store.root, write=True) as writer:
+            report = ingest.reindex(chosen, writer, workers=workers, progress=progress)
+        self._store.refresh()
+        self.__dict__.pop("engine", None)
+        return report
+
     def search(
         self,
         text: str = "",
@@ -166,7 +180,7 @@ class Library:
         if not lost:
             raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
         with Store.open(self._store.root, write=True) as writer:
-            drop_paths(writer, lost)
+            ingest.drop_paths(writer, lost)
             writer.journal.forget(sorted(lost))
         self._store.refresh()
         return len(lost)

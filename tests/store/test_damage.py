@@ -1,6 +1,8 @@
 """Libraries that were hurt, and folders that are none."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,8 @@ from samples import HEARD, MODEL, SEEN, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, disk, tables
+from seehear.store.commit import QUARANTINE
 from seehear.store.journal import Step
-from seehear.store.store import QUARANTINE
 
 TABLES = ["videos", "emb__0123456789ab", "tok__0123456789ab", "media"]
 
@@ -81,11 +83,11 @@ def test_what_cannot_be_written_again_is_looked_at_again(filled: Store):
 
 
 def test_a_batch_whose_files_are_incomplete_is_given_up(filled: Store):
-    batch_id = filled.write.committer.next_id()
+    batch_id = filled._write().committer.next_id()
     rows = tables.open_table(filled.root / "media")[0].to_table().slice(0, 1)
     fragments, files = tables.stage(filled.root / "media", rows)
     step = Step(table="media", fragments=fragments)
-    filled.write.committer.begin([step], files, batch_id)
+    filled._write().committer.begin([step], files, batch_id)
     filled.close()
     next(filled.root / name for name in files).write_bytes(b"short")
     with Store.open(filled.root, write=True) as store:
@@ -155,7 +157,7 @@ def test_a_broken_journal_is_put_aside(filled: Store):
 
 
 def test_a_newer_layout_is_refused(filled: Store):
-    filled.write.write_catalog({"schema": 99})
+    filled._write().write_catalog({"schema": 99})
     filled.close()
     with pytest.raises(LibraryError, match=r"newer seehear \(layout 99.*update seehear"):
         Store.open(filled.root)
@@ -217,6 +219,34 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(disk, "sync", counted)
     return paths
+
+
+def test_a_disk_that_fails_at_any_moment_costs_at_most_that_batch(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+):
+    sync = disk.sync
+    for moment in range(1, 100):
+        old = {video.size_bytes for video in filled.videos()}
+        left = iter([False] * moment + [True])
+
+        def failing(path: Path, left: Iterator[bool] = left) -> None:
+            if next(left, False):
+                raise OSError(28, "No space left on device")
+            sync(path)
+
+        monkeypatch.setattr(disk, "sync", failing)
+        with suppress(OSError):
+            filled.put([make_video(name, take=moment) for name in ("a", "new")])
+        is_over = next(left, None) is not None
+        monkeypatch.setattr(disk, "sync", sync)
+        with Store.open(filled.root) as reader:
+            assert {video.size_bytes for video in reader.videos()} - old in (set(), {1000 + moment})
+            assert [line for line in reader.verify(full=True) if line[:5] != "note:"] == []
+        filled.put([make_video("a", take=moment), make_video("b", take=0)])
+        assert [line for line in filled.verify(full=True) if line[:5] != "note:"] == []
+        if is_over:
+            break
+    assert 20 < moment < 99
 
 
 def test_every_new_file_and_its_folder_is_synced(filled: Store, synced: list[Path]):

@@ -229,24 +229,24 @@ def test_files_are_remembered(store: Store):
 def test_changing_the_model(filled: Store):
     other = {"engine": "other", "fingerprint": "f" * 64}
     filled.set("calibration", 1)
-    filled.write.begin_model(other, seen_dim=SEEN + 1, heard_dim=HEARD)
-    todo = filled.write.to_fill()
+    filled.begin_model(other, seen_dim=SEEN + 1, heard_dim=HEARD)
+    todo = filled.to_fill()
     assert todo == filled.videos()
     made = {v.id: [_wider(item) for item in items] for v, items in five()}
-    filled.write.fill([(video, made[video.id]) for video in todo[:3]])
+    filled.fill([(video, made[video.id]) for video in todo[:3]])
     with pytest.raises(LibraryError, match="2 of 5 videos"):
-        filled.write.activate()
+        filled.activate()
     assert filled.model == MODEL and filled.summaries().seen.shape == (9, SEEN)
     filled.close()
     with Store.open(filled.root, write=True) as store:
-        assert store.write.to_fill() == todo[3:]
+        assert store.to_fill() == todo[3:]
         store.put([make_video("a", items=1, take=4)])
-        store.write.fill([(v, made[v.id]) for v in store.write.to_fill()])
-        store.write.activate()
+        store.fill([(v, made[v.id]) for v in store.to_fill()])
+        store.activate()
         assert store.model == other and store.summaries().seen.shape == (9, SEEN + 1)
         assert store.get("calibration") is None
         assert store.verify(full=True) == []
-        store.write.begin_model(MODEL, seen_dim=SEEN, heard_dim=HEARD)
+        store.begin_model(MODEL, seen_dim=SEEN, heard_dim=HEARD)
     with Store.open(filled.root, write=True) as store:
         assert store.counts() == {"videos": 5, "items": 9}
 

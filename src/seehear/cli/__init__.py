@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("index")(index.index)
+app.command("reindex")(index.reindex)
 app.command("search")(search.search)
 app.command("report")(report.report)
 app.command("status")(status.status)

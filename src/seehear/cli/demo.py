@@ -15,7 +15,7 @@ from seehear.cli.search import say_answer
 SEARCHES = (
     ("a cat", "a picture answers"),
     ("an emergency siren wailing", "only sound can answer"),
-    ("a telephone ringing", "only sound can answer"),
+    ("a waterfall roaring", "only sound can answer"),
     ("a cup of espresso", "a picture answers"),
     ("a football match in a stadium", "nothing here should match"),
 )

@@ -35,9 +35,6 @@ def index(
     ] = None,
     prune: Annotated[bool, typer.Option(help="Take out files that no longer exist.")] = False,
     retry: Annotated[bool, typer.Option(help="Look again at files that failed before.")] = False,
-    reindex: Annotated[
-        bool, typer.Option(help="Index everything in the library again, with --engine.")
-    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
@@ -57,8 +54,6 @@ def index(
             raise UsageError(f"'{path}' does not exist; give files or folders that do")
     with _open(library, engine) as opened, _Bars(quiet=as_json) as bars:
         name_engine(opened.engine.name)
-        if reindex:
-            opened.reindex(engine)
         plan = opened.plan(
             paths, exclude=exclude or [], retry=retry, on_file=lambda d, t: bars("read", d, t)
         )
@@ -77,6 +72,25 @@ def index(
     _end(plan, report, fail_on_error)
 
 
+def reindex(
+    library: LibraryOption,
+    engine: Annotated[str, typer.Option(help="auto or tags.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Index all files of the library again with another engine; until then the old one answers."""
+    from seehear.library import Library
+
+    with Library.open(library) as opened, _Bars(quiet=as_json) as bars:
+        report = opened.reindex(engine, workers=workers, progress=bars)
+        bars.pause()
+        if as_json:
+            say_json("reindex", report, engine=opened.engine.name)
+        else:
+            name_engine(opened.engine.name)
+            _say_report(report)
+
+
 def _open(root: Path, engine: str) -> Library:
     from seehear.library import Library
 
@@ -89,7 +103,7 @@ def _open(root: Path, engine: str) -> Library:
     if engine not in ("auto", opened.engine.name):
         raise UsageError(
             f"this library was built with engine {opened.engine.name!r}; leave --engine out, or "
-            f"add --reindex to index everything again with {engine!r}"
+            f"change the engine with 'seehear reindex --engine {engine}'"
         )
     return opened
 

@@ -34,6 +34,6 @@ def load_engine(manifest: dict[str, Any]) -> Engine:
             f"this library was built with other weights of engine {engine.name!r} (library "
             f"{str(manifest['fingerprint'])[:12]}, here {engine.manifest['fingerprint'][:12]}); "
             "bring those weights here with 'seehear models import', or index the files again "
-            "with 'seehear index --reindex'"
+            "with 'seehear reindex'"
         )
     return engine

@@ -141,6 +141,26 @@ def failed_row(file: FoundFile, reason: str) -> FileRow:
     return FileRow(**asdict(file), sha256="", state="failed", error=reason)
 
 
+def known_file(video: Video) -> NewFile:
+    """A video of the library as a file to index again; what the headers said is known."""
+    return NewFile(
+        file=FoundFile(path=video.path, size_bytes=video.size_bytes, mtime_us=video.mtime_us),
+        sha256=video.sha256,
+        info=MediaInfo(
+            path=video.path,
+            duration_s=video.duration_s,
+            fps=video.fps,
+            width=video.width,
+            height=video.height,
+            rotation_deg=0,
+            has_video=video.width > 0,
+            has_audio=video.sound != "none",
+            audio_rate_hz=video.audio_rate_hz,
+            codec=video.codec,
+        ),
+    )
+
+
 def files_of(new: NewFile) -> tuple[FoundFile, ...]:
     """The file and its copies."""
     return (new.file, *new.copies)

@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from seehear.engine import Engine
-from seehear.ingest.plan import FoundFile, Plan, failed_row, files_of, without_paths
+from seehear.errors import LibraryError, NothingDoneError
+from seehear.ingest.plan import (
+    FoundFile,
+    Plan,
+    failed_row,
+    files_of,
+    known_file,
+    without_paths,
+)
 from seehear.ingest.work import Indexed, index_all
 from seehear.store import FileRow, Store
 from seehear.types import Item, Video
@@ -72,6 +80,42 @@ def run(
     _index(engine, store, plan, report, workers or os.cpu_count() or 1, progress)
     lost = set(plan.overwritten) | (set(plan.gone) if prune else set())
     report.pruned = drop_paths(store, lost)
+    report.wall_s = time.perf_counter() - started
+    return report
+
+
+def reindex(
+    engine: Engine, store: Store, *, workers: int | None = None, progress: Progress | None = None
+) -> Report:
+    """Index every file of the library again with another engine, beside the old index.
+
+    The old index answers until the new one is complete; an interrupted run goes on from where it
+    was. Raises: NothingDoneError if the library already holds what this engine makes; LibraryError
+    if a file cannot be read any more: the old index then stays.
+    """
+    if engine.manifest["fingerprint"] == store.model["fingerprint"]:
+        raise NothingDoneError(f"the library already holds what engine {engine.name!r} makes")
+    store.write.begin_model(engine.manifest, engine.seen_dim, engine.heard_dim)
+    report = Report()
+    started = time.perf_counter()
+    files = [known_file(video) for video in store.write.to_fill()]
+    for done, result in enumerate(index_all(engine, files, workers=workers or os.cpu_count() or 1)):
+        if result.video is None:
+            report.problems.append((result.new.file.path, result.error))
+        else:
+            store.write.fill([(result.video, result.items)])
+            report.indexed += 1
+            report.items += len(result.items)
+            report.media_s += result.video.duration_s
+        if progress:
+            progress("index", done + 1, len(files))
+    if report.problems:
+        path, reason = report.problems[0]
+        raise LibraryError(
+            f"{len(report.problems)} files could not be indexed again, so the old index stays; "
+            f"bring them back or remove them from the library (first: {path}: {reason})"
+        )
+    store.write.activate()
     report.wall_s = time.perf_counter() - started
     return report
 

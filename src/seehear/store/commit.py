@@ -29,7 +29,7 @@ class Committer:
         self.journal = journal
         self._heads: dict[str, lance.LanceDataset] = {}
         self._last = max((batch.id for batch in journal.batches()), default=0)
-        self._is_unsure = True
+        self.is_unsure = True  # until recovered, and while a batch is under way
 
     def next_id(self, *, above: int = 0) -> int:
         """Number of the next batch, also the revision of its rows; only grows."""
@@ -38,9 +38,7 @@ class Committer:
 
     def run(self, steps: Sequence[tuple[Step, pa.Table | None]], batch_id: int) -> None:
         """Commit rows and deletions as one batch, durable on return; one step per table at most."""
-        if self._is_unsure:
-            self.recover()
-        self._is_unsure = True
+        self.is_unsure = True
         files: dict[str, int] = {}
         for step, rows in steps:
             if rows is not None and rows.num_rows:
@@ -49,7 +47,7 @@ class Committer:
                 files |= sizes
         batch = self.begin([step for step, _ in steps], files, batch_id)
         self._finish(batch, batch.steps)
-        self._is_unsure = False
+        self.is_unsure = False
 
     def begin(self, steps: Sequence[Step], files: dict[str, int], batch_id: int) -> Batch:
         """Promise a batch: from here on a crash finishes it."""
@@ -76,7 +74,7 @@ class Committer:
             else:
                 self._give_up(batch)
                 done.append(f"gave up batch {batch.id}: its files are incomplete")
-        self._is_unsure = False
+        self.is_unsure = False
         return done
 
     def head(self, table: str) -> lance.LanceDataset:

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 def heads(root: Path) -> dict[str, int]:
     """Newest version of every table, readable or not."""
     folders = (folder.parent for folder in sorted(root.glob("*/_versions")))
-    return {folder.name: next(iter(tables.manifests(folder)), 0) for folder in folders}
+    return {folder.name: tables.head_version(folder) for folder in folders}
 
 
 class Snapshot:

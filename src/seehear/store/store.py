@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from jaxtyping import Float, Float32
 
-from seehear.errors import LibraryError
-from seehear.store import check, disk, schema, summaries, tables, upkeep
-from seehear.store.commit import QUARANTINE, Committer
-from seehear.store.journal import FILE_NAME, Journal
+from seehear.store import check, disk, door, schema, summaries, tables, upkeep
+from seehear.store.commit import Committer
+from seehear.store.journal import Journal
 from seehear.store.snapshot import Snapshot, heads
 from seehear.store.summaries import Column, Summaries
 from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
-
-LOCK = "writer.lock"
 
 
 class Store:
@@ -35,7 +30,7 @@ class Store:
         """Use `create` or `open`; a lock makes it a writer."""
         self.root = root
         self._lock = lock
-        self.journal = _journal(root) if lock else Journal(root, write=False)
+        self.journal = door.journal(root) if lock else Journal(root, write=False)
         self._writer: Writer | None = None
         if lock:
             self.journal.set_writer_pid(os.getpid())
@@ -53,9 +48,9 @@ class Store:
         if not model.get("fingerprint"):
             raise ValueError("a model manifest needs a 'fingerprint'")
         disk.refuse_network_folder(root, disk.mounts())
-        _refuse_taken(root)
+        door.refuse_taken(root)
         root.mkdir(parents=True, exist_ok=True)
-        lock = _locked(root)
+        lock = door.locked(root)
         first = schema.catalog_rows({"schema": schema.VERSION, "model": dict(model)})
         for name, rows in (
             (schema.VIDEOS, schema.video_schema().empty_table()),
@@ -73,10 +68,9 @@ class Store:
 
         Raises: LibraryError if there is none, it cannot be read, or another process writes.
         """
-        if not (root / schema.CATALOG).is_dir():
-            raise LibraryError(_why_no_library(root))
+        door.refuse_strange(root)
         disk.refuse_network_folder(root, disk.mounts())
-        lock = _locked(root) if write else None
+        lock = door.locked(root) if write else None
         try:
             return cls(root, lock)
         except BaseException:
@@ -89,30 +83,20 @@ class Store:
         """Manifest of the engine that made the summaries and tokens."""
         return self._now().model
 
-    @property
-    def write(self) -> Writer:
-        """What a writer may do beyond `put`, `remove` and `relabel`: re-index with another model.
-
-        Raises: ValueError if the library was opened for reading.
-        """
-        if self._writer is None:
-            raise ValueError(f"'{self.root}' is open for reading; open it with write=True")
-        return self._writer
-
     def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
         """Add or replace videos with their items: all or nothing, durable on return.
 
         Raises: ValueError for items that do not fit the library or their video.
         """
-        self.write.put(videos)
+        self._write().put(videos)
 
     def remove(self, video_ids: Sequence[str]) -> None:
         """Take videos and their items out; unknown ids are passed over."""
-        self.write.remove(video_ids)
+        self._write().remove(video_ids)
 
     def relabel(self, *videos: Video) -> None:
         """New paths, aliases, times or notes of known videos; their items stay untouched."""
-        self.write.relabel(videos)
+        self._write().relabel(videos)
 
     def videos(self) -> tuple[Video, ...]:
         """All videos, by id."""
@@ -178,7 +162,26 @@ class Store:
         """Keep a small JSON value, e.g. a calibration; a change of model drops them all."""
         if key in RESERVED:
             raise ValueError(f"the key {key!r} is the library's own")
-        self.write.write_catalog({key: value})
+        self._write().write_catalog({key: value})
+
+    def begin_model(self, model: Mapping[str, object], *, seen_dim: int, heard_dim: int) -> None:
+        """Start, or go on with, a re-index; searches keep answering with the present model."""
+        self._write().begin_model(model, seen_dim, heard_dim)
+
+    def to_fill(self) -> tuple[Video, ...]:
+        """Videos that the begun model has not indexed yet."""
+        return self._write().to_fill()
+
+    def fill(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+        """Items of known videos made by the begun model; invisible until `activate`."""
+        self._write().fill(videos)
+
+    def activate(self) -> None:
+        """Change over to the begun model and drop what the old one made.
+
+        Raises: LibraryError while videos are left to fill.
+        """
+        self._write().activate()
 
     def verify(self, *, full: bool = False) -> list[str]:
         """Problems in words; lines that begin with 'note: ' are no problems.
@@ -189,7 +192,7 @@ class Store:
 
     def maintain(self) -> list[str]:
         """Sweep, compact and clean every table; what was done, in words."""
-        return upkeep.maintain(self.root, self.write.committer)
+        return upkeep.maintain(self.root, self._write().committer)
 
     def counts(self) -> dict[str, int]:
         """How many videos and items are visible."""
@@ -217,54 +220,15 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _write(self) -> Writer:
+        if self._writer is None:
+            raise ValueError(f"'{self.root}' is open for reading; open it with write=True")
+        self._writer.settle()
+        return self._writer
+
     def _now(self) -> Snapshot:
         if self._snapshot is None:
             raise ValueError(f"the library '{self.root}' was closed")
         if self._writer and heads(self.root) != self._snapshot.heads:
             self._snapshot = Snapshot(self.root)
         return self._snapshot
-
-
-def _locked(root: Path) -> FileLock:
-    lock = FileLock(root / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        pid = Journal(root, write=False).writer_pid()
-        raise LibraryError(
-            f"another process (pid {pid}) is indexing into this library; wait for it or stop it"
-        ) from error
-    return lock
-
-
-def _journal(root: Path) -> Journal:
-    try:
-        return Journal(root, write=True)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        aside = root / QUARANTINE / str(time.time_ns())
-        aside.mkdir(parents=True)
-        for file in root.glob(FILE_NAME + "*"):  # derived state: only a re-scan is lost
-            file.rename(aside / file.name)
-        return Journal(root, write=True)
-
-
-def _refuse_taken(root: Path) -> None:
-    if (root / schema.CATALOG).is_dir():
-        raise LibraryError(f"'{root}' is already a library; open it, or choose another folder")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise LibraryError(
-            f"'{root}' is not an empty folder; a library needs one of its own, choose another"
-        )
-
-
-def _why_no_library(root: Path) -> str:
-    if not root.is_dir() or not any(root.iterdir()):
-        return f"there is no library at '{root}'; index a folder of videos into it first"
-    if (root / schema.VIDEOS).is_dir():
-        return (
-            f"the library '{root}' lacks its catalog (its creation was cut off, or files were "
-            "lost); delete the folder and index the videos again"
-        )
-    return f"'{root}' is a folder of something else, not a library; give a library's folder"

@@ -40,6 +40,13 @@ def manifests(path: Path) -> dict[int, Path]:
     return dict(sorted(by_version.items(), reverse=True))
 
 
+def head_version(path: Path) -> int:
+    """Newest version of a table, readable or not; 0 without any."""
+    names = [name for name in os.listdir(path / "_versions") if name.endswith(".manifest")]
+    stems = [name.removesuffix(".manifest") for name in names]
+    return NEWEST - min((int(stem) for stem in stems if stem.isdecimal()), default=NEWEST)
+
+
 def open_table(path: Path) -> tuple[lance.LanceDataset, list[Path]]:
     """The newest readable version of a table, and newer manifests that could not be read.
 

@@ -23,17 +23,23 @@ class Writer:
     """Adds, replaces, renames and removes videos; fills the tables of another model."""
 
     def __init__(self, root: Path, committer: Committer) -> None:
-        repaired = committer.recover()
-        snapshot = Snapshot(root)
-        if repaired:
-            hashes = {video.sha256 for video in snapshot.videos.values()}
-            committer.journal.forget_unless(hashes)
         self.root = root
         self.committer = committer
+        self.settle()
+
+    def settle(self) -> None:
+        """Finish what a crash or a failed write left, and learn what the library holds."""
+        if not self.committer.is_unsure:
+            return
+        repaired = self.committer.recover()
+        snapshot = Snapshot(self.root)
         self._model = snapshot.model
         self._next: dict[str, object] | None = snapshot.values.get(NEXT)
         self._revisions = dict(snapshot.revisions)
         self._drop_strange_tables()
+        if repaired:
+            hashes = {video.sha256 for video in snapshot.videos.values()}
+            self.committer.journal.forget_unless(hashes)
 
     def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
         """Add videos with their items, or replace those with the same id."""

@@ -1,0 +1,31 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Both set up .venv once.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check setup weights clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+weights: .venv/ready
+	@$(BIN)/seehear models verify tags >/dev/null 2>&1 || $(BIN)/seehear models pull tags
+
+demo: .venv/ready
+	$(BIN)/seehear demo
+
+test: weights
+	$(BIN)/python -m pytest
+
+check: weights
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv seehear-demo
