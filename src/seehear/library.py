@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from seehear.ingest import Plan, Progress, Report
 from seehear.search import search
 from seehear.search.run import Lists
 from seehear.store import Store
-from seehear.types import Answer, Filter, Mode, Query, Video
+from seehear.types import Answer, Filter, Item, Mode, Query, Tokens, Video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,14 @@ class Library:
     def thumbnail(self, item_id: str) -> bytes:
         """A small picture of an item (WebP), empty where there is nothing to see."""
         return self._store.thumbnail(item_id)
+
+    def items(self, *, where: Filter | None = None) -> Iterator[Item]:
+        """All moments that pass, with their summary vectors."""
+        return self._store.items(where=where)
+
+    def tokens(self, item_ids: Sequence[str]) -> Tokens:
+        """Stored tokens of moments, in the order asked for."""
+        return self._store.tokens(item_ids)
 
     def videos(self) -> tuple[Video, ...]:
         """All indexed files, by content."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -55,7 +56,7 @@ def write_clip(  # noqa: PLR0913  a maker of test clips has many wishes
             track.disposition = av.stream.Disposition.default if is_default else 0
         packets = [_sound_packets(t, s, sound_at_s) for t, s in zip(tracks, sounds, strict=True)]
         packets += [_picture_packets(video, times_s, shots)] if video else []
-        for packet in sorted(sum(packets, []), key=lambda p: float((p.dts or 0) * p.time_base)):
+        for packet in sorted(chain(*packets), key=lambda p: float((p.dts or 0) * p.time_base)):
             container.mux(packet)
     return path
 

@@ -9,6 +9,7 @@ from seehear.types import Item, Tokens, Video
 
 MODEL: dict[str, object] = {"engine": "made-up", "fingerprint": "0123456789abcdef" * 4}
 SEEN, HEARD = 12, 5
+TABLES = ["videos", "emb__0123456789ab", "tok__0123456789ab", "media"]
 
 Put = tuple[Video, list[Item]]
 

@@ -1,28 +1,20 @@
 """Libraries that were hurt, and folders that are none."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import HEARD, MODEL, SEEN, make_video
+from samples import HEARD, MODEL, SEEN, TABLES, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, disk, tables
 from seehear.store.commit import QUARANTINE
 from seehear.store.journal import Step
 
-TABLES = ["videos", "emb__0123456789ab", "tok__0123456789ab", "media"]
-
 
 def head_of(store: Store, table: str) -> Path:
     return next(iter(tables.manifests(store.root / table).values()))
-
-
-def _zeros(size: int) -> bytes:
-    return bytes(size)
 
 
 @pytest.mark.parametrize("table", [*TABLES, "catalog"])
@@ -205,69 +197,3 @@ def test_network_folders_are_refused():
         with pytest.raises(LibraryError, match=r"network file system \((nfs4|cifs)\)"):
             disk.refuse_network_folder(Path(path), MOUNTS)
     disk.refuse_network_folder(Path("/home/me"), MOUNTS)
-
-
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every path that the store asks the disk to keep, in order."""
-    paths: list[Path] = []
-    sync = disk.sync
-
-    def counted(path: Path) -> None:
-        paths.append(path)
-        sync(path)
-
-    monkeypatch.setattr(disk, "sync", counted)
-    return paths
-
-
-def test_a_disk_that_fails_at_any_moment_costs_at_most_that_batch(
-    filled: Store, monkeypatch: pytest.MonkeyPatch
-):
-    sync = disk.sync
-    for moment in range(1, 100):
-        old = {video.size_bytes for video in filled.videos()}
-        left = iter([False] * moment + [True])
-
-        def failing(path: Path, left: Iterator[bool] = left) -> None:
-            if next(left, False):
-                raise OSError(28, "No space left on device")
-            sync(path)
-
-        monkeypatch.setattr(disk, "sync", failing)
-        with suppress(OSError):
-            filled.put([make_video(name, take=moment) for name in ("a", "new")])
-        is_over = next(left, None) is not None
-        monkeypatch.setattr(disk, "sync", sync)
-        with Store.open(filled.root) as reader:
-            assert {video.size_bytes for video in reader.videos()} - old in (set(), {1000 + moment})
-            assert [line for line in reader.verify(full=True) if line[:5] != "note:"] == []
-        filled.put([make_video("a", take=moment), make_video("b", take=0)])
-        assert [line for line in filled.verify(full=True) if line[:5] != "note:"] == []
-        if is_over:
-            break
-    assert 20 < moment < 99
-
-
-def test_every_new_file_and_its_folder_is_synced(filled: Store, synced: list[Path]):
-    before = set(disk.tree(filled.root))
-    filled.put([make_video("new"), make_video("a", items=1, take=3)])
-    new = {
-        path
-        for path in set(disk.tree(filled.root)) - before
-        if path.parent.name != filled.root.name and path.suffix != ".json"
-    }
-    kinds = {path.suffix for path in new}
-    assert {".lance", ".manifest", ".txn", ".arrow"} <= kinds
-    assert new <= set(synced)
-    assert {path.parent for path in new} <= set(synced)
-
-
-def test_data_is_durable_before_a_manifest_names_it(filled: Store, synced: list[Path]):
-    filled.put([make_video("new")])
-    for table in TABLES:
-        inside = [path for path in synced if path.is_relative_to(filled.root / table)]
-        suffixes = [path.suffix for path in inside if path.suffix]
-        assert suffixes.index(".lance") < suffixes.index(".manifest")
-    manifests = [path.parts[-3] for path in synced if path.suffix == ".manifest"]
-    assert [name[:5] for name in manifests] == ["tok__", "media", "emb__", "video"]

@@ -12,7 +12,7 @@ from samples import HEARD, MODEL, SEEN, Put, five, make_tokens, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store
-from seehear.types import Filter, Item
+from seehear.types import Item
 
 
 def items_of(videos: Sequence[Put]) -> list[Item]:
@@ -91,71 +91,6 @@ def test_relabel_changes_the_video_and_leaves_its_items(filled: Store):
     assert filled.thumbnail(items[0].id) == items[0].thumbnail
     with pytest.raises(ValueError, match="never put"):
         filled.relabel(make_video("stranger")[0])
-
-
-@pytest.mark.parametrize(
-    ("where", "names"),
-    [
-        (Filter(), "abcde"),
-        (Filter(folder="/films"), "abcde"),
-        (Filter(folder="/films/more"), "c"),
-        (Filter(folder="/films/mo"), ""),
-        (Filter(folder="/sounds"), "e"),
-        (Filter(min_duration_s=32.2), "bcd"),
-        (Filter(max_duration_s=32.2), "abde"),
-        (Filter(has_sound=True), "ace"),
-        (Filter(has_sound=False), "bd"),
-        (Filter(added_since_us=1_850_000_000_000_000), "d"),
-        (Filter(folder="/films", has_sound=False, max_duration_s=33.0), "bd"),
-    ],
-)
-def test_filters_narrow_items_and_neighbours(filled: Store, where: Filter, names: str):
-    ids = {make_video(name)[0].id for name in names}
-    assert {item.video_id for item in filled.items(where=where)} == ids
-    near = filled.nearest("seen", np.ones(SEEN, np.float32), k=99, where=where)
-    assert {item_id.split("-")[0] for item_id in near.ids} == ids - {make_video("e")[0].id}
-
-
-def test_silent_items_are_never_heard_and_pictureless_ones_never_seen(filled: Store):
-    heard = filled.nearest("heard", np.ones(HEARD, np.float32), k=99)
-    seen = filled.nearest("seen", np.ones(SEEN, np.float32), k=99)
-    assert {i.split("-")[0] for i in heard.ids} == {make_video(n)[0].id for n in "ace"}
-    assert {i.split("-")[0] for i in seen.ids} == {make_video(n)[0].id for n in "abcd"}
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, np.ndarray]:
-    """300 items of whom many are twins; small whole numbers, so products are exact."""
-    rng = np.random.default_rng(0)
-    vectors = rng.integers(-2, 3, (20, SEEN)).astype(np.float32)[rng.integers(0, 20, 300)]
-    videos: list[Put] = []
-    for place, vector in enumerate(vectors):
-        video, (item,) = make_video(f"{place}", items=1)
-        videos.append((video, [dataclasses.replace(item, seen=vector)]))
-    root = tmp_path_factory.mktemp("crowd") / "library"
-    store = Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD)
-    store.put(videos)
-    store.close()
-    order = np.argsort([item.id for _, (item,) in videos])
-    return Store.open(root), vectors[order]
-
-
-@settings(deadline=None, max_examples=60)
-@given(query=st.lists(st.integers(-3, 3), min_size=SEEN, max_size=SEEN), k=st.integers(0, 310))
-def test_nearest_is_exact_and_breaks_ties_by_id(
-    crowd: tuple[Store, np.ndarray], query: list[int], k: int
-):
-    store, vectors = crowd
-    scores = vectors @ np.array(query, np.float32)
-    best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
-    got = store.nearest("seen", np.array(query, np.float32), k=k)
-    assert list(got.ids) == [store.summaries().ids[i] for i in best]
-    np.testing.assert_array_equal(got.scores, scores[best])
-
-
-def test_mean_is_over_the_items_that_have_the_sense(filled: Store):
-    heard = [item.heard.astype(np.float32) for item in items_of(five()) if item.sound == "sound"]
-    np.testing.assert_allclose(filled.mean("heard"), np.mean(heard, axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_an_empty_library_answers(store: Store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import av
@@ -18,6 +19,7 @@ RGB = UInt8[np.ndarray, "height width 3"]
 LONGEST_ASPECT = 8.0  # a stripe of 10000 x 10 must not become 260000 x 260
 THUMB_STEP_S = 0.25
 FEW_FPS = 10.0  # below, every frame counts
+REORDER = 6  # frames that a key frame may be shown later than its decoding stamp says
 WIDE_GAP_S = 0.4  # at or above FEW_FPS: so far apart lie only frames whose neighbours were dropped
 
 
@@ -38,7 +40,7 @@ class FrameScaler:
         small = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(small, quarter_turns(frame)))
+        return np.rot90(small, quarter_turns(frame))
 
 
 def _fit(width: float, height: float, side_px: int) -> tuple[int, int]:
@@ -63,6 +65,34 @@ def average_fps(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 0)
 
 
+class KeyFrames:
+    """Knows from the file's index where groups of pictures begin, to leave out the rest of one."""
+
+    def __init__(self, stream: VideoStream, *, stated_s: float, is_listed: bool) -> None:
+        self._tick_s = float(stream.time_base or 0)
+        self._is_intra = stream.codec.intra_only
+        self.reorder = 1 if self._is_intra else REORDER
+        entries = stream.index_entries if is_listed else ()
+        self._keys = [entry.timestamp for entry in entries if entry.is_keyframe]
+        self._end_s = stated_s if is_listed and stated_s else np.inf
+        self._next_key_s = np.inf
+        self.is_leaving_out = False
+
+    def is_needless(self, packet: Packet, needed_s: float) -> bool:
+        """True if no picture from this packet to the next key frame is shown at `needed_s`."""
+        dts = packet.dts or 0
+        if packet.is_keyframe:
+            at = bisect_right(self._keys, dts)
+            self._next_key_s = (
+                self._keys[at] * self._tick_s if at < len(self._keys) else self._end_s
+            )
+            self.is_leaving_out = False
+        if self._is_intra and dts * self._tick_s < needed_s:
+            return True
+        self.is_leaving_out = self.is_leaving_out or self._next_key_s <= needed_s
+        return self.is_leaving_out
+
+
 class PictureTrack:
     """Fed with the packets of one stream, keeps the frames nearest to rising wanted times.
 
@@ -77,6 +107,7 @@ class PictureTrack:
         *,
         side_px: int,
         origin_s: float,
+        stated_s: float,
         find_cuts: bool,
     ) -> None:
         self.frames: list[tuple[float, RGB]] = []  # (time_s, picture), rising
@@ -91,8 +122,8 @@ class PictureTrack:
         self._codec.thread_count = 1
         self._codec.skip_frame = "NONREF" if fps >= FEW_FPS else "DEFAULT"
         self._tick_s = float(stream.time_base or 0)  # frames left in the decoder know no time base
-        self._is_intra = stream.codec.intra_only
         self._origin_s = origin_s
+        self._groups = KeyFrames(stream, stated_s=stated_s + origin_s, is_listed=not find_cuts)
         self._scaler = FrameScaler(side_px, pixel_aspect(stream))
         self._wanted_s = wanted_s
         self._next_s = next(wanted_s, np.inf)
@@ -127,10 +158,16 @@ class PictureTrack:
         self.cuts_s = [cut for cut in self.cuts_s if cut > time_s]
 
     def _is_needless(self, packet: Packet) -> bool:
-        """In a stream of key frames only, whatever lies well before the next wanted time."""
-        if not self._is_intra or packet.pts is None:
+        if packet.pts is None or packet.dts is None:
             return False
-        return self._time_s(packet) < min(self._next_s, self._next_thumb_s) - self._frame_s
+        needed_s = min(self._next_s, self._next_thumb_s) - self._groups.reorder * self._frame_s
+        was_leaving_out = self._groups.is_leaving_out
+        if not self._groups.is_needless(packet, needed_s + self._origin_s):
+            if was_leaving_out:
+                self._codec.flush_buffers()  # as after a seek: the pictures before are not there
+            return False
+        self.position_s = max(self.position_s, self._time_s(packet))
+        return True
 
     def _time_s(self, stamped: Packet | av.VideoFrame) -> float:
         if stamped.pts is None:

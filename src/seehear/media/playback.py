@@ -59,12 +59,14 @@ class Playback:
                 wanted_s or self._grid_s(),
                 side_px=spec.side_px,
                 origin_s=self._origin_s,
+                stated_s=self.stated_s,
                 find_cuts=wanted_s is None and not self._is_short,
             )
         if audio:
             self.sound = self._tracks[audio.index] = SoundTrack(
                 audio, rate_hz=spec.sample_rate_hz, origin_s=self._origin_s
             )
+        self._tick_s = {s.index: float(s.time_base or 0) for s in container.streams}
         self._clock_s = 0.0
         self._breaks = 0
         self._is_over = False
@@ -155,7 +157,7 @@ class Playback:
     def _is_plausible(self, packet: Packet) -> bool:
         if packet.pts is None:
             return True
-        time_s = float(packet.pts * packet.time_base) - self._origin_s
+        time_s = packet.pts * self._tick_s[packet.stream_index] - self._origin_s
         if time_s > self._clock_s + HOUR_S:
             self._breaks += 1
             return False

@@ -44,7 +44,7 @@ def _read_stretch(
         is_over = all(position_s < end_s for position_s in playback.advance())  # stops at end_s
         playback.finish()
         end_s = min(end_s, playback.end_s) if is_over else end_s
-        if end_s <= start_s or playback.first_s > start_s and from_s > 0:
+        if end_s <= start_s or (playback.first_s > start_s and from_s > 0):
             return None
         playback.check_not_empty()
         return playback.take(start_s, end_s)
@@ -61,7 +61,8 @@ def read_picture(path: Path, spec: MediaSpec) -> RGB:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
-            return FrameScaler(spec.side_px, pixel_aspect(stream)).scale(frame)
+            scaler = FrameScaler(spec.side_px, pixel_aspect(stream))
+            return np.ascontiguousarray(scaler.scale(frame))
     raise MediaError(f"{path.name!r} holds no picture that can be decoded; copy it again")
 
 

@@ -42,8 +42,8 @@ def manifests(path: Path) -> dict[int, Path]:
 
 def head_version(path: Path) -> int:
     """Newest version of a table, readable or not; 0 without any."""
-    names = [name for name in os.listdir(path / "_versions") if name.endswith(".manifest")]
-    stems = [name.removesuffix(".manifest") for name in names]
+    with os.scandir(path / "_versions") as entries:
+        stems = [entry.name.removesuffix(".manifest") for entry in entries]
     return NEWEST - min((int(stem) for stem in stems if stem.isdecimal()), default=NEWEST)
 
 
