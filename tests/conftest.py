@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from seehear.engine.tags import TagsEngine
+from seehear.engine.tags_files import TagsFiles, default_folder
+from seehear.errors import ModelError
+
 settings.register_profile("seehear", deadline=None)  # machines of CI are slow now and then
 settings.load_profile("seehear")
 
@@ -21,3 +25,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}; set SEEHEAR_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tags_engine() -> TagsEngine:
+    """The real engine; a skip where its weights are not installed."""
+    try:
+        return TagsEngine(TagsFiles(default_folder()))
+    except ModelError as error:
+        pytest.skip(f"{error}")

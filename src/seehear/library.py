@@ -179,17 +179,17 @@ class Library:
         Returns the number of paths taken out. Raises: NothingDoneError if none was indexed.
         """
         roots = [Path(path).expanduser().absolute() for path in paths]
-        lost = {
-            path
+        lost = [
+            (path, video.sha256)
             for video in self._store.videos()
             for path in (video.path, *video.aliases)
             if any(Path(path).is_relative_to(root) for root in roots)
-        }
+        ]
         if not lost:
             raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
         with Store.open(self._store.root, write=True) as writer:
             ingest.drop_paths(writer, lost)
-            writer.journal.forget(sorted(lost))
+            writer.journal.forget([path for path, _ in lost])
         self._store.refresh()
         return len(lost)
 

@@ -161,11 +161,15 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedQuery:
-    """A batch of queries in an engine's space; `heard_share` (0..1) weighs sound against sight."""
+    """A batch of queries in an engine's space; `heard_share` (0..1) weighs sound against sight.
+
+    `is_example`: made from media, to find what is like it, not from words.
+    """
 
     seen: Float32[np.ndarray, "query dim"]
     heard: Float32[np.ndarray, "query sound_dim"]
     heard_share: Float32[np.ndarray, " query"]
+    is_example: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

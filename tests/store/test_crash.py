@@ -111,6 +111,7 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
             seen.add(tuple(sorted(visible(reader).items())))
             near = reader.nearest("seen", np.ones(SEEN), k=5)
             assert len(near.ids) == min(5, reader.counts()["items"])
+            assert [line for line in reader.verify() if line[:5] != "note:"] == []
         assert child.poll() is None
         with pytest.raises(LibraryError, match=rf"another process \(pid {child.pid}\) is indexing"):
             Store.open(root, write=True)

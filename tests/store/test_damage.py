@@ -74,6 +74,22 @@ def test_what_cannot_be_written_again_is_looked_at_again(filled: Store):
         assert not any(" 2 rows" in line for line in store.verify())
 
 
+def test_a_promised_batch_is_finished_at_the_next_start(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.delattr(tables, "commit")
+        with pytest.raises(AttributeError):
+            filled.put([make_video("last"), make_video("a", items=1, take=2)])
+    filled.close()
+    with Store.open(filled.root) as reader:
+        assert reader.counts()["videos"] == 5
+        assert any("wait to be finished" in line for line in reader.verify())
+    with Store.open(filled.root, write=True) as store:
+        assert {v.size_bytes for v in store.videos()} == {1000, 1002}
+        assert store.counts()["videos"] == 6
+
+
 def test_a_batch_whose_files_are_incomplete_is_given_up(filled: Store):
     batch_id = filled._write().committer.next_id()
     rows = tables.open_table(filled.root / "media")[0].to_table().slice(0, 1)

@@ -38,6 +38,3 @@ def main() -> None:
     except SeeHearError as error:
         fail(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        fail("interrupted; what was committed stays")
-        sys.exit(130)

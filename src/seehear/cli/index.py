@@ -158,7 +158,8 @@ def _say_report(report: Report) -> None:
 
 def _end(plan: Plan, report: Report, fail_on_error: bool) -> None:
     if report.is_interrupted:
-        raise KeyboardInterrupt
+        note("seehear: interrupted; what was committed stays, run the same command to go on")
+        raise typer.Exit(130)
     if report.problems and fail_on_error:
         raise MediaError(f"{len(report.problems)} files could not be indexed")
     done = report.indexed + report.renamed + report.unchanged + report.pruned

@@ -33,8 +33,8 @@ class TagsEngine:
         w = sigmoid((max D t - max C t - offset) / tau_g)             share of sound
         score = (1 - w) ln(1 + e_s / floor_s) + w ln(1 + e_a / floor_a)
 
-    p_f: class probabilities of frame f; z_j: class logits of sound patch j. An example (picture,
-    sound, clip) takes the place of a text with its own tags as attention.
+    p_f: class probabilities of frame f; z_j: class logits of sound patch j. For an example
+    (picture, sound, clip) e_s and e_a are the cosines between its pooled tags and the item's.
 
     Differs: a lesser engine than CLIP + AST; its results are never called theirs.
     """
@@ -106,10 +106,12 @@ class TagsEngine:
     def encode_example(self, clip: Clip) -> EncodedQuery:
         pooled = self.summary(self.encode_clip(clip))
         has_frames, has_sound = pooled.frame_mask[0, 0], pooled.audio_mask[0, 0]
-        heard = pooled.audio[:, 0] / max(float(pooled.audio.sum()), 1e-6)
         share = 0.5 if has_frames and has_sound else float(has_sound)
         return EncodedQuery(
-            seen=pooled.frames[:, 0], heard=heard, heard_share=np.array([share], np.float32)
+            seen=pooled.frames[:, 0],
+            heard=pooled.audio[:, 0],
+            heard_share=np.array([share], np.float32),
+            is_example=True,
         )
 
     def bank(self) -> EncodedQuery:
@@ -128,9 +130,11 @@ class TagsEngine:
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
         pooled = self.summary(tokens)
+        unit = _unit if query.is_example else np.asarray
+        frames, audio = unit(pooled.frames[:, 0]), unit(pooled.audio[:, 0])
         share = query.heard_share[:, None]
-        seen = (1 - share) * np.log1p(query.seen @ pooled.frames[:, 0].T / SIGHT_FLOOR)
-        heard = share * np.log1p(query.heard @ pooled.audio[:, 0].T / SOUND_FLOOR)
+        seen = (1 - share) * np.log1p(unit(query.seen) @ frames.T / SIGHT_FLOOR)
+        heard = share * np.log1p(unit(query.heard) @ audio.T / SOUND_FLOOR)
         return Parts(
             seen=np.where(pooled.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(pooled.audio_mask[:, 0], heard, np.nan).astype(np.float32),
@@ -155,6 +159,10 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponent = np.exp(logits - logits.max(1, keepdims=True))
     return (exponent / exponent.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _unit(vectors: Float32[np.ndarray, "item dim"]) -> Float32[np.ndarray, "item dim"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def _mean(

@@ -41,8 +41,8 @@ class Plan:
     new: tuple[NewFile, ...]
     renamed: tuple[tuple[FoundFile, Video], ...]  # known content under a new, or one more, path
     unchanged: int
-    overwritten: tuple[str, ...]  # indexed paths that now hold other content
-    gone: tuple[str, ...]  # indexed paths that no longer exist; left alone unless pruned
+    overwritten: tuple[tuple[str, str], ...]  # path, sha256 of what it held before
+    gone: tuple[tuple[str, str], ...]  # the same for paths that no longer exist
     problems: tuple[tuple[str, str], ...]  # path, reason
     failed: tuple[FileRow, ...]  # the problems worth remembering
 
@@ -94,8 +94,14 @@ def make_plan(
         new=new,
         renamed=renamed,
         unchanged=unchanged,
-        overwritten=tuple(p for p, sha256 in read.items() if owners.get(p, sha256) != sha256),
-        gone=tuple(p for p in owners if _is_below(p, roots) and not os.path.lexists(p)),
+        overwritten=tuple(
+            (path, old) for path, old in owners.items() if read.get(path, old) != old
+        ),
+        gone=tuple(
+            (path, old)
+            for path, old in owners.items()
+            if _is_below(path, roots) and not os.path.lexists(path)
+        ),
         problems=(*problems, *((row.path, row.error) for row in failed)),
         failed=failed,
     )

@@ -13,6 +13,7 @@ from seehear.errors import LibraryError, NothingDoneError
 from seehear.ingest.plan import (
     FoundFile,
     Plan,
+    all_paths,
     failed_row,
     files_of,
     known_file,
@@ -42,7 +43,7 @@ class Report:
     unchanged: int = 0
     renamed: int = 0
     pruned: int = 0
-    gone: tuple[str, ...] = ()
+    gone: tuple[tuple[str, str], ...] = ()
     is_interrupted: bool = False
     problems: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     notes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -78,8 +79,9 @@ def run(
         _remember(store, (file,), video.sha256)
         report.renamed += 1
     _index(engine, store, plan, report, workers or os.cpu_count() or 1, progress)
-    lost = set(plan.overwritten) | (set(plan.gone) if prune else set())
-    report.pruned = drop_paths(store, lost)
+    drop_paths(store, plan.overwritten)
+    if prune:
+        report.pruned = drop_paths(store, plan.gone)
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -95,15 +97,15 @@ def reindex(
     """
     if engine.manifest["fingerprint"] == store.model["fingerprint"]:
         raise NothingDoneError(f"the library already holds what engine {engine.name!r} makes")
-    store.write.begin_model(engine.manifest, engine.seen_dim, engine.heard_dim)
+    store.begin_model(engine.manifest, seen_dim=engine.seen_dim, heard_dim=engine.heard_dim)
     report = Report()
     started = time.perf_counter()
-    files = [known_file(video) for video in store.write.to_fill()]
+    files = [known_file(video) for video in store.to_fill()]
     for done, result in enumerate(index_all(engine, files, workers=workers or os.cpu_count() or 1)):
         if result.video is None:
             report.problems.append((result.new.file.path, result.error))
         else:
-            store.write.fill([(result.video, result.items)])
+            store.fill([(result.video, result.items)])
             report.indexed += 1
             report.items += len(result.items)
             report.media_s += result.video.duration_s
@@ -115,7 +117,7 @@ def reindex(
             f"{len(report.problems)} files could not be indexed again, so the old index stays; "
             f"bring them back or remove them from the library (first: {path}: {reason})"
         )
-    store.write.activate()
+    store.activate()
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -179,17 +181,19 @@ def _remember(store: Store, files: Sequence[FoundFile], sha256: str) -> None:
         store.journal.record(FileRow(**asdict(file), sha256=sha256, state="ok"))
 
 
-def drop_paths(store: Store, paths: set[str]) -> int:
-    """Take paths out of the library; a video goes when its last path does. Returns videos gone."""
-    if not paths:
-        return 0
+def drop_paths(store: Store, places: Sequence[tuple[str, str]]) -> int:
+    """Take (path, sha256) pairs out of the library; a video goes when its last path does.
+
+    Returns the number of videos that went.
+    """
+    lost = set(places)
     removed: list[str] = []
     for video in store.videos():
-        left = without_paths(video, paths)
+        gone = {path for path in all_paths(video) if (path, video.sha256) in lost}
+        left = without_paths(video, gone)
         if left is None:
             removed.append(video.id)
-        elif left != video:
+        elif gone:
             store.relabel(left)
-    if removed:
-        store.remove(removed)
+    store.remove(removed)
     return len(removed)

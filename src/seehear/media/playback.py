@@ -144,7 +144,7 @@ class Playback:
         )
 
     def _packets(self) -> Iterator[Packet]:
-        streams = [self._container.streams[index] for index in self._tracks]
+        streams = [s for s in self._container.streams if s.index in self._tracks]
         for _ in range(DEMUX_RETRIES):
             try:
                 for packet in self._container.demux(*streams):

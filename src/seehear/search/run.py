@@ -46,7 +46,7 @@ def search(
     ids = [key for key in _candidates(store, encoded, where, 10 * limit, stage1) if key in items]
     background = sample(store.summaries())
     parts = fill(_score(engine, store, encoded, ids), engine.score(encoded, background))
-    bands = calibrate(engine, background, float(encoded.heard_share[0]))
+    bands = calibrate(engine, background, encoded)
     videos = {video.id: video for video in store.videos()}
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
     hits: list[Hit] = []

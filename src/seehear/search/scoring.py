@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from seehear.engine import Engine
 from seehear.store import Summaries
-from seehear.types import Band, Parts, Tokens
+from seehear.types import Band, EncodedQuery, Parts, Tokens
 
 SAMPLE = 500  # items that stand for the library when scores are put into proportion
 FAIR, STRONG = 0.995, 0.9985  # quantiles of (any tag name, any item) pairs; see docs/decisions/003
@@ -61,16 +61,29 @@ def fill(parts: Parts, background: Parts) -> Parts:
     )
 
 
-def calibrate(engine: Engine, background: Tokens, heard_share: float) -> Bands:
-    """Bands from the scores of every tag name against every sampled item.
+def calibrate(engine: Engine, background: Tokens, query: EncodedQuery) -> Bands:
+    """Bands from scores that mean nothing in particular in this library.
 
-    An item shows only a few of all the things the engine has names for, so nearly all of these
-    pairs do not match: a score that few of them reach means something in this library. The names
-    are weighed between sight and sound as the query is, so that the scores compare.
+    For words: every tag name against every sampled item. An item shows only a few of all the
+    things the engine has names for, so nearly all of these pairs do not match. For an example: the
+    sampled items against each other. Both are weighed between sight and sound as the query is.
     """
-    bank = engine.bank()
-    bank = replace(bank, heard_share=np.full_like(bank.heard_share, heard_share))
-    parts = engine.score(bank, background)
+    bank = _examples(background) if query.is_example else engine.bank()
+    share = np.full(len(bank.seen), query.heard_share[0], np.float32)
+    parts = engine.score(replace(bank, heard_share=share), background)
     filled = fill(parts, parts)
-    fair, strong = np.quantile(filled.seen + filled.heard, [FAIR, STRONG])
+    scores = filled.seen + filled.heard
+    if query.is_example and len(scores) > 1:
+        scores = scores[~np.eye(len(scores), dtype=bool)]
+    fair, strong = np.quantile(scores, [FAIR, STRONG])
     return Bands(fair=float(fair), strong=float(strong))
+
+
+def _examples(items: Tokens) -> EncodedQuery:
+    """Summaries of items as a batch of example queries."""
+    return EncodedQuery(
+        seen=items.frames[:, 0],
+        heard=items.audio[:, 0],
+        heard_share=np.zeros(len(items.frames), np.float32),
+        is_example=True,
+    )

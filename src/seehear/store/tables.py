@@ -51,20 +51,16 @@ def open_table(path: Path) -> tuple[lance.LanceDataset, list[Path]]:
     """The newest readable version of a table, and newer manifests that could not be read.
 
     Raises: LibraryError if there is no table or no version of it can be read.
-    Note: a manifest of zeros opens as version 0, so the version is compared too.
+    Note: opened by number, since Lance takes a head of zeros for an empty version 0.
     """
     import lance
 
     torn: list[Path] = []
     for version, manifest in manifests(path).items():
         try:
-            dataset = lance.dataset(str(path), version=version)
+            return lance.dataset(str(path), version=version), torn
         except (ValueError, OSError):
             torn.append(manifest)
-            continue
-        if dataset.version == version:
-            return dataset, torn
-        torn.append(manifest)
     reason = "no version of it can be read" if torn else "it is not there"
     raise LibraryError(
         f"table '{path.name}' of the library '{path.parent}' is damaged ({reason}); restore the "
