@@ -1,15 +1,14 @@
 """Writers that are killed, and processes that read, or want to write, beside one."""
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,30 +22,32 @@ KILLS = 12
 
 
 @contextmanager
-def ingesting(root: Path, *, first: int, seed: int) -> Iterator[subprocess.Popen[str]]:
+def ingesting(root: Path, *, first: int, seed: int) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A writer that has said something already, and the file that it speaks into."""
+    spoken = root.with_name(f"said {first}.jsonl")
     command = [sys.executable, str(SCRIPT), str(root), str(first), str(seed)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with spoken.open("w") as out:
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
     try:
-        yield child
+        until = time.monotonic() + 30
+        while not spoken.stat().st_size and time.monotonic() < until:
+            time.sleep(0.01)
+        yield child, spoken
+        assert child.poll() is None, "the writer ended by itself"
     finally:
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+        child.kill()
+        _, errors = child.communicate()
+    assert not errors, errors
 
 
-def killed_after(root: Path, *, first: int, seed: int, delay_s: float) -> list[dict]:
+def killed_after(root: Path, *, first: int, seed: int, delay_s: float) -> list[dict[str, Any]]:
     """What a writer said until it was killed, `delay_s` after its first word."""
-    with ingesting(root, first=first, seed=seed) as child:
-        assert child.stdout
-        said = child.stdout.readline()
+    with ingesting(root, first=first, seed=seed) as (_, spoken):
         time.sleep(delay_s)
-        child.send_signal(signal.SIGKILL)
-        rest, errors = child.communicate()
-        assert child.returncode == -signal.SIGKILL, errors
-    lines = (said + rest).split("\n")
+    lines = spoken.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1]]  # the last one may be cut
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
 def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path):
     root = tmp_path / "library"
     Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
@@ -102,9 +103,7 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
     root = tmp_path / "library"
     Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
     seen: set[tuple[tuple[str, int], ...]] = set()
-    with ingesting(root, first=0, seed=99) as child, Store.open(root) as reader:
-        assert child.stdout
-        child.stdout.readline()
+    with ingesting(root, first=0, seed=99) as (child, _), Store.open(root) as reader:
         until = time.monotonic() + 3
         while time.monotonic() < until:
             reader.refresh()
@@ -112,7 +111,6 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
             near = reader.nearest("seen", np.ones(SEEN), k=5)
             assert len(near.ids) == min(5, reader.counts()["items"])
             assert [line for line in reader.verify() if line[:5] != "note:"] == []
-        assert child.poll() is None
         with pytest.raises(LibraryError, match=rf"another process \(pid {child.pid}\) is indexing"):
             Store.open(root, write=True)
     assert len(seen) > 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,8 @@ from seehear.cli.output import (
 from seehear.errors import LibraryError, MediaError, NothingDoneError, UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from seehear.ingest import Plan, Report
     from seehear.library import Library
 
@@ -135,11 +139,14 @@ def _plan_fields(plan: Plan) -> dict[str, object]:
 
 
 def _say_report(report: Report) -> None:
-    say(
-        f"indexed {report.indexed} files as {report.items} moments "
-        f"({clock(report.media_s)} of media, {report.silent} without sound)"
-    )
-    if report.wall_s > 0 and report.indexed:
+    if report.indexed:
+        say(
+            f"indexed {report.indexed} files as {report.items} moments "
+            f"({clock(report.media_s)} of media, {report.silent} without sound)"
+        )
+    else:
+        say(f"nothing new, {report.unchanged} files unchanged")
+    if report.spent_s and report.indexed:
         parts = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.spent_s.items())
         say(f"{report.media_s / report.wall_s:.1f}x real time ({parts} over all workers)")
     if report.renamed:
@@ -183,19 +190,29 @@ class _Bars:
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=quiet,
+            disable=quiet or not sys.stderr.isatty(),
             transient=True,
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._started = time.monotonic()
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         if stage not in self._tasks:
             self._progress.start()
             self._tasks[stage] = self._progress.add_task(_TITLES[stage], total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)  # pyright: ignore[reportArgumentType]
+            if stage == "index":
+                self._estimate(done, total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+    def _estimate(self, done: float, total: float) -> None:
+        """How long the rest will take, from the first file indexed."""
+        left_s = (time.monotonic() - self._started) * (total - done) / max(done, 0.1)
+        if left_s > 20:
+            note(f"about {left_s / 60:.0f} min to go, measured on the first files")
 
     def pause(self) -> None:
         self._progress.stop()
+        self._started = time.monotonic()
 
     def __enter__(self) -> _Bars:
         return self

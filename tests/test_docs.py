@@ -1,0 +1,62 @@
+"""Docs are tests: what exists is named in them, and what they show runs."""
+
+import re
+from pathlib import Path
+
+import typer.main
+
+import seehear
+from seehear import errors
+from seehear.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANUAL = README + "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+
+
+def test_every_command_is_in_the_docs() -> None:
+    for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"seehear {name}" in MANUAL, f"'seehear {name}' is not documented"
+
+
+def test_every_option_is_in_the_docs() -> None:
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        for option in command.params:
+            for flag in (*option.opts, *option.secondary_opts):
+                if flag.startswith("--"):
+                    assert flag in MANUAL, f"{flag} of 'seehear {name}' is not documented"
+
+
+def test_every_exit_code_is_in_the_docs() -> None:
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.SeeHearError):
+            assert f"`{kind.__name__}`" in MANUAL
+            assert f"| {kind.exit_code} |" in MANUAL
+
+
+def test_public_names_are_what_is_exported() -> None:
+    for name in seehear.__all__:
+        assert getattr(seehear, name).__name__ == name
+    assert sorted(seehear.__all__) == seehear.__all__
+
+
+def test_every_command_shown_in_the_docs_exists() -> None:
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    for name in re.findall(r"^\s*seehear ([a-z]+)", MANUAL, flags=re.MULTILINE):
+        assert name in known, f"the docs show 'seehear {name}', which does not exist"
+
+
+def test_python_in_the_readme_compiles_and_uses_real_names() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        for name in re.findall(r"library\.(\w+)\(", block):
+            assert hasattr(seehear.Library, name), f"Library has no {name}"
+
+
+def test_nothing_is_left_half_done() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        assert not re.search(r"\bTODO\b|\bFIXME\b|NotImplementedError", path.read_text("utf-8")), (
+            path
+        )
