@@ -26,6 +26,19 @@ from seehear.types import EncodedQuery, Tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 MEDIA = Path(os.environ.get("SEEHEAR_TEST_DATA", ROOT.parent / "shared")) / "media"
+ABSENT = (
+    "a submarine under the ice", "snowboarder doing a trick", "pizza in an oven",
+    "typing on a keyboard", "a helicopter taking off", "a baby crying", "church bells ringing",
+    "thunder and heavy rain", "a chainsaw cutting wood", "people playing football",
+    "a violin concerto", "a train passing", "ocean waves on a beach", "fireworks at night",
+    "a man cooking pasta", "a cat purring on a laptop", "police siren", "a wedding dance",
+    "skateboarding", "an airplane landing", "surfing a big wave", "a waterfall",
+    "a glass breaking", "someone snoring", "applause after a speech", "a phone ringing",
+    "washing dishes", "basketball game", "a snake in the grass", "penguins on ice",
+    "a volcano erupting", "a vacuum cleaner", "an electric guitar solo", "a motorbike race",
+    "bowling", "a doorbell", "tennis match", "hammering a nail", "a crowded supermarket",
+    "a ship horn",
+)  # fmt: skip
 WAYS = {"sight": 0.0, "sound": 1.0, "sum": 0.5, "gated": None}
 FLOORS = (
     ("captions, gated, R@1", 50.0),
@@ -139,6 +152,21 @@ def measure(library: Library, rows: list[dict[str, Any]], shuffles: int) -> list
     return table
 
 
+def judge_bands(library: Library, rows: list[dict[str, Any]]) -> list[tuple[str, float, str]]:
+    """How often a right first hit is called fair or strong, and an absent thing weak."""
+    first = [
+        (library.search(query["text"], limit=1).hits[0], row["file"])
+        for row in rows
+        for query in row["queries"]
+    ]
+    right = [hit.band != "weak" for hit, file in first if hit.path.endswith(file)]
+    absent = [library.search(text, limit=1).hits[0].band == "weak" for text in ABSENT]
+    return [
+        ("right first hits called fair or strong", float(sum(right)), f"of {len(right)}"),
+        ("queries about absent things called weak", float(sum(absent)), f"of {len(absent)}"),
+    ]
+
+
 def main() -> int:
     options = arguments(__doc__ or "")
     if not MEDIA.is_dir():
@@ -151,6 +179,7 @@ def main() -> int:
     ):
         library.add([MEDIA])
         table = measure(library, rows, shuffles=10 if options.quick else 50)
+        table += judge_bands(library, rows)
     report(table, packages=["seehear", "numpy", "onnxruntime", "av"], to=options.json)
     figures = {what: figure for what, figure, _ in table}
     missed = [

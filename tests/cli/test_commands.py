@@ -110,7 +110,7 @@ def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEn
         (
             ("status", "-l", "films"),
             4,
-            "is a folder of something else; give the folder of a library",
+            "is a folder of something else",
         ),
         (("search", "dog", "--added-since", "soon"), 2, "'soon' is neither a date nor an age"),
         (("models", "import", "tags", "nowhere"), 2, "'nowhere' is not a folder"),

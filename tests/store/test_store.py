@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import HEARD, MODEL, SEEN, Put, five, make_tokens, make_video
 
 from seehear.errors import LibraryError
-from seehear.store import FileRow, Store
+from seehear.store import FileRow, Store, tables
 from seehear.types import Item
 
 
@@ -146,6 +146,24 @@ def test_a_reader_keeps_its_snapshot_until_it_refreshes(filled: Store):
         assert make_video("new")[0] in reader.videos()
         with pytest.raises(ValueError, match="write=True"):
             reader.put([])
+
+
+def test_a_write_between_the_opening_of_two_tables_hides_nothing(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+):
+    video, items = make_video("a", items=1, take=3)
+    waiting = iter([[(video, items)]])
+    opened = tables.open_table
+
+    def interrupted(path: Path) -> object:
+        if path.name == "media":
+            for batch in waiting:
+                filled.put(batch)
+        return opened(path)
+
+    monkeypatch.setattr(tables, "open_table", interrupted)
+    with Store.open(filled.root) as reader:
+        assert reader.counts()["videos"] == 5 and video in reader.videos()
 
 
 def test_files_are_remembered(store: Store):

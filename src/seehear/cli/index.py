@@ -37,14 +37,21 @@ def index(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out files that match this pattern (repeatable).")
     ] = None,
-    prune: Annotated[bool, typer.Option(help="Take out files that no longer exist.")] = False,
-    retry: Annotated[bool, typer.Option(help="Look again at files that failed before.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take out files that no longer exist.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Look again at files that failed before.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
     ] = None,
     fail_on_error: Annotated[
-        bool, typer.Option(help="Exit with code 5 if a file could not be indexed.")
+        bool,
+        typer.Option("--fail-on-error", help="Exit with code 5 if a file could not be indexed."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

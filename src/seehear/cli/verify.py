@@ -12,9 +12,11 @@ from seehear.errors import LibraryError
 
 def verify(
     library: LibraryOption,
-    full: Annotated[bool, typer.Option(help="Compare every checksum, not a sample.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare every checksum, not a sample.")
+    ] = False,
     compact: Annotated[
-        bool, typer.Option(help="Then compact the tables and clear old versions away.")
+        bool, typer.Option("--compact", help="Then compact the tables and clear old versions away.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

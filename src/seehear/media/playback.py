@@ -153,6 +153,8 @@ class Playback:
                 return
             except FFmpegError:
                 self._breaks += 1
+            except IndexError:  # PyAV, at the end of a file that grew a stream on the way
+                return
 
     def _is_plausible(self, packet: Packet) -> bool:
         if packet.pts is None:

@@ -49,7 +49,7 @@ def _rotation_deg(container: InputContainer, video: VideoStream) -> int:
             if packet.is_keyframe and packet.size:
                 frames = video.codec_context.decode(packet) or video.codec_context.decode(None)
                 return -90 * quarter_turns(frames[0]) % 360 if frames else 0
-    except FFmpegError:  # damage: told when the file is decoded
+    except (FFmpegError, IndexError):  # damage: told when the file is decoded
         return 0
     return 0
 
