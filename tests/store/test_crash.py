@@ -18,7 +18,7 @@ from seehear.errors import LibraryError
 from seehear.store import Store
 
 SCRIPT = Path(__file__).with_name("ingest_loop.py")
-KILLS = 12
+KILLS = 10
 
 
 @contextmanager
