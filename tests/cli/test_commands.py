@@ -210,7 +210,7 @@ def test_the_report_is_one_page_without_a_network(
     assert "a &lt;red&gt; &quot;square&quot;" in page
     assert page.count("<article") == 3
     assert page.count("data:image/") == 3
-    assert 'class="heard"' in page
+    assert page.count('class="sense heard"') == 3
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     assert "<script" not in page
 

@@ -94,25 +94,28 @@ def _card(hit: Hit, picture: bytes, top: float) -> str:
     badge = {"none": " · no sound", "silent": " · silent track", "sound": ""}[hit.sound]
     why = "".join(f"<li>{escape(line)}</li>" for line in reasons(hit))
     return f"""<article class="{hit.band}"><a href="{escape(link)}">{image}</a>
-<h3>{hit.rank}. {escape(Path(hit.path).name)}</h3>
+<h3>{hit.rank}. {escape("/".join(Path(hit.path).parts[-2:]))}</h3>
 <p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.band} · {hit.score:.2f}{badge}</p>
-{_strip("seen", hit, hit.frame_times_s, hit.frame_weights)}
-{_strip("heard", hit, hit.sound_times_s, hit.sound_weights)}
-<div class="bars"><span>seen</span><meter value="{hit.seen / top:.3f}"></meter>
-<span>heard</span><meter value="{hit.heard / top:.3f}"></meter></div>
+{_sense("seen", hit, hit.seen / top, hit.frame_times_s, hit.frame_weights)}
+{_sense("heard", hit, hit.heard / top, hit.sound_times_s, hit.sound_weights)}
 <ul>{why}</ul><p class="path">{escape(hit.path)}</p></article>"""
 
 
-def _strip(sense: str, hit: Hit, times: tuple[float, ...], weights: tuple[float, ...]) -> str:
-    """A heat strip over the item: one cell a token, as opaque as its weight."""
+def _sense(
+    sense: str, hit: Hit, part: float, times: tuple[float, ...], weights: tuple[float, ...]
+) -> str:
+    """A bar for how much a sense contributed, and a heat strip for when: one cell a token."""
     length = max(hit.end_s - hit.start_s, 1e-3)
     width = 100 / max(len(times), 1)
     cells = "".join(
         f'<rect x="{(time - hit.start_s) / length * 100 - width / 2:.2f}" width="{width:.2f}" '
-        f'height="8" opacity="{weight:.2f}"><title>{clock(time)}</title></rect>'
+        f'height="8" opacity="{weight * part:.2f}"><title>{clock(time)}</title></rect>'
         for time, weight in zip(times, weights, strict=True)
     )
     return (
-        f'<svg class="{sense}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
-        f'aria-label="where it was {sense}">{cells}</svg>'
+        f'<div class="sense {sense}"><span>{sense}</span><svg viewBox="0 0 100 8" '
+        f'preserveAspectRatio="none" role="img" aria-label="{sense}: {part:.0%} of the best">'
+        f'<rect width="{100 * part:.1f}" height="8"></rect></svg><span>when</span>'
+        f'<svg viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
+        f'aria-label="when it was {sense}">{cells}</svg></div>'
     )

@@ -24,6 +24,7 @@ from seehear.store import FileRow, Store
 from seehear.types import Item, Video
 
 BATCH_VIDEOS, BATCH_S = 64, 5.0  # commit at whichever comes first
+COMMITS_PER_CLEANING = 64  # compact then, so that commits stay as quick as the first
 
 
 class Progress(Protocol):
@@ -49,6 +50,7 @@ class Report:
     notes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     spent_s: dict[str, float] = field(default_factory=dict[str, float])  # by stage
     wall_s: float = 0.0
+    commits: int = 0
 
 
 def run(
@@ -82,6 +84,8 @@ def run(
     drop_paths(store, plan.overwritten)
     if prune:
         report.pruned = drop_paths(store, plan.gone)
+    if report.commits % COMMITS_PER_CLEANING > 16:
+        store.maintain()
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -158,6 +162,9 @@ def _commit(store: Store, batch: list[Indexed], report: Report) -> None:
     ]
     if good:
         store.put(good)
+        report.commits += 1
+        if report.commits % COMMITS_PER_CLEANING == 0:
+            store.maintain()
     for result in batch:
         for stage, seconds in result.spent_s.items():
             report.spent_s[stage] += seconds

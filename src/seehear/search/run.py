@@ -36,14 +36,10 @@ def search(
     before stage 2 otherwise.
     """
     encoded = encode(engine, query)
-    items = {item.id: item for item in store.items(where=where)}
-    if query.mode == "seen":
-        items = {key: item for key, item in items.items() if item.has_frames}
-    elif query.mode == "heard":
-        items = {key: item for key, item in items.items() if item.sound == "sound"}
-    if not items:
-        return _answer(engine, query, encoded, (), items)
-    ids = [key for key in _candidates(store, encoded, where, 10 * limit, stage1) if key in items]
+    counts = store.counts(where=where)
+    ids = _candidates(store, encoded, where, max(100, 2 * limit), stage1)
+    if not ids:
+        return _answer(engine, query, encoded, (), counts)
     background = sample(store.summaries())
     parts = fill(_score(engine, store, encoded, ids), engine.score(encoded, background))
     bands = calibrate(engine, background, encoded)
@@ -51,7 +47,7 @@ def search(
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
     hits: list[Hit] = []
     for rank, at in enumerate(best, start=1):
-        item = items[ids[at]]
+        item = store.item(ids[at])
         seen, heard = float(parts.seen[0, at]), float(parts.heard[0, at])
         score = seen + heard
         hits.append(
@@ -69,7 +65,7 @@ def search(
                 **_reason(engine, store, encoded, item),
             )
         )
-    return _answer(engine, query, encoded, tuple(hits), items)
+    return _answer(engine, query, encoded, tuple(hits), counts)
 
 
 def _file(video: Video) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def _answer(
     query: Query,
     encoded: EncodedQuery,
     hits: tuple[Hit, ...],
-    items: Mapping[str, Item],
+    counts: Mapping[str, int],
 ) -> Answer:
     if not hits:
         verdict = "nothing to search: no indexed moment passes the filters"
@@ -111,8 +107,8 @@ def _answer(
         query=query,
         engine=engine.name,
         hits=hits,
-        items_searched=len(items),
-        videos_searched=len({item.video_id for item in items.values()}),
+        items_searched=counts["items"],
+        videos_searched=counts["videos"],
         heard_share=round(float(encoded.heard_share[0]), 3),
         verdict=verdict,
     )
@@ -122,7 +118,7 @@ def _candidates(
     store: Store, query: EncodedQuery, where: Filter | None, k: int, stage1: Lists
 ) -> list[str]:
     """Stage 1: a list by sight and a list by sound, joined; a sense without weight has no list."""
-    k, share = max(k, 100), float(query.heard_share[0])
+    share = float(query.heard_share[0])
     lists: list[Sequence[str]] = []
     if share < 1 or stage1 == "seen":
         lists.append(store.nearest("seen", query.seen[0], k=k, where=where).ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Float, Float32
 
+from seehear.errors import LibraryError
 from seehear.store import check, disk, door, schema, summaries, tables, upkeep
 from seehear.store.commit import Committer
 from seehear.store.journal import Journal
@@ -104,20 +106,16 @@ class Store:
 
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
         """Items of the videos that pass, by id, with summaries and without tokens."""
-        snapshot = self._now()
-        vectors = snapshot.summaries
-        for place in np.flatnonzero(summaries.mask_of(snapshot, where)):
-            row = snapshot.rows[place]
-            yield Item(
-                id=row.id,
-                video_id=row.video_id,
-                start_s=row.start_s,
-                end_s=row.end_s,
-                sound=row.sound,
-                seen=vectors.seen[place],
-                heard=vectors.heard[place],
-                has_frames=row.has_frames,
-            )
+        for place in np.flatnonzero(summaries.mask_of(self._now(), where)):
+            yield self._item(int(place))
+
+    def item(self, item_id: str) -> Item:
+        """One item as `items` gives it. Raises: LibraryError if it is not here."""
+        ids = self._now().summaries.ids
+        place = bisect_left(ids, item_id)
+        if place == len(ids) or ids[place] != item_id:
+            raise LibraryError(f"the library '{self.root}' holds no item {item_id!r}")
+        return self._item(place)
 
     def summaries(self) -> Summaries:
         """Vectors of all items, in memory."""
@@ -194,9 +192,14 @@ class Store:
         """Sweep, compact and clean every table; what was done, in words."""
         return upkeep.maintain(self.root, self._write().committer)
 
-    def counts(self) -> dict[str, int]:
-        """How many videos and items are visible."""
-        return {"videos": len(self._now().videos), "items": len(self._now().rows)}
+    def counts(self, *, where: Filter | None = None) -> dict[str, int]:
+        """How many videos and items are visible, of those that pass."""
+        snapshot = self._now()
+        if where is None:
+            return {"videos": len(snapshot.videos), "items": len(snapshot.rows)}
+        places = np.flatnonzero(summaries.mask_of(snapshot, where))
+        videos = {snapshot.rows[place].video_id for place in places}
+        return {"videos": len(videos), "items": len(places)}
 
     def size_bytes(self) -> int:
         """Bytes of the whole folder, old versions included."""
@@ -225,6 +228,20 @@ class Store:
             raise ValueError(f"'{self.root}' is open for reading; open it with write=True")
         self._writer.settle()
         return self._writer
+
+    def _item(self, place: int) -> Item:
+        snapshot = self._now()
+        row, vectors = snapshot.rows[place], snapshot.summaries
+        return Item(
+            id=row.id,
+            video_id=row.video_id,
+            start_s=row.start_s,
+            end_s=row.end_s,
+            sound=row.sound,
+            seen=vectors.seen[place],
+            heard=vectors.heard[place],
+            has_frames=row.has_frames,
+        )
 
     def _now(self) -> Snapshot:
         if self._snapshot is None:
