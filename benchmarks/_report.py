@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 
-def arguments(about: str) -> argparse.Namespace:
-    """`--quick` for a run under a minute, `--json FILE` to keep the figures."""
+def arguments(about: str, **folders: str) -> argparse.Namespace:
+    """`--quick` for a run under a minute, `--json FILE` to keep the figures, folders by name."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true", help="a smaller run, under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    for name, meaning in folders.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help=meaning)
     return parser.parse_args()
 
 

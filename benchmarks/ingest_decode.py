@@ -1,14 +1,12 @@
-"""Decode for ingest: one pass of `decode_items` against the usual research pipeline.
+"""Part of ingest.py: one pass of `decode_items` against the usual research pipeline.
 
 The usual one seeks with OpenCV to every frame and decodes the sound a second time through PyAV.
 Both sides deliver the same times (one picture a second, 260 pixels high) and 16 kHz mono sound.
-Each side runs in a process of its own, in turns; the best run counts. Floor: twice as fast in wall
-time on the long file and over the clips; exit 1 when missed.
+Each side runs in a process of its own, in turns; the best run counts.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,16 +20,13 @@ import numpy as np
 
 FLOOR = 2.0
 SIDE_PX, RATE_HZ = 260, 16000
-LOOP_S, FPS = (
-    20,
-    25,
-)  # the long file repeats this stretch; two groups of 250 pictures, as x264 likes
+LOOP_S, FPS = 20, 25  # the long file repeats a stretch of two groups of 250 pictures
 
 
 def decode_rows(clips: list[Path], *, long_s: int, rounds: int) -> list[dict[str, float | str]]:
     """One row for all clips together (if any) and one for a long file made here."""
     jobs = {f"{len(clips)} clips": clips} if clips else {}
-    jobs[f"720p H.264, {long_s} s"] = [_long_file(long_s)]
+    jobs[f"720p H.264, {long_s} s"] = [long_file(long_s)]
     return [_row(name, files, rounds) for name, files in jobs.items()]
 
 
@@ -50,7 +45,7 @@ def _row(name: str, files: list[Path], rounds: int) -> dict[str, float | str]:
 
 def _run(side: str, files: list[Path], times_s: dict[str, list[float]]) -> dict:
     job = json.dumps({"side": side, "files": [str(file) for file in files], "times_s": times_s})
-    command = [sys.executable, __file__, "--work"]
+    command = [sys.executable, __file__]
     done = subprocess.run(command, input=job, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -111,7 +106,7 @@ def _peak_mb() -> float:
     return 0.0
 
 
-def _long_file(seconds: int) -> Path:
+def long_file(seconds: int) -> Path:
     path = Path(tempfile.gettempdir()) / f"seehear-bench-720p-{seconds}s.mp4"
     if not path.exists():
         unfinished = path.with_suffix(f".{os.getpid()}.part")
@@ -157,38 +152,11 @@ def _texture(av):
             )
 
 
-def _table(rows: list[dict]) -> str:
-    lines = [f"{'':22}{'frames':>7}{'wall s':>16}{'CPU s':>16}{'peak MB':>16}   faster: wall  CPU"]
-    for row in rows:
-        cells = [
-            f"{row[f'ours_{key}']:.{digits}f} / {row[f'usual_{key}']:.{digits}f}"
-            for key, digits in (("wall_s", 2), ("cpu_s", 2), ("peak_mb", 0))
-        ]
-        ratios = f"{row['wall_s_ratio']:15.1f}x{row['cpu_s_ratio']:5.1f}x"
-        lines.append(
-            f"{row['name']:22}{row['frames']:7}" + "".join(f"{c:>16}" for c in cells) + ratios
-        )
-    return "\n".join(lines)
-
-
-def main() -> int:
-    """Print the table (ours / usual); 1 when a floor is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a shorter long file, one round")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
-    wishes = parser.parse_args()
-    if wishes.work:
-        print(json.dumps(_work(json.load(sys.stdin))))
-        return 0
+def clips() -> list[Path]:
+    """The shared clips; none where they are absent."""
     root = Path(__file__).resolve().parents[2] / "shared"
-    clips = sorted(Path(os.environ.get("SEEHEAR_TEST_DATA", root)).glob("media/*/*.*"))
-    rows = decode_rows(clips, long_s=120 if wishes.quick else 600, rounds=1 if wishes.quick else 2)
-    print(_table(rows))
-    if wishes.json:
-        wishes.json.write_text(json.dumps(rows, indent=1))
-    return int(min(float(row["wall_s_ratio"]) for row in rows) < FLOOR)
+    return sorted(Path(os.environ.get("SEEHEAR_TEST_DATA", root)).glob("media/*/*.*"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(json.dumps(_work(json.load(sys.stdin))))

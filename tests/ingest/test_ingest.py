@@ -192,13 +192,13 @@ def test_ctrl_c_keeps_what_was_committed(
     films: Path, tags_engine: TagsEngine, tmp_path: Path
 ) -> None:
     for i in range(40):
-        write_clip(films / f"clip{i:02}.mp4", shots=[(0, (6 * i, 9, 9))], seconds=4)
+        write_clip(films / f"clip{i:02}.mp4", shots=[(0, (6 * i, 9, 9))], seconds=20, fps=4)
     root = tmp_path / "interrupted"
     command = [sys.executable, "-m", "seehear", "index", str(films), "-l", str(root)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(5)
+    time.sleep(4)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     if process.returncode == 0:
