@@ -1,0 +1,158 @@
+"""CLIP and AST: equal to stored references and to transformers' own; honest folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seehear.encoders.ast import AstTower
+from seehear.encoders.clip import ClipTowers
+from seehear.errors import ModelError
+from tiny_towers import make_ast_folder, make_clip_folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipTowers:
+    return ClipTowers(make_clip_folder(tmp_path_factory.mktemp("clip")))
+
+
+@pytest.fixture(scope="module")
+def ast(tmp_path_factory: pytest.TempPathFactory) -> AstTower:
+    return AstTower(make_ast_folder(tmp_path_factory.mktemp("ast")))
+
+
+def weights(file: Path) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor]]:
+    with np.load(file, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    state = {k[2:]: torch.from_numpy(np.array(v)) for k, v in arrays.items() if k.startswith("w/")}
+    return arrays, state
+
+
+def test_clip_equals_the_stored_reference(shared_data: Path, tmp_path: Path) -> None:
+    from transformers import CLIPConfig, CLIPModel
+
+    arrays, state = weights(shared_data / "parity" / "clip_hf.npz")
+    width = state["vision_model.pre_layrnorm.weight"].shape[0]
+    text = state["text_model.final_layer_norm.weight"].shape[0]
+    patch = state["vision_model.embeddings.patch_embedding.weight"].shape[-1]
+    layers = 1 + max(int(k.split(".")[3]) for k in state if "vision_model.encoder.layers" in k)
+    config = CLIPConfig(
+        text_config={
+            "vocab_size": state["text_model.embeddings.token_embedding.weight"].shape[0],
+            "hidden_size": text,
+            "intermediate_size": state["text_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "max_position_embeddings": arrays["in/input_ids"].shape[1],
+            "bos_token_id": 118,
+            "eos_token_id": 119,
+            "pad_token_id": 0,
+            "hidden_act": "quick_gelu",
+        },
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "image_size": arrays["in/pixel_values"].shape[-1],
+            "patch_size": patch,
+            "hidden_act": "quick_gelu",
+        },
+        projection_dim=state["visual_projection.weight"].shape[0],
+    )
+    model = CLIPModel(config)
+    assert not model.load_state_dict(state, strict=False).unexpected_keys
+    make_clip_folder(tmp_path)  # for a tokenizer
+    model.save_pretrained(tmp_path, safe_serialization=True)
+    towers = ClipTowers(tmp_path)
+    with torch.inference_mode():
+        found = towers.encode_pixels(torch.from_numpy(arrays["in/pixel_values"])).numpy()
+        text_found = [
+            towers.model.get_text_features(
+                input_ids=torch.from_numpy(ids[None, : int(np.argmax(ids == 119)) + 1])
+            ).pooler_output.numpy()[0]
+            for ids in arrays["in/input_ids"]
+        ]
+    np.testing.assert_allclose(found, arrays["out/image_features"], atol=1e-5)
+    np.testing.assert_allclose(np.stack(text_found), arrays["out/text_features"], atol=1e-5)
+
+
+def test_ast_equals_the_stored_reference(shared_data: Path, tmp_path: Path) -> None:
+    from transformers import ASTConfig, ASTModel
+
+    arrays, state = weights(shared_data / "parity" / "ast_hf.npz")
+    config = ASTConfig(
+        hidden_size=state["layernorm.weight"].shape[0],
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=state["layers.0.mlp.fc1.weight"].shape[0],
+        max_length=arrays["in/input_values"].shape[1],
+        num_mel_bins=128,
+        layer_norm_eps=1e-6,
+    )
+    model = ASTModel(config)
+    model.load_state_dict(state)
+    model.save_pretrained(tmp_path, safe_serialization=True)
+    tower = AstTower(tmp_path)
+    with torch.inference_mode():
+        found = tower.encode_banks(torch.from_numpy(arrays["in/input_values"])).numpy()
+    np.testing.assert_allclose(found, arrays["out/patch_tokens"], atol=1e-5)
+    assert tower.grid == tuple(arrays["out/n_freq_time"].tolist())
+
+
+def test_sentences_one_by_one_equal_a_padded_batch(clip: ClipTowers) -> None:
+    texts = ["a dog barks", "the red car", "a song on the drum of the cat"]
+    ids = [clip._ids(text) for text in texts]
+    longest = max(map(len, ids))
+    batch = torch.tensor([row + [119] * (longest - len(row)) for row in ids])
+    with torch.inference_mode():
+        together = clip.model.get_text_features(input_ids=batch).pooler_output.numpy()
+    np.testing.assert_allclose(clip.encode_texts(texts), together, atol=1e-5)
+
+
+def test_a_long_sentence_is_cut_and_still_ends(clip: ClipTowers) -> None:
+    ids = clip._ids("dog " * 50)
+    assert len(ids) == 20
+    assert ids[-1] == 119
+    assert np.isfinite(clip.encode_texts(["dog " * 50])).all()
+
+
+def test_preprocessing_is_close_to_pil_bicubic(clip: ClipTowers) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    frame = np.asarray(image.fromarray(small).resize((300, 200), image.Resampling.BICUBIC))
+    wanted = image.fromarray(frame).resize((96, 64), image.Resampling.BICUBIC).crop((16, 0, 80, 64))
+    found = clip.preprocess(frame[None])[0].permute(1, 2, 0).numpy()
+    mean = np.array([0.48145466, 0.4578275, 0.40821073])
+    std = np.array([0.26862954, 0.26130258, 0.27577711])
+    assert np.abs((found * std + mean) * 255 - np.asarray(wanted)).mean() < 0.6
+
+
+def test_frames_one_by_one_equal_a_batch(clip: ClipTowers) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (3, 72, 96, 3), dtype=np.uint8)
+    alone = np.concatenate([clip.encode_frames(frame[None]) for frame in frames])
+    np.testing.assert_allclose(clip.encode_frames(frames), alone, atol=1e-5)
+    assert alone.shape == (3, clip.dim)
+
+
+def test_sound_tokens_lie_on_a_grid_of_12_by_101(ast: AstTower) -> None:
+    tokens, times = ast.encode_waveform(
+        np.random.default_rng(0).normal(size=160000).astype(np.float32)
+    )
+    assert ast.grid == (12, 101)
+    assert tokens.shape == (1212, ast.dim)
+    assert times.shape == (1212,)
+    # 10 s: shift 156 samples; a token covers 16 rows from row 10 t on
+    np.testing.assert_allclose(times[:3], (10 * np.arange(3) + 8) * 156 / 16000)
+    np.testing.assert_allclose(times[:101], times[101:202])
+
+
+def test_an_incomplete_folder_is_refused_not_repaired(tmp_path: Path) -> None:
+    folder = make_clip_folder(tmp_path / "clip")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"no complete CLIP folder: model\.safetensors missing"):
+        ClipTowers(folder)
+    with pytest.raises(ModelError, match="no complete AST folder"):
+        AstTower(tmp_path / "nowhere")

@@ -1,0 +1,47 @@
+"""Tiny CLIP and AST folders with random weights: for shapes, equality and errors, never meaning."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+WORDS = ["<unk>", "a", "dog", "barks", "cat", "the", "of", "on", "at", "red", "car", "song", "drum"]
+
+
+def make_clip_folder(folder: Path, *, dim: int = 32, seed: int = 0) -> Path:
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(seed)
+    tower = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2}
+    tower |= {"num_attention_heads": 4, "hidden_act": "quick_gelu"}
+    ids = {"vocab_size": 120, "bos_token_id": 118, "eos_token_id": 119, "pad_token_id": 0}
+    config = CLIPConfig(
+        text_config=tower | ids | {"max_position_embeddings": 20},
+        vision_config=tower | {"image_size": 64, "patch_size": 16},
+        projection_dim=dim,
+    )
+    CLIPModel(config).save_pretrained(folder, safe_serialization=True)
+    vocabulary = {word: i for i, word in enumerate(WORDS)} | {"<s>": 118, "</s>": 119}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 118), ("</s>", 119)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def make_ast_folder(folder: Path, *, rows: int = 1024, seed: int = 0) -> Path:
+    from transformers import ASTConfig, ASTModel
+
+    torch.manual_seed(seed)
+    config = ASTConfig(
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_length=rows,
+        num_mel_bins=128,
+    )
+    ASTModel(config).save_pretrained(folder, safe_serialization=True)
+    return folder
