@@ -51,7 +51,7 @@ class ClipTowers(torch.nn.Module):
         self, frames: UInt8[np.ndarray, "frame height width 3"]
     ) -> Float[Tensor, "frame 3 side side"]:
         """Shorter side to the tower's size (bicubic, anti-aliased), centre crop, normalised."""
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float()
         height, width = pixels.shape[-2:]
         scale = self.side_px / min(height, width)
         size = [max(self.side_px, int(height * scale)), max(self.side_px, int(width * scale))]
