@@ -189,6 +189,7 @@ def _top(
     """Tags that carried the match, else the item's strongest ones; only those really present."""
     for weight in (attention * presence, presence):
         best = [i for i in np.argsort(-weight)[:count] if presence[i] >= 0.05 and weight[i] > 0]
+        best = [i for i in best if names[i] != "Silence"]  # a pause is no reason
         if best:
             return tuple((names[i], round(float(presence[i]), 3)) for i in best)
     return ()

@@ -1,0 +1,115 @@
+"""Text-conditioned pooling: each query draws its own vector out of an item's tokens."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seehear.nn.pooling import masked_softmax
+
+
+def identity_linear(dim: int) -> nn.Linear:
+    """A linear layer that starts as the identity, with bias 0."""
+    linear = nn.Linear(dim, dim)
+    nn.init.eye_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def head_width(dim: int, heads: int) -> int:
+    """Width of one head.
+
+    Raises: ValueError if the heads do not share the width evenly.
+    """
+    if heads < 1 or dim % heads:
+        raise ValueError(f"a width of {dim} cannot be shared by {heads} heads; choose a divisor")
+    return dim // heads
+
+
+class TextConditionedPool(nn.Module):
+    """Attention from a query to the tokens of an item, closed by a layer norm.
+
+    Q = LN(E_T) W_Q,  K = LN(E) W_K,  V = LN(E) W_V,
+    E_{.|T} = LN_out(softmax(Q K^T / sqrt(dim / heads)) V W_O);  all W are square, with bias.
+
+    Source: TEFAL, section 3.2, eq. 1-3; X-Pool, section 3.3 (the same up to its last linear).
+    Differs: an item without tokens gives 0 (the papers have none); LN is shared by query and
+    tokens and all W start as the identity, as in X-Pool (TEFAL does not say).
+    """
+
+    def __init__(self, dim: int, *, heads: int = 1) -> None:
+        super().__init__()
+        self.heads, self.head_dim = heads, head_width(dim, heads)
+        self.norm_in = nn.LayerNorm(dim)
+        self.query = identity_linear(dim)
+        self.key = identity_linear(dim)
+        self.value = identity_linear(dim)
+        self.out = identity_linear(dim)
+        self.norm_out = nn.LayerNorm(dim)
+
+    def _split(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows head width"]:
+        return x.unflatten(-1, (self.heads, self.head_dim))
+
+    def logits(
+        self, query: Float[Tensor, "query dim"], tokens: Float[Tensor, "item token dim"]
+    ) -> Float[Tensor, "query head item token"]:
+        """Q K^T / sqrt(dim / heads), padding included."""
+        q = self._split(self.query(self.norm_in(query)))
+        k = self._split(self.key(self.norm_in(tokens)))
+        return torch.einsum("qhd,ithd->qhit", q, k) / self.head_dim**0.5
+
+    def weights(
+        self,
+        query: Float[Tensor, "query dim"],
+        tokens: Float[Tensor, "item token dim"],
+        mask: Bool[Tensor, "item token"],
+    ) -> Float[Tensor, "query head item token"]:
+        """Share of each token in what a query draws out of an item; rows sum to 1 (or are 0)."""
+        return masked_softmax(self.logits(query, tokens), mask)
+
+    def forward(
+        self,
+        query: Float[Tensor, "query dim"],
+        tokens: Float[Tensor, "item token dim"],
+        mask: Bool[Tensor, "item token"],
+    ) -> Float[Tensor, "query item dim"]:
+        """E_{.|T} for every query and item."""
+        tokens = tokens.masked_fill(~mask[..., None], 0)  # padding may be anything, NaN included
+        value = self._split(self.value(self.norm_in(tokens)))
+        pooled = torch.einsum("qhit,ithd->qihd", self.weights(query, tokens, mask), value)
+        return silence(self.norm_out(self.out(pooled.flatten(-2))), mask)
+
+
+class ResidualTextConditionedPool(nn.Module):
+    """X-Pool's block: a text-conditioned pool, then a linear layer with residual and layer norm.
+
+    o = TextConditionedPool(t, v);  out = LN3(o + Dropout(W_L o + b_L)).
+
+    Source: X-Pool (Gorti et al., CVPR 2022), section 3.3, eq. 4-7; all W start as the identity.
+    Differs: an item without tokens gives 0 (the paper has none).
+    """
+
+    def __init__(self, dim: int, *, heads: int = 1, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.pool = TextConditionedPool(dim, heads=heads)
+        self.linear = identity_linear(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self,
+        query: Float[Tensor, "query dim"],
+        tokens: Float[Tensor, "item token dim"],
+        mask: Bool[Tensor, "item token"],
+    ) -> Float[Tensor, "query item dim"]:
+        """The pooled vector of every query and item."""
+        pooled = self.pool(query, tokens, mask)
+        return silence(self.norm(pooled + self.dropout(self.linear(pooled))), mask)
+
+
+def silence(
+    pooled: Float[Tensor, "query item dim"], mask: Bool[Tensor, "item token"]
+) -> Float[Tensor, "query item dim"]:
+    """Zeros for the items that have no token at all."""
+    return pooled.masked_fill(~mask.any(1)[:, None], 0)

@@ -1,0 +1,171 @@
+"""Models of what follows what: frames in, frames out; and a transformer over text and frames.
+
+Padding never reaches a frame that is there: keys are masked, the LSTM only looks back.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seehear.nn.conditioning import head_width
+
+EPS = 1e-12  # of every layer norm here; CLIP's own towers have 1e-5
+
+
+def quick_gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x * sigmoid(1.702 x), the activation of CLIP."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+def init_like_bert(module: nn.Module) -> None:
+    """Normal(0, 0.02) for linear and embedding weights, 0 for biases; for `Module.apply`."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+class ResidualBlock(nn.Module):
+    """A block of CLIP's transformers, without the causal mask.
+
+    x <- x + Attention(LN1(x));  x <- x + W_2 quick_gelu(W_1 LN2(x)).
+    """
+
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads, self.head_dim = heads, head_width(dim, heads)
+        self.ln_1 = nn.LayerNorm(dim, eps=EPS)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.ln_2 = nn.LayerNorm(dim, eps=EPS)
+        self.widen = nn.Linear(dim, 4 * dim)
+        self.narrow = nn.Linear(4 * dim, dim)
+
+    def forward(
+        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item token dim"]:
+        """Every token looks at every token that is there."""
+        x = x + self._attend(self.ln_1(x), mask)
+        return x + self.narrow(quick_gelu(self.widen(self.ln_2(x))))
+
+    def _attend(
+        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item token dim"]:
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # three of [item head token width]
+        lowest = torch.finfo(x.dtype).min  # not -inf: an item without frames would be NaN
+        bias = torch.zeros_like(mask, dtype=x.dtype).masked_fill(~mask, lowest)
+        pooled = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
+        return self.out(pooled.transpose(1, 2).flatten(-2))
+
+
+class PositionedTransformer(nn.Module):
+    """A learned table of positions and a stack of residual blocks."""
+
+    def __init__(self, dim: int, *, layers: int, heads: int, positions: int, dropout: float = 0.0):
+        super().__init__()
+        self.position = nn.Embedding(positions, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(ResidualBlock(dim, heads=heads) for _ in range(layers))
+        self.apply(init_like_bert)
+
+    def forward(
+        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item token dim"]:
+        """blocks(x + P[0 .. length - 1]).
+
+        Raises: ValueError if a sequence is longer than the table of positions.
+        """
+        length, room = x.shape[1], self.position.num_embeddings
+        if length > room:
+            raise ValueError(
+                f"a sequence of {length} tokens does not fit into {room} positions; "
+                f"sample fewer frames or build the model with positions={length}"
+            )
+        x = self.dropout(x + self.position.weight[:length])
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+class Unchanged(nn.Module):
+    """Frames as they are."""
+
+    def forward(
+        self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
+    ) -> Float[Tensor, "item frame dim"]:
+        """The frames; the mask says nothing new."""
+        return frames
+
+
+class TemporalLSTM(nn.Module):
+    """What a one-way LSTM has seen so far, added to each frame.  v + LSTM(v)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(dim, dim, batch_first=True)
+
+    def forward(
+        self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
+    ) -> Float[Tensor, "item frame dim"]:
+        """Frames with memory; padding comes last, so it cannot reach the frames before it."""
+        return frames + self.lstm(frames)[0]
+
+
+class TemporalTransformer(nn.Module):
+    """Frames that have looked at each other.  v + blocks(v + P): the residual has no positions."""
+
+    def __init__(self, dim: int, *, layers: int, heads: int, positions: int) -> None:
+        super().__init__()
+        self.transformer = PositionedTransformer(
+            dim, layers=layers, heads=heads, positions=positions
+        )
+
+    def forward(
+        self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
+    ) -> Float[Tensor, "item frame dim"]:
+        """Frames in the light of the other frames that are there."""
+        return frames + self.transformer(frames, mask)
+
+
+class CrossTransformer(nn.Module):
+    """One number for a text and the frames of an item, read together as one sequence.
+
+    x = blocks(Dropout([t; v_1 .. v_F] + P));  s = w . quick_gelu(W LN(x_0) + b) + c.
+    """
+
+    def __init__(self, dim: int, *, layers: int, heads: int, positions: int, dropout: float):
+        super().__init__()
+        self.transformer = PositionedTransformer(
+            dim, layers=layers, heads=heads, positions=positions, dropout=dropout
+        )
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.dense = nn.Linear(dim, dim)
+        self.similarity = nn.Linear(dim, 1)
+        self.apply(init_like_bert)
+
+    def pooled(
+        self,
+        query: Float[Tensor, "query dim"],
+        frames: Float[Tensor, "item frame dim"],
+        mask: Bool[Tensor, "item frame"],
+    ) -> Float[Tensor, "query item dim"]:
+        """quick_gelu(W LN(x_0) + b) for every pair."""
+        queries, items = len(query), len(frames)
+        text = query[:, None, None].expand(-1, items, -1, -1)
+        video = frames[None].expand(queries, -1, -1, -1)
+        present = F.pad(mask, (1, 0), value=True).repeat(queries, 1)  # the text is always there
+        first = self.transformer(torch.cat([text, video], dim=2).flatten(0, 1), present)[:, 0]
+        return quick_gelu(self.dense(self.norm(first))).unflatten(0, (queries, items))
+
+    def forward(
+        self,
+        query: Float[Tensor, "query dim"],
+        frames: Float[Tensor, "item frame dim"],
+        mask: Bool[Tensor, "item frame"],
+    ) -> Float[Tensor, "query item"]:
+        """s for every pair."""
+        return self.similarity(self.pooled(query, frames, mask)).squeeze(-1)
