@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+install_import_hook("seehear", "shape_check.check")  # shapes in annotations are checked in tests
 
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder

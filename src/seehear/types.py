@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Num, UInt8
 
 Sound = Literal["none", "silent", "sound"]  # no audio stream | digital silence | something to hear
 Mode = Literal["both", "seen", "heard"]
@@ -77,10 +77,10 @@ class Tokens:
     in seconds of the file.
     """
 
-    frames: Float[np.ndarray, "item frame dim"]
+    frames: Num[np.ndarray, "item frame dim"]
     frame_mask: Bool[np.ndarray, "item frame"]
     frame_times_s: Float[np.ndarray, "item frame"]
-    audio: Float[np.ndarray, "item sound dim"]
+    audio: Num[np.ndarray, "item sound sound_dim"]
     audio_mask: Bool[np.ndarray, "item sound"]
     audio_times_s: Float[np.ndarray, "item sound"]
 

@@ -53,7 +53,7 @@ def test_what_is_decided_on_the_way_equals_the_whole(
     for now_s in [*moments, duration_s]:
         known = [cut for cut in cuts_s if cut <= now_s]
         start_s = items[-1][1] if items else 0.0
-        while found := next_stretches(start_s, known, now_s, is_end=now_s == duration_s):
+        while found := next_stretches(start_s, known, now_s, is_end=bool(now_s == duration_s)):
             items += found
             start_s = items[-1][1]
         assert now_s - start_s <= 64 + 1e-9  # what must be kept in memory

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Turns media and queries into arrays and compares them; knows no files and no tables."""
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from seehear.engine import Engine
 from seehear.errors import LibraryError, NothingDoneError
@@ -27,6 +27,7 @@ BATCH_VIDEOS, BATCH_S = 64, 5.0  # commit at whichever comes first
 COMMITS_PER_CLEANING = 64  # compact then, so that commits stay as quick as the first
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told how far each stage is; amounts are files, or seconds of media for `index`."""
 

@@ -27,8 +27,8 @@ def per_second_times(
 
 
 def nearest_indices(
-    times_s: Float[np.ndarray, "frame"], wanted_s: Float[np.ndarray, "frame"]
-) -> Int[np.ndarray, "frame"]:
+    times_s: Float[np.ndarray, " frame"], wanted_s: Float[np.ndarray, " wanted"]
+) -> Int[np.ndarray, " found"]:
     """Indices into rising `times_s` nearest to each wanted time, each index once, rising."""
     right = np.searchsorted(times_s, wanted_s).clip(1, max(len(times_s) - 1, 1))
     left = right - 1

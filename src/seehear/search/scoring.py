@@ -49,7 +49,8 @@ def average(parts: Parts) -> tuple[Float32[np.ndarray, " query"], Float32[np.nda
 
 def _mean_present(part: Float32[np.ndarray, "query item"]) -> Float32[np.ndarray, " query"]:
     present = ~np.isnan(part)
-    return np.where(present, part, 0).sum(1) / np.maximum(present.sum(1), 1)
+    total = np.where(present, part, 0).sum(1, dtype=np.float64)
+    return (total / np.maximum(present.sum(1), 1)).astype(np.float32)
 
 
 def fill(parts: Parts, background: Parts) -> Parts:
