@@ -49,13 +49,17 @@ class Library:
         self._store = store
 
     @classmethod
-    def create(cls, root: str | Path, *, engine: str = "auto") -> Library:
+    def create(
+        cls, root: str | Path, *, engine: str = "auto", models: str | Path | None = None
+    ) -> Library:
         """A new, empty library in a folder of its own; the engine is chosen here, once.
+
+        `models` is a folder of weights for `clip-ast`; with it, "auto" means that engine.
 
         Raises: ModelError if the engine's weights are not here; LibraryError if the folder is
         taken or on a network file system.
         """
-        chosen = create_engine(engine)
+        chosen = create_engine(engine, models=Path(models) if models else None)
         Store.create(
             Path(root).expanduser(),
             model=chosen.manifest,
@@ -110,14 +114,19 @@ class Library:
         return report
 
     def reindex(
-        self, engine: str = "auto", *, workers: int | None = None, progress: Progress | None = None
+        self,
+        engine: str = "auto",
+        *,
+        models: str | Path | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
     ) -> Report:
         """Index all files again with another engine; the old index answers until it is done.
 
         Raises: NothingDoneError if there is nothing to change; LibraryError if a file cannot be
         read any more (the old index then stays).
         """
-        chosen = create_engine(engine)
+        chosen = create_engine(engine, models=Path(models) if models else None)
         with Store.open(self._store.root, write=True) as writer:
             report = ingest.reindex(chosen, writer, workers=workers, progress=progress)
         self._store.refresh()

@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     from seehear.library import Library
 
 
+EngineOption = Annotated[
+    str, typer.Option(help="auto, tags or clip-ast; decided once, when the library is created.")
+]
+ModelsOption = Annotated[
+    Path | None, typer.Option(help="Folder of weights for clip-ast; with it, auto means clip-ast.")
+]
+
+
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders recursively.")],
     library: LibraryOption,
-    engine: Annotated[
-        str, typer.Option(help="auto or tags; decided once, when the library is created.")
-    ] = "auto",
+    engine: EngineOption = "auto",
+    models: ModelsOption = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out files that match this pattern (repeatable).")
     ] = None,
@@ -63,7 +70,7 @@ def index(
     for path in paths:
         if not path.expanduser().exists():
             raise UsageError(f"'{path}' does not exist; give files or folders that do")
-    with _open(library, engine) as opened, _Bars(quiet=as_json) as bars:
+    with _open(library, engine, models) as opened, _Bars(quiet=as_json) as bars:
         name_engine(opened.engine.name)
         plan = opened.plan(
             paths, exclude=exclude or [], retry=retry, on_file=lambda d, t: bars("read", d, t)
@@ -85,7 +92,8 @@ def index(
 
 def reindex(
     library: LibraryOption,
-    engine: Annotated[str, typer.Option(help="auto or tags.")] = "auto",
+    engine: EngineOption = "auto",
+    models: ModelsOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,7 +101,7 @@ def reindex(
     from seehear.library import Library
 
     with Library.open(library) as opened, _Bars(quiet=as_json) as bars:
-        report = opened.reindex(engine, workers=workers, progress=bars)
+        report = opened.reindex(engine, models=models, workers=workers, progress=bars)
         bars.pause()
         if as_json:
             say_json("reindex", report, engine=opened.engine.name)
@@ -102,7 +110,7 @@ def reindex(
             _say_report(report)
 
 
-def _open(root: Path, engine: str) -> Library:
+def _open(root: Path, engine: str, models: Path | None) -> Library:
     from seehear.library import Library
 
     try:
@@ -110,7 +118,7 @@ def _open(root: Path, engine: str) -> Library:
     except LibraryError:
         if root.exists() and any(root.iterdir()):
             raise
-        return Library.create(root, engine=engine)
+        return Library.create(root, engine=engine, models=models)
     if engine not in ("auto", opened.engine.name):
         raise UsageError(
             f"this library was built with engine {opened.engine.name!r}; leave --engine out, or "

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from seehear.engine.protocol import Engine
 from seehear.errors import ModelError
 
-KNOWN = ("tags",)
+KNOWN = ("clip-ast", "tags")
 
 
-def create_engine(name: str = "auto") -> Engine:
-    """The engine for a new library; 'auto' takes the best one whose weights are complete here.
+def create_engine(name: str = "auto", *, models: Path | None = None) -> Engine:
+    """The engine for a new library.
+
+    'auto' is `clip-ast` when a folder of its weights is given (`models`), else `tags`. A folder
+    that is given and not complete is an error, never a reason to take the other engine.
 
     Raises: ModelError (exit code 3) for an unknown engine, or absent or partial weights.
     """
     if name not in ("auto", *KNOWN):
         raise ModelError(f"no engine named {name!r}; known: auto, {', '.join(KNOWN)}")
-    from seehear.engine.tags import TagsEngine
-    from seehear.engine.tags_files import TagsFiles, default_folder
+    if name == "tags" or (name == "auto" and models is None):
+        from seehear.engine.tags import TagsEngine
+        from seehear.engine.tags_files import TagsFiles, default_folder
 
-    return TagsEngine(TagsFiles(default_folder()))
+        return TagsEngine(TagsFiles(default_folder()))
+    if models is None:
+        raise ModelError("engine 'clip-ast' needs a folder of weights; name it with --models DIR")
+    from seehear.engine.clip_ast import ClipAstEngine
+    from seehear.engine.clip_ast_files import ClipAstFiles
+
+    return ClipAstEngine(ClipAstFiles(models))
 
 
 def load_engine(manifest: dict[str, Any]) -> Engine:
     """The engine a library was built with, and no other.
 
+    Weights of `clip-ast` are looked for where they were, or in `$SEEHEAR_MODELS`.
+
     Raises: ModelError when that engine or its weights are not here, or differ from the record.
     """
-    engine = create_engine(str(manifest["engine"]))
+    moved = os.environ.get("SEEHEAR_MODELS")
+    place = moved or manifest.get("folder")
+    engine = create_engine(str(manifest["engine"]), models=Path(place) if place else None)
     if engine.manifest["fingerprint"] != manifest["fingerprint"]:
         raise ModelError(
             f"this library was built with other weights of engine {engine.name!r} (library "
             f"{str(manifest['fingerprint'])[:12]}, here {engine.manifest['fingerprint'][:12]}); "
-            "bring those weights here with 'seehear models import', or index the files again "
-            "with 'seehear reindex'"
+            "bring those weights here with 'seehear models import' or SEEHEAR_MODELS, or index "
+            "the files again with 'seehear reindex'"
         )
     return engine

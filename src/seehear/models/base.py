@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from seehear.nn.tokens import TokenBatch
 MAX_LOGIT_SCALE = math.log(100)
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Whatever turns queries into CLIP vectors and media into CLIP and AST tokens."""
 

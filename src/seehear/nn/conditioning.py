@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seehear.nn.pooling import masked_softmax
+from seehear.nn.pooling import masked_mean, masked_softmax
 
 
 def identity_linear(dim: int) -> nn.Linear:
@@ -80,6 +80,13 @@ class TextConditionedPool(nn.Module):
         pooled = torch.einsum("qhit,ithd->qihd", self.weights(query, tokens, mask), value)
         return silence(self.norm_out(self.out(pooled.flatten(-2))), mask)
 
+    def uniform(
+        self, tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item dim"]:
+        """What the pool gives when every token weighs the same: a summary that knows no query."""
+        pooled = masked_mean(self.value(self.norm_in(tokens)), mask)
+        return self.norm_out(self.out(pooled)).masked_fill(~mask.any(1, keepdim=True), 0)
+
 
 class ResidualTextConditionedPool(nn.Module):
     """X-Pool's block: a text-conditioned pool, then a linear layer with residual and layer norm.
@@ -95,7 +102,7 @@ class ResidualTextConditionedPool(nn.Module):
         self.pool = TextConditionedPool(dim, heads=heads)
         self.linear = identity_linear(dim)
         self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(dim)
+        self.norm_out = nn.LayerNorm(dim)
 
     def forward(
         self,
@@ -105,7 +112,15 @@ class ResidualTextConditionedPool(nn.Module):
     ) -> Float[Tensor, "query item dim"]:
         """The pooled vector of every query and item."""
         pooled = self.pool(query, tokens, mask)
-        return silence(self.norm(pooled + self.dropout(self.linear(pooled))), mask)
+        return silence(self.norm_out(pooled + self.dropout(self.linear(pooled))), mask)
+
+    def uniform(
+        self, tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item dim"]:
+        """What the block gives when every token weighs the same: a summary that knows no query."""
+        pooled = self.pool.uniform(tokens, mask)
+        summary = self.norm_out(pooled + self.linear(pooled))
+        return summary.masked_fill(~mask.any(1, keepdim=True), 0)
 
 
 def silence(

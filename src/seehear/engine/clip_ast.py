@@ -1,0 +1,185 @@
+"""The quality engine: CLIP for sight, AST for sound, a trained text-conditioned head on both."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+from torch.nn import functional as F
+
+from seehear.encoders.ast import AstTower
+from seehear.encoders.clip import ClipTowers
+from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.engine.tags_files import picture_tags
+from seehear.nn.tokens import TokenBatch
+from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
+
+BANK_STEP = 8  # every 8th picture name calibrates scores: 125 sentences, encoded once
+
+
+class ClipAstEngine:
+    """TEFAL's two pools (or X-Pool's one) over stored tokens; cosines, split into seen and heard.
+
+        z = z_seen + z_heard,   s = cos(t, z) = t.z_seen / |t||z| + t.z_heard / |t||z|
+
+    Tokens are stored standardised, (x - mean) / std: the head's first norm then gives what it
+    gives for x. Stage-1 vectors are the block's output under uniform attention, at unit length.
+    An item without sound scores by sight alone.
+
+    Source: TEFAL, section 3.2; X-Pool, section 3.3.
+    Differs: frames are scaled by swscale's bicubic while they are decoded, not by PIL's.
+    """
+
+    name = "clip-ast"
+
+    def __init__(self, files: ClipAstFiles) -> None:
+        self._files = files
+        self._head = files.head()
+        self._hears = hasattr(self._head, "hear")
+        self.seen_dim = self.heard_dim = int(self._head.see.norm_out.normalized_shape[0])
+        self.media = MediaSpec(side_px=files.side_px)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self._files.manifest
+
+    @cached_property
+    def _clip(self) -> ClipTowers:
+        return ClipTowers(self._files.folder / "clip")
+
+    @cached_property
+    def _ast(self) -> AstTower:
+        return AstTower(self._files.folder / "ast")
+
+    def encode_clip(self, clip: Clip) -> Tokens:
+        """Frame tokens: CLIP features; sound tokens: AST patches through the head's projection."""
+        frames = np.zeros((0, self.seen_dim), np.float32)
+        if len(clip.frames):
+            frames = self._clip.encode_frames(clip.frames)
+        audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
+        if self._hears and clip.sound == "sound":
+            patches, times = self._ast.encode_waveform(clip.waveform)
+            if self._files.sound_tokens == "time":
+                rows = self._ast.grid[0]
+                patches = patches.reshape(rows, -1, patches.shape[1]).mean(0)
+                times = times[: len(patches)]
+            with torch.inference_mode():
+                audio = self._head.project(torch.from_numpy(patches)).numpy()
+        return Tokens(
+            frames=_standardised(frames)[None],
+            frame_mask=np.ones((1, len(frames)), bool),
+            frame_times_s=np.asarray(clip.frame_times_s, np.float64)[None],
+            audio=_standardised(audio)[None],
+            audio_mask=np.ones((1, len(audio)), bool),
+            audio_times_s=(clip.start_s + times)[None],
+        )
+
+    def summary(self, tokens: Tokens) -> Tokens:
+        """u_v and u_a: each block's output under uniform attention, at unit length."""
+        batch = TokenBatch.from_tokens(tokens)
+        with torch.inference_mode():
+            seen = F.normalize(self._head.see.uniform(batch.frames, batch.frame_mask), dim=-1)
+            heard = torch.zeros(len(seen), self.heard_dim)
+            if self._hears:
+                heard = F.normalize(self._head.hear.uniform(batch.audio, batch.audio_mask), dim=-1)
+        nowhere = np.zeros((len(seen), 1))
+        return Tokens(
+            frames=seen.numpy()[:, None],
+            frame_mask=np.any(tokens.frame_mask, axis=1, keepdims=True),
+            frame_times_s=nowhere,
+            audio=heard.numpy()[:, None],
+            audio_mask=np.any(tokens.audio_mask, axis=1, keepdims=True),
+            audio_times_s=nowhere,
+        )
+
+    def encode_text(self, text: str) -> EncodedQuery:
+        return self._query(self._clip.encode_texts([text]))
+
+    def encode_example(self, clip: Clip) -> EncodedQuery:
+        summary = self.summary(self.encode_clip(clip))
+        has_frames, has_sound = summary.frame_mask[0, 0], summary.audio_mask[0, 0]
+        share = 0.5 if has_frames and has_sound else float(has_sound)
+        return EncodedQuery(
+            seen=summary.frames[:, 0],
+            heard=summary.audio[:, 0],
+            heard_share=np.array([share], np.float32),
+            is_example=True,
+        )
+
+    def bank(self) -> EncodedQuery:
+        return self._bank
+
+    @cached_property
+    def _bank(self) -> EncodedQuery:
+        names = [f"a photo of a {name}" for name, _ in picture_tags()[::BANK_STEP]]
+        return self._query(self._clip.encode_texts(names))
+
+    def _query(self, text: Float32[np.ndarray, "query dim"]) -> EncodedQuery:
+        share = np.full(len(text), 0.5 if self._hears else 0.0, np.float32)
+        return EncodedQuery(seen=text, heard=text, heard_share=share)
+
+    def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
+        """Both senses count whole, whatever the share, unless it is 0 or 1: one sense alone."""
+        if query.is_example:
+            return self._score_example(query, tokens)
+        batch = TokenBatch.from_tokens(tokens)
+        text = torch.from_numpy(query.seen)
+        share = query.heard_share[0]
+        with torch.inference_mode():
+            seen = self._head.see(text, batch.frames, batch.frame_mask)
+            heard = torch.zeros_like(seen)
+            if self._hears:
+                heard = self._head.hear(text, batch.audio, batch.audio_mask)
+            seen, heard = seen * float(share < 1), heard * float(share > 0)
+            length = torch.linalg.vector_norm(seen + heard, dim=-1).clamp(min=1e-8)
+            unit = F.normalize(text, dim=-1)[:, None]
+            parts = [(unit * sense).sum(-1) / length for sense in (seen, heard)]
+        return Parts(seen=parts[0].numpy(), heard=parts[1].numpy())
+
+    def _score_example(self, query: EncodedQuery, tokens: Tokens) -> Parts:
+        """Cosines of the stage-1 vectors, weighed by the share; a missing sense is unknown."""
+        summary = self.summary(tokens)
+        share = query.heard_share[:, None]
+        seen = (1 - share) * (query.seen @ summary.frames[:, 0].T)
+        heard = share * (query.heard @ summary.audio[:, 0].T)
+        return Parts(
+            seen=np.where(summary.frame_mask[:, 0], seen, np.nan).astype(np.float32),
+            heard=np.where(summary.audio_mask[:, 0], heard, np.nan).astype(np.float32),
+        )
+
+    def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
+        """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""
+        batch = TokenBatch.from_tokens(tokens)
+        text = torch.from_numpy(query.seen)
+        frames = self._attention(self._head.see, text, batch.frames, batch.frame_mask)
+        sounds = np.zeros(0, np.float32)
+        if self._hears and tokens.audio_mask.any():
+            sounds = self._attention(self._head.hear, text, batch.audio, batch.audio_mask)
+            times = tokens.audio_times_s[0]
+            _, column = np.unique(times, return_inverse=True)
+            sounds = np.bincount(column, sounds)[column].astype(np.float32)
+        return Explanation(
+            frame_weights=frames / max(float(frames.max(initial=0)), 1e-9),
+            sound_weights=sounds / max(float(sounds.max(initial=0)), 1e-9),
+            seen_tags=(),
+            heard_tags=(),
+        )
+
+    @staticmethod
+    def _attention(
+        pool: Any, text: Float[Tensor, "1 dim"], tokens: Tensor, mask: Tensor
+    ) -> Float32[np.ndarray, " token"]:
+        inner = getattr(pool, "pool", pool)
+        with torch.inference_mode():
+            return inner.weights(text, tokens, mask)[0, 0].mean(0).numpy()
+
+
+def _standardised(tokens: Float32[np.ndarray, "token dim"]) -> Float[np.ndarray, "token dim"]:
+    """(x - mean) / std of each token, as float16: layer norm without gain and bias."""
+    centred = tokens - tokens.mean(-1, keepdims=True)
+    spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return (centred / spread).astype(np.float16)

@@ -1,0 +1,101 @@
+"""A folder of weights for the `clip-ast` engine: complete, hashed, or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seehear.encoders.weights import sha256_of
+from seehear.errors import ModelError
+
+HEADS = ("tefal", "tefal.xpool", "xpool")
+LAYOUT = """it needs
+  clip/             config.json, model.safetensors, tokenizer.json  (a Hugging Face CLIPModel)
+  ast/              config.json, model.safetensors                  (an ASTModel; not for xpool)
+  head.json         {"model": "tefal.xpool", "settings": {"dim": 512}}
+  head.safetensors  the trained head, e.g. from 'seehear-lab convert xpool CHECKPOINT'"""
+
+
+class ClipAstFiles:
+    """`folder`/clip, `folder`/ast, and the head; nothing is ever replaced by something lesser."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self._description = self._read_description()
+        wanted = ["clip/config.json", "clip/model.safetensors", "clip/tokenizer.json"]
+        if self._description["model"] != "xpool":
+            wanted += ["ast/config.json", "ast/model.safetensors"]
+        self._wanted = [*wanted, "head.json", "head.safetensors"]
+        missing = [name for name in self._wanted if not (self.folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"the weights in {self.folder} are incomplete ({', '.join(missing)} missing); "
+                f"{LAYOUT}"
+            )
+
+    def _read_description(self) -> dict[str, Any]:
+        path = self.folder / "head.json"
+        try:
+            description = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"there is no head.json in {self.folder}; {LAYOUT}") from None
+        except ValueError as error:
+            raise ModelError(f"{path} is no JSON: {error}") from error
+        if description.get("model") not in HEADS:
+            raise ModelError(
+                f"{path} names the model {description.get('model')!r}; this engine takes "
+                f"{', '.join(HEADS)}"
+            )
+        if description.get("sound_tokens", "full") not in ("full", "time"):
+            raise ModelError(f"{path}: sound_tokens is 'full' or 'time'")
+        return description
+
+    @property
+    def side_px(self) -> int:
+        """Picture size of the CLIP tower, from its config."""
+        config = json.loads((self.folder / "clip/config.json").read_text(encoding="utf-8"))
+        return int(config["vision_config"]["image_size"])
+
+    @property
+    def sound_tokens(self) -> str:
+        """ "full" keeps every patch token, "time" the mean over frequency: 12 times fewer bytes."""
+        return str(self._description.get("sound_tokens", "full"))
+
+    def head(self) -> Any:
+        """The trained head, strictly loaded.
+
+        Raises: ModelError if head.safetensors does not fit head.json.
+        """
+        from safetensors.torch import load_file
+
+        from seehear.models import build_model
+
+        try:
+            model = build_model(self._description["model"], **self._description.get("settings", {}))
+            model.load_state_dict(load_file(self.folder / "head.safetensors"))
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"head.safetensors in {self.folder} does not fit its head.json: {error}"
+            ) from error
+        return model.eval()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What a library records. The head is hashed too: its projection and pools shape tokens."""
+        hashes = {name: sha256_of(self.folder / name) for name in self._wanted}
+        text = json.dumps(hashes, sort_keys=True)
+        return {
+            "engine": "clip-ast",
+            "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
+            "folder": str(self.folder),
+            "model": self._description["model"],
+            "weights": hashes,
+            "preprocessing": {
+                "pictures": f"RGB, shorter side {self.side_px} by swscale bicubic, centre crop",
+                "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",
+                "tokens": f"standardised, float16, sound: {self.sound_tokens}",
+            },
+        }

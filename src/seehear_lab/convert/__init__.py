@@ -1,0 +1,1 @@
+"""Published checkpoints -> the state dicts of our models and of Hugging Face's CLIP."""

@@ -1,0 +1,174 @@
+"""The clip-ast engine on tiny random towers: equality, masks, refusals; never meaning."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from media.media_clips import BLUE, RED, tone, write_clip
+from seehear import Library
+from seehear.engine import create_engine, load_engine
+from seehear.engine.clip_ast import ClipAstEngine
+from seehear.errors import ModelError
+from seehear.models import build_model
+from seehear.nn.tokens import TokenBatch
+from seehear.types import Clip
+from tiny_towers import make_ast_folder, make_clip_folder
+
+
+def make_folder(folder: Path, model: str = "tefal.xpool", **extra: object) -> Path:
+    make_clip_folder(folder / "clip", dim=32)
+    make_ast_folder(folder / "ast")
+    settings: dict[str, object] = {"dim": 32}
+    if model != "xpool":
+        settings["sound_dim"] = 48
+    torch.manual_seed(1)
+    head = build_model(model, **settings)
+    for parameter in head.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    save_file(head.state_dict(), folder / "head.safetensors")
+    (folder / "head.json").write_text(json.dumps({"model": model, "settings": settings, **extra}))
+    return folder
+
+
+@pytest.fixture(scope="module", params=["tefal.xpool", "tefal", "xpool"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    return create_engine(models=make_folder(tmp_path_factory.mktemp("models"), request.param))
+
+
+def made_clip(seed: int, *, sound: str = "sound") -> Clip:
+    rng = np.random.default_rng(seed)
+    return Clip(
+        path="made",
+        start_s=10.0,
+        end_s=13.0,
+        frames=rng.integers(0, 255, (3, 64, 90, 3), dtype=np.uint8),
+        frame_times_s=np.array([10.5, 11.5, 12.5]),
+        waveform=rng.normal(size=48000).astype(np.float32) * 0.1,
+        sample_rate_hz=16000,
+        sound=sound,  # type: ignore[arg-type]
+    )
+
+
+def test_parts_add_up_to_the_models_own_score(engine: ClipAstEngine) -> None:
+    """Standardised float16 tokens give what the head gives for the towers' own output."""
+    clip, query = made_clip(0), engine.encode_text("a dog barks")
+    parts = engine.score(query, engine.encode_clip(clip))
+    frames = torch.from_numpy(engine._clip.encode_frames(clip.frames))[None]
+    audio = torch.zeros(1, 0, 32)
+    if engine._hears:
+        patches = torch.from_numpy(engine._ast.encode_waveform(clip.waveform)[0])
+        audio = engine._head.project(patches)[None]
+    batch = TokenBatch(
+        frames=frames,
+        frame_mask=torch.ones(frames.shape[:2], dtype=torch.bool),
+        audio=audio,
+        audio_mask=torch.ones(audio.shape[:2], dtype=torch.bool),
+    )
+    with torch.inference_mode():
+        expected = engine._head.score(torch.from_numpy(query.seen), batch).numpy()
+    np.testing.assert_allclose(parts.seen + parts.heard, expected, atol=1e-3)
+
+
+def test_a_silent_item_scores_by_sight_alone(engine: ClipAstEngine) -> None:
+    query = engine.encode_text("a red car")
+    for sound in ("none", "silent"):
+        parts = engine.score(query, engine.encode_clip(made_clip(1, sound=sound)))
+        assert (parts.heard == 0).all()
+        assert -1 <= parts.seen[0, 0] <= 1
+        assert parts.seen[0, 0] != 0
+
+
+def test_times_of_sound_tokens_are_in_file_time(engine: ClipAstEngine) -> None:
+    tokens = engine.encode_clip(made_clip(0))
+    if not engine._hears:
+        assert tokens.audio.shape == (1, 0, 32)
+        return
+    assert tokens.audio.shape == (1, 1212, 32)
+    assert tokens.audio_times_s.min() > 10
+    assert tokens.audio_times_s.max() < 13.1
+    why = engine.explain(engine.encode_text("a song"), tokens)
+    assert why.sound_weights.reshape(12, 101).std(0).max() < 1e-6  # one weight a second
+    assert why.sound_weights.max() == pytest.approx(1.0)
+
+
+def test_summaries_are_unit_vectors_and_zero_where_nothing_is(engine: ClipAstEngine) -> None:
+    summary = engine.summary(engine.encode_clip(made_clip(2, sound="none")))
+    assert np.linalg.norm(summary.frames[0, 0]) == pytest.approx(1, abs=1e-5)
+    assert (summary.audio == 0).all()
+
+
+def test_an_example_is_most_like_itself(engine: ClipAstEngine) -> None:
+    clips = [made_clip(seed) for seed in range(3)]
+    for clip in clips:
+        query = engine.encode_example(clip)
+        scores = [engine.score(query, engine.encode_clip(other)).seen[0, 0] for other in clips]
+        itself = engine.score(query, engine.encode_clip(clip)).seen[0, 0]
+        assert itself == max(scores)
+
+
+def test_time_pooled_sound_tokens_are_twelve_times_fewer(tmp_path: Path) -> None:
+    engine = create_engine(models=make_folder(tmp_path, sound_tokens="time"))
+    assert engine.encode_clip(made_clip(0)).audio.shape == (1, 101, 32)
+
+
+def test_the_whole_road_with_this_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Index, search, explain, refuse: on files, through the store."""
+    films = tmp_path / "films"
+    films.mkdir()
+    write_clip(films / "red.mp4", shots=[(0, RED)], sounds=[tone(4, (1, 2))])
+    write_clip(films / "blue.mp4", shots=[(0, BLUE)])
+    models = make_folder(tmp_path / "models")
+    with Library.create(tmp_path / "library", models=models) as library:
+        assert library.status().engine == "clip-ast"
+        library.add([films])
+        hits = library.search("a dog barks").hits
+        assert len(hits) == 2
+        assert all(hit.seen + hit.heard == pytest.approx(hit.score) for hit in hits)
+        silent = next(hit for hit in hits if hit.path.endswith("blue.mp4"))
+        assert silent.heard == 0
+        assert library.search(like=films / "red.mp4").hits[0].path.endswith("red.mp4")
+        assert library.search("a song", mode="heard").hits[0].path.endswith("red.mp4")
+    (models / "ast" / "model.safetensors").unlink()
+    with (
+        Library.open(tmp_path / "library") as library,
+        pytest.raises(ModelError, match="ast/model"),
+    ):
+        library.search("a dog barks")
+
+
+def test_partial_or_foreign_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="name it with --models DIR"):
+        create_engine("clip-ast")
+    with pytest.raises(ModelError, match=r"no head\.json"):
+        create_engine(models=tmp_path)
+    folder = make_folder(tmp_path / "models")
+    (folder / "clip" / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"incomplete \(clip/tokenizer\.json missing\)"):
+        create_engine(models=folder)
+    (folder / "head.json").write_text('{"model": "bert"}')
+    with pytest.raises(ModelError, match="names the model 'bert'"):
+        create_engine(models=folder)
+
+
+def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "head.json").write_text(
+        json.dumps({"model": "tefal.xpool", "settings": {"dim": 16, "sound_dim": 48}})
+    )
+    with pytest.raises(ModelError, match=r"does not fit its head\.json"):
+        create_engine(models=folder)
+
+
+def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
+    manifest = create_engine(models=make_folder(tmp_path / "a")).manifest
+    assert load_engine(manifest).name == "clip-ast"
+    head = tmp_path / "a" / "head.safetensors"
+    data = bytearray(head.read_bytes())
+    data[-1] ^= 1
+    head.write_bytes(data)
+    with pytest.raises(ModelError, match="other weights of engine 'clip-ast'"):
+        load_engine(manifest)

@@ -1,0 +1,66 @@
+"""Small models with random weights and small batches, for every test of models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seehear.models import RetrievalModel, build_model
+from seehear.nn.tokens import TokenBatch
+
+DIM, SOUND_DIM = 16, 12
+SMALL: dict[str, dict[str, Any]] = {
+    "clip4clip.meanp": {"dim": DIM},
+    "clip4clip.seqlstm": {"dim": DIM},
+    "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
+    "clip4clip.tighttransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
+    "tefal": {"dim": DIM, "sound_dim": SOUND_DIM},
+    "tefal.xpool": {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 4},
+    "xpool": {"dim": DIM, "heads": 2},
+    "xpool.attention": {"temperature": 0.1},
+    "xpool.topk": {"k": 2},
+}
+
+
+def small_model(name: str, *, seed: int = 0, **settings: Any) -> RetrievalModel:
+    """A model away from its initial weights, in evaluation mode and double precision."""
+    torch.manual_seed(seed)
+    return shaken(build_model(name, **(SMALL[name] | settings)).double()).eval()
+
+
+@torch.no_grad()
+def shaken(module: nn.Module) -> Any:
+    """The module with noise on every weight: at its start, transposed identities would pass."""
+    for parameter in module.parameters():
+        parameter += 0.3 * torch.randn_like(parameter)
+    return module
+
+
+def small_batch(*, seed: int = 1) -> tuple[Tensor, TokenBatch]:
+    """Four queries and five items: full, short, silent, one frame, sound without frames."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    frames, sounds = torch.tensor([6, 4, 5, 1, 0]), torch.tensor([7, 3, 0, 1, 4])
+    items = TokenBatch(
+        frames=normal(5, 6, DIM),
+        frame_mask=torch.arange(6) < frames[:, None],
+        audio=normal(5, 7, SOUND_DIM),
+        audio_mask=torch.arange(7) < sounds[:, None],
+    )
+    return normal(4, DIM), items
+
+
+def pick(items: TokenBatch, rows: Tensor | slice) -> TokenBatch:
+    """Some items of a batch, in the given order."""
+    return TokenBatch(**{name: values[rows] for name, values in vars(items).items()})
+
+
+def silent(items: TokenBatch) -> TokenBatch:
+    """The same items with nothing to hear."""
+    return replace(items, audio_mask=torch.zeros_like(items.audio_mask))

@@ -1,0 +1,74 @@
+"""Every model against its equations in plain loops, in double precision."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models import naive
+from models.samples import SMALL, small_batch, small_model
+from seehear.models import list_models
+from seehear.nn.conditioning import TextConditionedPool
+from seehear.nn.pooling import masked_mean
+
+TWINS: dict[str, Any] = {
+    "clip4clip.meanp": naive.score_clip4clip,
+    "clip4clip.seqlstm": naive.score_clip4clip,
+    "clip4clip.seqtransf": naive.score_clip4clip,
+    "clip4clip.tighttransf": naive.score_tight,
+    "tefal": partial(naive.score_tefal, block=naive.conditioned),
+    "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
+    "xpool": naive.score_xpool,
+    "xpool.attention": naive.score_attention,
+    "xpool.topk": naive.score_topk,
+}
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_scores_equal_the_paper_in_loops(name: str) -> None:
+    model, (query, raw) = small_model(name), small_batch()
+    weights = {key: value.detach().numpy() for key, value in model.state_dict().items()}
+    heads = SMALL[name].get("heads", 1)
+    scores = model.score(query, model.encode_items(raw)).detach().numpy()
+    for q, text in enumerate(query.numpy()):
+        for i in range(len(raw.frames)):
+            frames = raw.frames[i][raw.frame_mask[i]].numpy()
+            sound = raw.audio[i][raw.audio_mask[i]].numpy()
+            expected = TWINS[name](text, frames, sound, weights, heads)
+            assert scores[q, i] == pytest.approx(expected, abs=1e-10), (name, q, i)
+
+
+@pytest.mark.parametrize("name", ["clip4clip.tighttransf", "xpool"])
+def test_logits_scale_the_score_except_where_the_paper_has_no_scale(name: str) -> None:
+    model, (query, items) = small_model(name), small_batch()
+    factor = 1.0 if name == "clip4clip.tighttransf" else model.logit_scale.exp()
+    torch.testing.assert_close(model.logits(query, items), factor * model.score(query, items))
+
+
+def test_default_summary_is_the_unit_mean_of_the_frames() -> None:
+    model, (_, items) = small_model("xpool"), small_batch()
+    summary = model.summary(items).detach().numpy()
+    for i, mask in enumerate(items.frame_mask.numpy()):
+        mean = sum(items.frames[i].numpy()[mask], np.zeros(summary.shape[1])) / max(mask.sum(), 1)
+        np.testing.assert_allclose(summary[i], naive.unit(mean), atol=1e-12)
+
+
+def test_weights_sum_to_one_over_what_is_there() -> None:
+    query, items = small_batch()
+    weights = (
+        TextConditionedPool(16, heads=2).double().weights(query, items.frames, items.frame_mask)
+    )
+    assert weights.shape == (4, 2, 5, 6)
+    assert (weights.permute(2, 3, 0, 1)[~items.frame_mask] == 0).all()
+    expected = items.frame_mask.any(1).double().expand(4, 2, 5)
+    torch.testing.assert_close(weights.sum(-1), expected)
+
+
+def test_mean_counts_only_what_is_there() -> None:
+    tokens = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [99.0, 99.0]], [[9.0, 9.0]] * 3])
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    assert masked_mean(tokens, mask).tolist() == [[3.0, 5.0], [0.0, 0.0]]

@@ -1,0 +1,55 @@
+"""Names of models: once each, with the papers' settings, loud when wrong."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from seehear.models import build_model, list_models
+from seehear.models.registry import register
+from seehear.models.xpool import XPool, XPoolConfig
+
+
+def test_models_are_listed_by_name() -> None:
+    assert list_models() == (
+        "clip4clip.meanp",
+        "clip4clip.seqlstm",
+        "clip4clip.seqtransf",
+        "clip4clip.tighttransf",
+        "tefal",
+        "tefal.xpool",
+        "xpool",
+        "xpool.attention",
+        "xpool.topk",
+    )
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="'xpool' is registered already"):
+        register("xpool", XPoolConfig)(XPool)
+    assert isinstance(build_model("xpool", dim=8), XPool)
+
+
+def test_a_wrong_name_gets_the_nearest_one_and_the_list() -> None:
+    with pytest.raises(
+        ValueError, match=r"no model named 'tefel'; did you mean 'tefal'\? Known: .*xpool"
+    ):
+        build_model("tefel")
+    with pytest.raises(ValueError, match=r"no model named 'q'; Known: clip4clip\.meanp, "):
+        build_model("q")
+
+
+def test_a_wrong_setting_gets_the_nearest_one() -> None:
+    with pytest.raises(ValueError, match=r"'tefal' has no setting 'dims'; did you mean 'dim'\?"):
+        build_model("tefal", dims=8)
+    with pytest.raises(ValueError, match="no setting 'layers'"):
+        build_model("clip4clip.meanp", layers=2)
+
+
+def test_defaults_are_the_papers_values() -> None:
+    tefal = build_model("tefal")
+    assert isinstance(tefal, nn.Module)
+    assert tuple(tefal.get_parameter("project.weight").shape) == (512, 768)
+    seqtransf = build_model("clip4clip.seqtransf")
+    assert tuple(seqtransf.get_parameter("temporal.transformer.position.weight").shape) == (77, 512)
+    assert len(seqtransf.get_submodule("temporal.transformer.blocks")._modules) == 4
