@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report
-from seehear.search import search
-from seehear.search.run import Lists
+from seehear.search import Lists, search
 from seehear.store import Store
-from seehear.types import Answer, Filter, Item, Mode, Query, Tokens, Video
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """What a library holds."""
-
-    root: str
-    engine: str
-    fingerprint: str
-    videos: int
-    items: int
-    hours: float
-    without_sound: int  # videos with no audio stream, or a silent one
-    failed: tuple[tuple[str, str], ...]  # path, reason
-    size_bytes: int
+from seehear.types import Answer, Filter, Item, Mode, Query, Status, Tokens, Video
 
 
 class Library:
     """A folder of tables that remembers what was seen and heard in your videos.
 
-        with Library.create("my.seehear") as library:
-            library.add(["~/Videos"])
-            for hit in library.search("a dog barking").hits:
-                print(hit.path, hit.start_s, hit.end_s, hit.band)
-
-    Reading needs no lock: one process may search while another one adds.
+    with Library.create("my.seehear") as library:
+        library.add(["~/Videos"])
+        for hit in library.search("a dog barking").hits:
+            print(hit.path, hit.start_s, hit.end_s, hit.band)
     """
 
     def __init__(self, store: Store) -> None:
-        """Use `create`, `open` or `open_or_create`."""
+        """Use `create` or `open`."""
         self._store = store
 
     @classmethod
@@ -55,9 +35,7 @@ class Library:
         """A new, empty library in a folder of its own; the engine is chosen here, once.
 
         `models` is a folder of weights for `clip-ast`; with it, "auto" means that engine.
-
-        Raises: ModelError if the engine's weights are not here; LibraryError if the folder is
-        taken or on a network file system.
+        Raises: ModelError without the weights; LibraryError for a taken folder or a network one.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
         Store.create(
@@ -101,8 +79,8 @@ class Library:
     ) -> Report:
         """Index files and folders; unchanged files are passed over, bad ones are reported.
 
-        Durable batch by batch: what an interrupted run committed stays. `prune` takes out files
-        that no longer exist below `paths`. Raises: LibraryError while another process adds.
+        What an interrupted run committed stays. `prune` takes out files below `paths` that no
+        longer exist. Raises: LibraryError while another process adds.
         """
         engine = self.engine
         with Store.open(self._store.root, write=True) as writer:
@@ -123,8 +101,7 @@ class Library:
     ) -> Report:
         """Index all files again with another engine; the old index answers until it is done.
 
-        Raises: NothingDoneError if there is nothing to change; LibraryError if a file cannot be
-        read any more (the old index then stays).
+        Raises: NothingDoneError without a change; LibraryError if a file cannot be read any more.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
         with Store.open(self._store.root, write=True) as writer:
@@ -145,8 +122,7 @@ class Library:
     ) -> Answer:
         """The best moments for a text, or for a file they should be like (sound, picture, clip).
 
-        Raises: UsageError for a question that cannot be meant; MediaError for an example file
-        that cannot be read.
+        Raises: UsageError for a question that cannot be meant; MediaError for a bad example.
         """
         query = Query(text=text, like=str(Path(like).expanduser()) if like else "", mode=mode)
         return search(self.engine, self._store, query, limit=limit, where=where, stage1=stage1)
@@ -183,9 +159,9 @@ class Library:
         )
 
     def remove(self, paths: Sequence[str | Path]) -> int:
-        """Take files, or all files below folders, out of the library; the files stay on disk.
+        """Take files, or all below folders, out of the library, not off the disk; returns how many.
 
-        Returns the number of paths taken out. Raises: NothingDoneError if none was indexed.
+        Raises: NothingDoneError if none was indexed.
         """
         roots = [Path(path).expanduser().absolute() for path in paths]
         lost = [
@@ -220,10 +196,5 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

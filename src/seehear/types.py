@@ -229,3 +229,18 @@ class Answer:
     videos_searched: int
     heard_share: float  # 0 = judged by sight alone, 1 = by sound alone
     verdict: str  # "" or one sentence, e.g. that nothing matches well
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What a library holds."""
+
+    root: str
+    engine: str
+    fingerprint: str
+    videos: int
+    items: int
+    hours: float
+    without_sound: int  # videos with no audio stream, or a silent one
+    failed: tuple[tuple[str, str], ...]  # path, reason
+    size_bytes: int

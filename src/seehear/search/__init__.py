@@ -1,6 +1,6 @@
 """Query -> candidates (stage 1) -> text-conditioned scores (stage 2) -> hits with reasons."""
 
 from seehear.search.query import encode
-from seehear.search.run import search
+from seehear.search.run import Lists, search
 
-__all__ = ["encode", "search"]
+__all__ = ["Lists", "encode", "search"]

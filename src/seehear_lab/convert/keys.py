@@ -62,4 +62,5 @@ def count_layers(state: State, prefix: str) -> int:
 
 def _listed(keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return f"{len(keys)} keys ({', '.join(keys[:SHOWN])}{more})" if keys else "no keys"
+    noun = "key" if len(keys) == 1 else "keys"
+    return f"{len(keys)} {noun} ({', '.join(keys[:SHOWN])}{more})" if keys else "no keys"
