@@ -105,7 +105,11 @@ def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEn
             "there is no library at 'library'; index a folder of videos into it",
         ),
         (("index", "nowhere"), 2, "'nowhere' does not exist; give files or folders that do"),
-        (("index", "films", "--engine", "clip"), 3, "no engine named 'clip'; known: auto, tags"),
+        (
+            ("index", "films", "--engine", "clip"),
+            3,
+            "no engine named 'clip'; known: auto, clip-ast, tags",
+        ),
         (("status",), 4, "there is no library at 'library'"),
         (
             ("status", "-l", "films"),

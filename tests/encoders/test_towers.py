@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seehear.encoders.ast import AstTower
-from seehear.encoders.clip import ClipTowers
+from seehear.encoders.clip import ClipTowers, preprocess
 from seehear.errors import ModelError
 from tiny_towers import make_ast_folder, make_clip_folder
 
@@ -98,12 +98,12 @@ def test_ast_equals_the_stored_reference(shared_data: Path, tmp_path: Path) -> N
     with torch.inference_mode():
         found = tower.encode_banks(torch.from_numpy(arrays["in/input_values"])).numpy()
     np.testing.assert_allclose(found, arrays["out/patch_tokens"], atol=1e-5)
-    assert tower.grid == tuple(arrays["out/n_freq_time"].tolist())
+    assert [tower.grid.rows, tower.grid.columns] == arrays["out/n_freq_time"].tolist()
 
 
 def test_sentences_one_by_one_equal_a_padded_batch(clip: ClipTowers) -> None:
     texts = ["a dog barks", "the red car", "a song on the drum of the cat"]
-    ids = [clip._ids(text) for text in texts]
+    ids = [clip.words.ids(text)[0].tolist() for text in texts]
     longest = max(map(len, ids))
     batch = torch.tensor([row + [119] * (longest - len(row)) for row in ids])
     with torch.inference_mode():
@@ -112,19 +112,19 @@ def test_sentences_one_by_one_equal_a_padded_batch(clip: ClipTowers) -> None:
 
 
 def test_a_long_sentence_is_cut_and_still_ends(clip: ClipTowers) -> None:
-    ids = clip._ids("dog " * 50)
+    ids = clip.words.ids("dog " * 50)[0]
     assert len(ids) == 20
     assert ids[-1] == 119
     assert np.isfinite(clip.encode_texts(["dog " * 50])).all()
 
 
-def test_preprocessing_is_close_to_pil_bicubic(clip: ClipTowers) -> None:
+def test_preprocessing_is_close_to_pil_bicubic() -> None:
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
     frame = np.asarray(image.fromarray(small).resize((300, 200), image.Resampling.BICUBIC))
     wanted = image.fromarray(frame).resize((96, 64), image.Resampling.BICUBIC).crop((16, 0, 80, 64))
-    found = clip.preprocess(frame[None])[0].permute(1, 2, 0).numpy()
+    found = preprocess(frame[None], side_px=64)[0].permute(1, 2, 0).numpy()
     mean = np.array([0.48145466, 0.4578275, 0.40821073])
     std = np.array([0.26862954, 0.26130258, 0.27577711])
     assert np.abs((found * std + mean) * 255 - np.asarray(wanted)).mean() < 0.6
@@ -141,8 +141,8 @@ def test_sound_tokens_lie_on_a_grid_of_12_by_101(ast: AstTower) -> None:
     tokens, times = ast.encode_waveform(
         np.random.default_rng(0).normal(size=160000).astype(np.float32)
     )
-    assert ast.grid == (12, 101)
-    assert tokens.shape == (1212, ast.dim)
+    assert (ast.grid.rows, ast.grid.columns) == (12, 101)
+    assert tokens.shape == (1212, 48)
     assert times.shape == (1212,)
     # 10 s: shift 156 samples; a token covers 16 rows from row 10 t on
     np.testing.assert_allclose(times[:3], (10 * np.arange(3) + 8) * 156 / 16000)

@@ -25,7 +25,7 @@ def test_auto_is_tags_when_its_weights_are_here(copied: Path) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="no engine named 'clip'; known: auto, tags"):
+    with pytest.raises(ModelError, match="no engine named 'clip'; known: auto, clip-ast, tags"):
         create_engine("clip")
 
 

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from media.media_clips import BLUE, RED, tone, write_clip
 from seehear import Library
+from seehear.encoders.ast import AstTower
+from seehear.encoders.clip import ClipTowers
 from seehear.engine import create_engine, load_engine
 from seehear.engine.clip_ast import ClipAstEngine
 from seehear.errors import ModelError
@@ -17,6 +19,14 @@ from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Clip
 from tiny_towers import make_ast_folder, make_clip_folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Graphs of tiny towers do not belong into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEHEAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def make_folder(folder: Path, model: str = "tefal.xpool", **extra: object) -> Path:
@@ -57,10 +67,11 @@ def test_parts_add_up_to_the_models_own_score(engine: ClipAstEngine) -> None:
     """Standardised float16 tokens give what the head gives for the towers' own output."""
     clip, query = made_clip(0), engine.encode_text("a dog barks")
     parts = engine.score(query, engine.encode_clip(clip))
-    frames = torch.from_numpy(engine._clip.encode_frames(clip.frames))[None]
+    folder = engine._files.folder
+    frames = torch.from_numpy(ClipTowers(folder / "clip").encode_frames(clip.frames))[None]
     audio = torch.zeros(1, 0, 32)
     if engine._hears:
-        patches = torch.from_numpy(engine._ast.encode_waveform(clip.waveform)[0])
+        patches = torch.from_numpy(AstTower(folder / "ast").encode_waveform(clip.waveform)[0])
         audio = engine._head.project(patches)[None]
     batch = TokenBatch(
         frames=frames,
@@ -108,6 +119,14 @@ def test_an_example_is_most_like_itself(engine: ClipAstEngine) -> None:
         scores = [engine.score(query, engine.encode_clip(other)).seen[0, 0] for other in clips]
         itself = engine.score(query, engine.encode_clip(clip)).seen[0, 0]
         assert itself == max(scores)
+
+
+def test_int8_towers_stay_close(tmp_path: Path) -> None:
+    exact = create_engine(models=make_folder(tmp_path / "a"))
+    small = create_engine(models=make_folder(tmp_path / "b", towers="int8"))
+    assert exact.manifest["fingerprint"] != small.manifest["fingerprint"]
+    a, b = (engine.encode_clip(made_clip(0)).frames[0].astype(float) for engine in (exact, small))
+    assert ((a * b).sum(1) / 32).min() > 0.98
 
 
 def test_time_pooled_sound_tokens_are_twelve_times_fewer(tmp_path: Path) -> None:

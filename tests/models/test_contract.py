@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from models.samples import SMALL, pick, shaken, silent, small_batch, small_model
 from seehear.models import build_model, list_models
+from seehear.nn.tokens import TokenBatch
 
 every_model = pytest.mark.parametrize("name", list_models())
 
@@ -56,23 +59,23 @@ def test_gradients_are_finite_and_reach_every_weight(name: str) -> None:
         assert (raw.audio.grad[raw.audio_mask] != 0).any()
 
 
+def with_padding(tokens: Tensor, mask: Tensor, *, more: int, value: float) -> Tensor:
+    """Longer sequences, with `value` wherever there is no token."""
+    return F.pad(tokens, (0, 0, 0, more)).masked_fill(~F.pad(mask, (0, more))[..., None], value)
+
+
 @every_model
-def test_padding_never_changes_a_score(name: str) -> None:
+@pytest.mark.parametrize("value", [1e4, math.nan])
+def test_padding_never_changes_a_score(name: str, value: float) -> None:
     model, (query, raw) = small_model(name), small_batch()
-    padded = replace(
-        raw,
-        frames=F.pad(raw.frames, (0, 0, 0, 3), value=9.0).masked_fill(
-            ~F.pad(raw.frame_mask, (0, 3))[..., None], 1e4
-        ),
+    padded = TokenBatch(
+        frames=with_padding(raw.frames, raw.frame_mask, more=3, value=value),
         frame_mask=F.pad(raw.frame_mask, (0, 3)),
-        audio=F.pad(raw.audio, (0, 0, 0, 2), value=-7.0).masked_fill(
-            ~F.pad(raw.audio_mask, (0, 2))[..., None], -1e4
-        ),
+        audio=with_padding(raw.audio, raw.audio_mask, more=2, value=value),
         audio_mask=F.pad(raw.audio_mask, (0, 2)),
     )
-    torch.testing.assert_close(
-        model.score(query, model.encode_items(padded)), model.score(query, model.encode_items(raw))
-    )
+    expected = model.score(query, model.encode_items(raw))
+    torch.testing.assert_close(model.score(query, model.encode_items(padded)), expected)
 
 
 @every_model

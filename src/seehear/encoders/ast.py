@@ -33,15 +33,7 @@ class AstTower(torch.nn.Module):
         self.model: Any = ASTModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True
         ).eval()
-        config = self.model.config
-        self.dim: int = config.hidden_size
-        self.rows: int = config.max_length
-        self.grid = (
-            (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
-            (config.max_length - config.patch_size) // config.time_stride + 1,
-        )
-        self._stride: int = config.time_stride
-        self._patch: int = config.patch_size
+        self.grid = Grid(self.model.config)
 
     def encode_banks(
         self, banks: Float[Tensor, "sound row mel"]
@@ -55,10 +47,19 @@ class AstTower(torch.nn.Module):
         """Patch tokens of a waveform at 16 kHz, and the middle of each in seconds."""
         bank, shift = filter_bank(waveform)
         with torch.inference_mode():
-            tokens = self.encode_banks(torch.from_numpy(bank[None, : self.rows]))[0].numpy()
-        return tokens, self.token_times_s(shift)
+            tokens = self.encode_banks(torch.from_numpy(bank[None]))[0].numpy()
+        return tokens, self.grid.times_s(shift)
 
-    def token_times_s(self, shift: int) -> Float[np.ndarray, " token"]:
+
+class Grid:
+    """Where patch tokens lie: `rows` of frequency by `columns` of time, frequency first."""
+
+    def __init__(self, config: Any) -> None:
+        self.rows = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+        self.columns = (config.max_length - config.patch_size) // config.time_stride + 1
+        self._stride, self._patch = config.time_stride, config.patch_size
+
+    def times_s(self, shift: int) -> Float[np.ndarray, " token"]:
         """Middle of what each token covers; tokens of one column share their time."""
-        rows = self._stride * np.arange(self.grid[1]) + self._patch / 2
-        return np.tile(rows * shift / SAMPLE_RATE_HZ, self.grid[0])
+        middles = self._stride * np.arange(self.columns) + self._patch / 2
+        return np.tile(middles * shift / SAMPLE_RATE_HZ, self.rows)

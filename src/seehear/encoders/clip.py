@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,8 +27,6 @@ class ClipTowers(torch.nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        from tokenizers import Tokenizer
-
         require(folder, NEEDED, "CLIP")
         from transformers import CLIPModel
 
@@ -37,33 +35,12 @@ class ClipTowers(torch.nn.Module):
         ).eval()
         self.side_px: int = self.model.config.vision_config.image_size
         self.dim: int = self.model.config.projection_dim
-        self._context: int = self.model.config.text_config.max_position_embeddings
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(self._context)
-        self._tokenizer.no_padding()
+        self.words = Words(folder, self.model.config.text_config)
 
     @property
     def logit_scale(self) -> Tensor:
         """What multiplies cosines, as its logarithm."""
         return self.model.logit_scale
-
-    def preprocess(
-        self, frames: UInt8[np.ndarray, "frame height width 3"]
-    ) -> Float[Tensor, "frame 3 side side"]:
-        """Shorter side to the tower's size (bicubic, anti-aliased), centre crop, normalised."""
-        pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float()
-        height, width = pixels.shape[-2:]
-        scale = self.side_px / min(height, width)
-        size = [max(self.side_px, int(height * scale)), max(self.side_px, int(width * scale))]
-        if size != [height, width]:
-            pixels = F.interpolate(
-                pixels, size, mode="bicubic", antialias=True, align_corners=False
-            )
-            pixels = pixels.round().clamp(0, 255)
-        top, left = ((length - self.side_px) // 2 for length in size)
-        pixels = pixels[..., top : top + self.side_px, left : left + self.side_px] / 255
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-        return (pixels - mean) / std
 
     def encode_pixels(
         self, pixels: Float[Tensor, "frame 3 side side"]
@@ -76,7 +53,7 @@ class ClipTowers(torch.nn.Module):
     ) -> Float32[np.ndarray, "frame dim"]:
         """Pictures of any size as stored tokens."""
         with torch.inference_mode():
-            return self.encode_pixels(self.preprocess(frames)).numpy()
+            return self.encode_pixels(preprocess(frames, side_px=self.side_px)).numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
         """Projected end token of each sentence, not normalised; cut at the tower's context.
@@ -86,16 +63,48 @@ class ClipTowers(torch.nn.Module):
         with torch.inference_mode():
             vectors = [
                 self.model.get_text_features(
-                    input_ids=torch.tensor([self._ids(text)])
+                    input_ids=torch.from_numpy(self.words.ids(text))
                 ).pooler_output
                 for text in texts
             ]
         return torch.cat(vectors).numpy()
 
-    def _ids(self, text: str) -> list[int]:
+
+class Words:
+    """Sentences -> token ids of CLIP, cut at the tower's context and always ending in its end."""
+
+    def __init__(self, folder: Path, config: Any) -> None:
+        from tokenizers import Tokenizer
+
+        self._context: int = config.max_position_embeddings
+        self._end: int = config.eos_token_id
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(self._context)
+        self._tokenizer.no_padding()
+
+    def ids(self, text: str) -> Int64[np.ndarray, "1 token"]:
+        """One sentence, lower-cased, without padding."""
         ids = self._tokenizer.encode(text.lower().strip()).ids
-        end = self.model.config.text_config.eos_token_id
-        return ids if end == 2 or end in ids else [*ids[: self._context - 1], end]
+        if self._end != 2 and self._end not in ids:  # 2 stands in old configs for "the largest id"
+            ids = [*ids[: self._context - 1], self._end]
+        return np.array([ids], np.int64)
+
+
+def preprocess(
+    frames: UInt8[np.ndarray, "frame height width 3"], *, side_px: int
+) -> Float[Tensor, "frame 3 side side"]:
+    """Shorter side to the tower's size (bicubic, anti-aliased), centre crop, normalised."""
+    pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float()
+    height, width = pixels.shape[-2:]
+    scale = side_px / min(height, width)
+    size = [max(side_px, int(height * scale)), max(side_px, int(width * scale))]
+    if size != [height, width]:
+        pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
+        pixels = pixels.round().clamp(0, 255)
+    top, left = ((length - side_px) // 2 for length in size)
+    pixels = pixels[..., top : top + side_px, left : left + side_px] / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+    return (pixels - mean) / std
 
 
 def require(folder: Path, names: Sequence[str], what: str) -> None:

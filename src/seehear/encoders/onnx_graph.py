@@ -20,7 +20,7 @@ class Graph:
         from onnx import numpy_helper
 
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.weights.append(numpy_helper.from_array(np.array(array, order="C"), name))
         return name
 
     def add(self, op: str, *inputs: str | np.ndarray | np.generic, **attributes: Any) -> str:

@@ -11,9 +11,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional as F
 
-from seehear.encoders.ast import AstTower
-from seehear.encoders.clip import ClipTowers
 from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.engine.clip_ast_towers import Towers
 from seehear.engine.tags_files import picture_tags
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
@@ -48,23 +47,19 @@ class ClipAstEngine:
         return self._files.manifest
 
     @cached_property
-    def _clip(self) -> ClipTowers:
-        return ClipTowers(self._files.folder / "clip")
-
-    @cached_property
-    def _ast(self) -> AstTower:
-        return AstTower(self._files.folder / "ast")
+    def _towers(self) -> Towers:
+        return Towers(self._files)
 
     def encode_clip(self, clip: Clip) -> Tokens:
         """Frame tokens: CLIP features; sound tokens: AST patches through the head's projection."""
         frames = np.zeros((0, self.seen_dim), np.float32)
         if len(clip.frames):
-            frames = self._clip.encode_frames(clip.frames)
+            frames = self._towers.encode_frames(clip.frames)
         audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
         if self._hears and clip.sound == "sound":
-            patches, times = self._ast.encode_waveform(clip.waveform)
+            patches, times = self._towers.encode_waveform(clip.waveform)
             if self._files.sound_tokens == "time":
-                rows = self._ast.grid[0]
+                rows = self._towers.grid.rows
                 patches = patches.reshape(rows, -1, patches.shape[1]).mean(0)
                 times = times[: len(patches)]
             with torch.inference_mode():
@@ -97,7 +92,7 @@ class ClipAstEngine:
         )
 
     def encode_text(self, text: str) -> EncodedQuery:
-        return self._query(self._clip.encode_texts([text]))
+        return self._query(self._towers.encode_texts([text]))
 
     def encode_example(self, clip: Clip) -> EncodedQuery:
         summary = self.summary(self.encode_clip(clip))
@@ -116,7 +111,7 @@ class ClipAstEngine:
     @cached_property
     def _bank(self) -> EncodedQuery:
         names = [f"a photo of a {name}" for name, _ in picture_tags()[::BANK_STEP]]
-        return self._query(self._clip.encode_texts(names))
+        return self._query(self._towers.encode_texts(names))
 
     def _query(self, text: Float32[np.ndarray, "query dim"]) -> EncodedQuery:
         share = np.full(len(text), 0.5 if self._hears else 0.0, np.float32)

@@ -51,6 +51,8 @@ class ClipAstFiles:
             )
         if description.get("sound_tokens", "full") not in ("full", "time"):
             raise ModelError(f"{path}: sound_tokens is 'full' or 'time'")
+        if description.get("towers", "float32") not in ("float32", "int8"):
+            raise ModelError(f"{path}: towers is 'float32' or 'int8'")
         return description
 
     @property
@@ -63,6 +65,11 @@ class ClipAstFiles:
     def sound_tokens(self) -> str:
         """ "full" keeps every patch token, "time" the mean over frequency: 12 times fewer bytes."""
         return str(self._description.get("sound_tokens", "full"))
+
+    @property
+    def precision(self) -> str:
+        """Of the towers: "float32", or "int8"."""
+        return str(self._description.get("towers", "float32"))
 
     def head(self) -> Any:
         """The trained head, strictly loaded.

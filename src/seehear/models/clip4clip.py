@@ -43,7 +43,7 @@ class CLIP4Clip(RetrievalModel):
 
     v' = temporal(v);  u = mean_f(v'_f / |v'_f|) / |.|;  s(t, v) = cos(t, u).
 
-    Source: CLIP4Clip, section 3.3.
+    Source: CLIP4Clip (Luo et al., 2021) and its public code.
     Differs: the paper's score has the logit scale in it; here `logits` has.
     """
 
@@ -62,7 +62,7 @@ class CLIP4Clip(RetrievalModel):
 class MeanP(CLIP4Clip):
     """CLIP4Clip without a model of time and without parameters of its own.
 
-    Source: CLIP4Clip, section 3.3, parameter-free type.
+    Source: CLIP4Clip, parameter-free type.
     """
 
     def __init__(self, config: CLIP4ClipConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -73,7 +73,7 @@ class MeanP(CLIP4Clip):
 class SeqLSTM(CLIP4Clip):
     """CLIP4Clip with a one-way LSTM.  temporal(v) = v + LSTM(v).
 
-    Source: CLIP4Clip, section 3.3, sequential type.
+    Source: CLIP4Clip, sequential type.
     """
 
     def __init__(self, config: CLIP4ClipConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -84,7 +84,7 @@ class SeqLSTM(CLIP4Clip):
 class SeqTransf(CLIP4Clip):
     """CLIP4Clip with a transformer over frames.  temporal(v) = v + blocks(v + P).
 
-    Source: CLIP4Clip, section 3.3, sequential type.
+    Source: CLIP4Clip, sequential type.
     Differs: starts from normal(0, 0.02) until blocks 0-3 and P are copied from a CLIP text tower.
     """
 
@@ -101,7 +101,7 @@ class TightTransf(RetrievalModel):
 
     s(t, v) = w . quick_gelu(W LN(x_0) + b) + c,  x = blocks([t; v_1 .. v_F] + P): no cosine.
 
-    Source: CLIP4Clip, section 3.3, tight type.
+    Source: CLIP4Clip, tight type.
     Differs: starts from normal(0, 0.02) until blocks 0-3 and P are copied from a CLIP text tower.
     Note: `score` runs the transformer once per pair; callers walk items in small chunks.
     """

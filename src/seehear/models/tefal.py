@@ -75,9 +75,9 @@ class TEFALXPoolConfig(TEFALConfig):
 class TEFALXPool(TEFAL):
     """TEFAL on X-Pool's block, which ends in a linear layer with residual and layer norm.
 
-    Without sound it is X-Pool exactly, as Table 8's video-only row (46.9, X-Pool's own) suggests.
+    Without sound it is X-Pool exactly; for sight alone the paper reports the scores of X-Pool.
 
-    Source: TEFAL, section 3.2; X-Pool, eq. 4-8.
+    Source: TEFAL, section 3.2; the block of X-Pool and its public code.
     Differs: TEFAL's eq. 3 does not show the linear layer.
     """
 

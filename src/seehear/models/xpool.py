@@ -30,7 +30,7 @@ class XPool(RetrievalModel):
 
     t = query, v = frames;  s(t, v) = cos(t, pool(t, v)), with t as it comes out of CLIP.
 
-    Source: X-Pool, section 3.3, eq. 4-8.
+    Source: X-Pool and its public code.
     Note: `score` takes O(query * item * dim) memory; callers walk items in chunks.
     """
 
@@ -61,7 +61,7 @@ class XPoolTopK(RetrievalModel):
 
     s(t, v) = cos(t, sum of the k frames with the highest cos(t, v_f)).
 
-    Source: X-Pool, section 3.2, top-k aggregation.
+    Source: X-Pool, top-k aggregation.
     """
 
     def __init__(self, config: TopKConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -90,7 +90,7 @@ class XPoolAttention(RetrievalModel):
 
     s(t, v) = cos(t, sum_f a_f v_f),  a = softmax_f(cos(t, v_f) / temperature).
 
-    Source: X-Pool, section 3.2, attention with CLIP's joint space.
+    Source: X-Pool, attention with CLIP's joint space.
     """
 
     def __init__(self, config: AttentionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:

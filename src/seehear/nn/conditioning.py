@@ -33,7 +33,7 @@ class TextConditionedPool(nn.Module):
     Q = LN(E_T) W_Q,  K = LN(E) W_K,  V = LN(E) W_V,
     E_{.|T} = LN_out(softmax(Q K^T / sqrt(dim / heads)) V W_O);  all W are square, with bias.
 
-    Source: TEFAL, section 3.2, eq. 1-3; X-Pool, section 3.3 (the same up to its last linear).
+    Source: TEFAL, section 3.2, eq. 1-3; X-Pool has the same up to its last linear layer.
     Differs: an item without tokens gives 0 (the papers have none); LN is shared by query and
     tokens and all W start as the identity, as in X-Pool (TEFAL does not say).
     """
@@ -93,7 +93,7 @@ class ResidualTextConditionedPool(nn.Module):
 
     o = TextConditionedPool(t, v);  out = LN3(o + Dropout(W_L o + b_L)).
 
-    Source: X-Pool (Gorti et al., CVPR 2022), section 3.3, eq. 4-7; all W start as the identity.
+    Source: X-Pool (Gorti et al., CVPR 2022) and its public code; all W start as the identity.
     Differs: an item without tokens gives 0 (the paper has none).
     """
 

@@ -29,7 +29,7 @@ def top_k_sum(
     """
     dots = torch.einsum("qd,itd->qit", query, tokens).masked_fill(~mask, -torch.inf)
     nearest = dots.topk(min(k, mask.shape[1]), dim=-1).indices
-    chosen = torch.zeros_like(dots).scatter(-1, nearest, 1.0).masked_fill(~mask, 0)
+    chosen = torch.zeros_like(dots).scatter(-1, nearest, 1.0)
     return torch.einsum("qit,itd->qid", chosen, tokens.masked_fill(~mask[..., None], 0))
 
 

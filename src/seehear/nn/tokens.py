@@ -15,7 +15,8 @@ from seehear.types import Tokens
 class TokenBatch:
     """Padded token sequences; a mask is True where there IS a token, and padding comes last.
 
-    A silent item has an audio mask that is all False. Padding may hold any finite number.
+    A silent item has an audio mask that is all False. Scores ignore what the padding holds, NaN
+    included; gradients ask for finite numbers.
     """
 
     frames: Float[Tensor, "item frame dim"]

@@ -39,7 +39,7 @@ def inverted_softmax(
 
     log P[q, i] = beta s[q, i] - log sum_q' exp(beta s[q', i]).
 
-    Source: Smith et al., ICLR 2017, eq. 4.
+    Source: Smith et al., ICLR 2017.
     """
     scaled = beta * np.asarray(scores, dtype=np.float64)
     return scaled - log_sum_exp(scaled)
@@ -52,7 +52,7 @@ def dual_softmax(
 
     s'[q, i] = s[q, i] * softmax_q(scale * s[q, i]).
 
-    Source: CAMoE (Cheng et al., 2021), eq. 8; at inference on cosines with scale 100.
+    Source: CAMoE (Cheng et al., 2021); at inference on cosines with scale 100.
     Note: a small weight lifts a negative score towards 0; where scores are negative, use
     `log_dual_softmax`. For the other direction pass the transposed scores.
     """
@@ -116,7 +116,7 @@ def qb_norm(
 ) -> Float64[np.ndarray, "query item"]:
     """Scores after dynamic inverted softmax with a bank of other queries (inductive).
 
-    Source: QB-Norm (Bogolin et al., CVPR 2022), section 3.3; in log space, so nothing overflows.
+    Source: QB-Norm (Bogolin et al., CVPR 2022); in log space, so nothing overflows.
     Differs: untouched rows are beta * s, not s; order within a row is the paper's.
     Note: rows lie on different scales; never compare scores of two queries or transpose them.
     """

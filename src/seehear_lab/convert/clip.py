@@ -67,7 +67,7 @@ def temporal_from_clip(clip: State, *, layers: int = 4) -> dict[str, Tensor]:
 
     `clip` has Hugging Face's names; load the result into a `PositionedTransformer`.
 
-    Source: CLIP4Clip, section 3.3 and its public code.
+    Source: CLIP4Clip and its public code.
     """
     start = {"position.weight": clip[TOP["positional_embedding"]].float()}
     pairs = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "out": "self_attn.out_proj"}
