@@ -51,7 +51,7 @@ def main() -> int:
         print(json.dumps(whole([Path(name) for name in sys.argv[2:]])))
         return 0
     options = arguments(__doc__ or "")
-    seconds = 120 if options.quick else 600
+    seconds = 60 if options.quick else 600
     rows = decode_rows(clips(), long_s=seconds, rounds=1 if options.quick else 2)
     table: list[tuple[str, float, str]] = []
     for row in rows:

@@ -9,10 +9,10 @@ from pathlib import Path
 from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
-from seehear.ingest import Plan, Progress, Report
+from seehear.ingest import Plan, Progress, Report, is_below, listed
 from seehear.search import Lists, search
 from seehear.store import Store
-from seehear.types import Answer, Filter, Item, Mode, Query, Status, Tokens, Video
+from seehear.types import Answer, Filter, Item, Mode, Paths, Query, Status, Tokens, Video
 
 
 class Library:
@@ -58,19 +58,19 @@ class Library:
 
     def plan(
         self,
-        paths: Sequence[str | Path],
+        paths: Paths,
         *,
         exclude: Sequence[str] = (),
         retry: bool = False,
         on_file: Callable[[int, int], None] | None = None,
     ) -> Plan:
         """What `add` would do with these files and folders."""
-        wanted = [Path(path).expanduser() for path in paths]
+        wanted = listed(paths)
         return ingest.make_plan(self._store, wanted, exclude=exclude, retry=retry, on_file=on_file)
 
     def add(
         self,
-        paths: Sequence[str | Path],
+        paths: Paths,
         *,
         plan: Plan | None = None,
         prune: bool = False,
@@ -84,7 +84,7 @@ class Library:
         """
         engine = self.engine
         with Store.open(self._store.root, write=True) as writer:
-            todo = plan or ingest.make_plan(writer, [Path(path).expanduser() for path in paths])
+            todo = plan or ingest.make_plan(writer, listed(paths))
             report = ingest.run(
                 engine, writer, todo, prune=prune, workers=workers, progress=progress
             )
@@ -128,7 +128,7 @@ class Library:
         return search(self.engine, self._store, query, limit=limit, where=where, stage1=stage1)
 
     def thumbnail(self, item_id: str) -> bytes:
-        """A small picture of an item (WebP), empty where there is nothing to see."""
+        """A small picture of an item, empty where there is nothing to see."""
         return self._store.thumbnail(item_id)
 
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
@@ -158,25 +158,23 @@ class Library:
             size_bytes=self._store.size_bytes(),
         )
 
-    def remove(self, paths: Sequence[str | Path]) -> int:
-        """Take files, or all below folders, out of the library, not off the disk; returns how many.
-
-        Raises: NothingDoneError if none was indexed.
-        """
-        roots = [Path(path).expanduser().absolute() for path in paths]
+    def remove(self, paths: Paths) -> int:
+        """Take files, or all below folders, out; returns how many. Raises: NothingDoneError."""
+        roots = listed(paths)
         lost = [
             (path, video.sha256)
             for video in self._store.videos()
             for path in (video.path, *video.aliases)
-            if any(Path(path).is_relative_to(root) for root in roots)
+            if is_below(path, roots)
         ]
-        if not lost:
+        failed = [row.path for row in self._store.journal.failed() if is_below(row.path, roots)]
+        if not lost and not failed:
             raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
         with Store.open(self._store.root, write=True) as writer:
             ingest.drop_paths(writer, lost)
-            writer.journal.forget([path for path, _ in lost])
+            writer.journal.forget([*failed, *(path for path, _ in lost)])
         self._store.refresh()
-        return len(lost)
+        return len(lost) + len(failed)
 
     def verify(self, *, full: bool = False) -> list[str]:
         """Problems in words, none if all is well; `full` compares every checksum."""

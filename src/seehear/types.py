@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Num, UInt8
 Sound = Literal["none", "silent", "sound"]  # no audio stream | digital silence | something to hear
 Mode = Literal["both", "seen", "heard"]
 Band = Literal["strong", "fair", "weak"]
+Paths = Sequence[str | Path] | str | Path  # one place, or several
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

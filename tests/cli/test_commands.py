@@ -180,7 +180,7 @@ def test_every_json_answer_names_its_schema_and_engine(
 def test_a_dry_run_changes_nothing(run: Run, films: Path, tags_engine: TagsEngine) -> None:
     done = run("index", "films", "--dry-run")
     assert "plan: 3 new files" in done.stderr
-    assert json.loads(run("status", "--json").stdout)["videos"] == 0
+    assert run("status").returncode == 4
 
 
 def test_doctor_pushes_a_real_second_through_the_engine(

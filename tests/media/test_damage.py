@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,3 +148,26 @@ def test_reading_parts_of_wrong_files(tmp_path: Path, make_clip: MakeClip) -> No
         read_clip(mute, 99.0, 100.0, SPEC)
     with pytest.raises(ValueError, match="start_s < end_s"):
         read_clip(mute, 2.0, 1.0, SPEC)
+
+
+def test_a_rate_that_makes_a_second_last_a_day_is_damage(make_clip: MakeClip) -> None:
+    path = make_clip("a.avi", codec="mpeg4", sounds=[tone(4, (1, 2))], sound_codec="libmp3lame")
+    data = bytearray(path.read_bytes())
+    scale_at = data.index(b"vids") + 20  # of the stream header: seconds a picture = scale / rate
+    data[scale_at : scale_at + 4] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(data)
+    ends_s = [clip.end_s for clip in decode_items(path, SPEC)]
+    assert ends_s[-1] <= 3600 + len(data) / 10
+
+
+def test_a_duration_that_no_sound_can_have_is_not_believed(make_clip: MakeClip) -> None:
+    wishes = {"sounds": [tone(40, (1, 2))], "sound_codec": "pcm_s16le"}
+    path = make_clip("a.mka", fps=0, **wishes)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x44\x89\x88") + 3  # Matroska: Duration, a float of 8 bytes, milliseconds
+    data[at : at + 8] = struct.pack(">d", 1e15)
+    path.write_bytes(data)
+    decoder = ItemDecoder(path, SPEC)
+    clips = list(decoder)
+    assert clips[-1].end_s == pytest.approx(40.0, abs=0.1)
+    assert decoder.notes[0].startswith("only 40.0 s of ")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sqlite3
 import sys
 
 import typer
 
 from seehear.cli import demo, doctor, index, models, remove, report, search, status, verify
 from seehear.cli.output import fail
-from seehear.errors import SeeHearError
+from seehear.errors import LibraryError, SeeHearError
 
 app = typer.Typer(
     name="seehear",
@@ -33,8 +36,17 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line; errors a user can cause end in one sentence and their exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         app()
     except SeeHearError as error:
         fail(str(error))
         sys.exit(error.exit_code)
+    except (OSError, sqlite3.Error) as error:  # disk full, read-only, name too long ...
+        place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        fail(f"the library or a file could not be read or written: {reason}{place}")
+        sys.exit(LibraryError.exit_code)

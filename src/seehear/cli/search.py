@@ -60,7 +60,7 @@ def search(
     from seehear.types import Filter
 
     where = Filter(
-        folder=str(folder.expanduser().absolute()) if folder else None,
+        folder=str(folder.expanduser()) if folder else None,
         min_duration_s=min_duration,
         max_duration_s=max_duration,
         has_sound=has_sound,

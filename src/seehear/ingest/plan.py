@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 
-from seehear.errors import MediaError
+from seehear.errors import MediaError, UsageError
 from seehear.media import probe, scan
 from seehear.store import FileRow, Store
-from seehear.types import MediaInfo, Video
+from seehear.types import MediaInfo, Paths, Video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Plan:
 
 def make_plan(
     store: Store,
-    paths: Sequence[Path],
+    paths: Paths,
     *,
     exclude: Sequence[str] = (),
     retry: bool = False,
@@ -68,16 +68,16 @@ def make_plan(
     `retry` looks again at unchanged files that failed before. `on_file(done, total)` is called for
     every file that is read.
     """
-    roots = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  keeps symlinks
+    roots = listed(paths)
     found = scan(roots, exclude=exclude)
     problems = list(found.problems)
     todo: list[FoundFile] = []
     unchanged = 0
     for path in found.files:
-        status = path.stat()
-        file = FoundFile(
-            path=str(path), size_bytes=status.st_size, mtime_us=status.st_mtime_ns // 1000
-        )
+        file = _look_at(path)
+        if isinstance(file, str):
+            problems.append((str(path), file))
+            continue
         known = store.journal.known(file.path, file.size_bytes, file.mtime_us)
         if known is None or (known.state == "failed" and retry):
             todo.append(file)
@@ -86,6 +86,7 @@ def make_plan(
         else:
             unchanged += 1
     new, renamed, failed = _sort_out(store, todo, on_file)
+    moved = {video.sha256 for _, video in renamed}
     owners = {path: video.sha256 for video in store.videos() for path in all_paths(video)}
     read = {file.path: new_file.sha256 for new_file in new for file in files_of(new_file)}
     read |= {file.path: video.sha256 for file, video in renamed}
@@ -100,11 +101,23 @@ def make_plan(
         gone=tuple(
             (path, old)
             for path, old in owners.items()
-            if _is_below(path, roots) and not os.path.lexists(path)
+            if old not in moved and is_below(path, roots) and not os.path.lexists(path)
         ),
         problems=(*problems, *((row.path, row.error) for row in failed)),
         failed=failed,
     )
+
+
+def _look_at(path: Path) -> FoundFile | str:
+    """A file as it is now, or why it cannot be indexed."""
+    try:
+        str(path).encode()
+        status = path.stat()
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8, so it cannot be kept; rename the file"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return FoundFile(path=str(path), size_bytes=status.st_size, mtime_us=status.st_mtime_ns // 1000)
 
 
 def _sort_out(
@@ -142,15 +155,29 @@ def _hash(file: FoundFile) -> str | OSError:
         return error
 
 
+def has_changed(file: FoundFile) -> bool:
+    """Whether a file is no longer what it was when the plan was made."""
+    try:
+        status = Path(file.path).stat()
+    except OSError:
+        return True
+    return (status.st_size, status.st_mtime_ns // 1000) != (file.size_bytes, file.mtime_us)
+
+
 def failed_row(file: FoundFile, reason: str) -> FileRow:
     """How the journal remembers a file that could not be indexed."""
     return FileRow(**asdict(file), sha256="", state="failed", error=reason)
 
 
 def known_file(video: Video) -> NewFile:
-    """A video of the library as a file to index again; what the headers said is known."""
+    """A video of the library as a file to index again; what the headers said is known.
+
+    A file of another size than recorded is told as changed; one that was only touched is not.
+    """
+    here = _look_at(Path(video.path))
+    mtime_us = here.mtime_us if isinstance(here, FoundFile) else video.mtime_us
     return NewFile(
-        file=FoundFile(path=video.path, size_bytes=video.size_bytes, mtime_us=video.mtime_us),
+        file=FoundFile(path=video.path, size_bytes=video.size_bytes, mtime_us=mtime_us),
         sha256=video.sha256,
         info=MediaInfo(
             path=video.path,
@@ -190,5 +217,19 @@ def without_paths(video: Video, paths: set[str]) -> Video | None:
     return replace(video, path=kept[0], aliases=tuple(kept[1:])) if kept else None
 
 
-def _is_below(path: str, roots: Sequence[Path]) -> bool:
+def listed(paths: Paths) -> list[Path]:
+    """Absolute paths without `~` and `..`, symlinks kept; a single path counts as a list of one.
+
+    Raises: UsageError for the home of a user that does not exist.
+    """
+    alone = isinstance(paths, (str, Path))
+    try:
+        given = [Path(path).expanduser() for path in ([paths] if alone else paths)]
+    except RuntimeError as error:
+        raise UsageError(f"{paths}: {error}") from error
+    return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100  keeps symlinks
+
+
+def is_below(path: str, roots: Sequence[Path]) -> bool:
+    """Whether a path is one of these places or lies below one."""
     return any(Path(path).is_relative_to(root) for root in roots)

@@ -85,6 +85,8 @@ def run(
     drop_paths(store, plan.overwritten)
     if prune:
         report.pruned = drop_paths(store, plan.gone)
+        gone = [row.path for row in store.journal.failed() if not os.path.lexists(row.path)]
+        store.journal.forget(gone)
     if report.commits % COMMITS_PER_CLEANING > 16:
         store.maintain()
     report.wall_s = time.perf_counter() - started

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 from seehear.engine import Engine, load_engine
 from seehear.errors import SeeHearError
-from seehear.ingest.plan import NewFile, files_of
+from seehear.ingest.plan import NewFile, files_of, has_changed
 from seehear.media import ItemDecoder, thumbnail
 from seehear.types import Clip, Item, Sound, Video
 
@@ -49,6 +51,11 @@ def index_file(engine: Engine, new: NewFile) -> Indexed:
             spent["encode"] += time.perf_counter() - decoded
     except SeeHearError as error:
         return Indexed(new=new, error=str(error), spent_s=spent)
+    except Exception as error:  # a file must never end the run, whatever it brings to light
+        reason = f"unexpected {type(error).__name__}: {error}"
+        return Indexed(new=new, error=reason, spent_s=spent)
+    if has_changed(new.file):
+        return Indexed(new=new, error="changed while it was being indexed", spent_s=spent)
     video = _video(new, items, "; ".join(decoder.notes))
     return Indexed(new=new, video=video, items=tuple(items), spent_s=spent)
 
@@ -99,10 +106,18 @@ _engine: Engine | None = None
 
 
 def _start_worker(manifest: dict[str, Any]) -> None:
-    """Workers leave Ctrl-C to the process that started them."""
+    """Workers leave Ctrl-C to the process that started them, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _engine
     _engine = load_engine(manifest)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(new: NewFile) -> Indexed:

@@ -26,6 +26,7 @@ SOUND_LAG_S = 10.0  # sound may come so much later in the file than its pictures
 PICTURE_LAG_S = 600.0  # longer, for slides: sound is small to keep (64 kB a second)
 HOUR_S = 3600.0  # a stamp that jumps further ahead is damage
 END_SLACK_S = 0.5  # headers and last samples differ by this much in sound files
+LEAST_BYTES_PER_S = 10  # a file that claims to be longer than its bytes allow is damaged
 DEMUX_RETRIES = 16
 
 Frames = UInt8[np.ndarray, "frame height width 3"]
@@ -67,6 +68,9 @@ class Playback:
                 audio, rate_hz=spec.sample_rate_hz, origin_s=self._origin_s
             )
         self._tick_s = {s.index: float(s.time_base or 0) for s in container.streams}
+        self._latest_s = HOUR_S + container.size / LEAST_BYTES_PER_S
+        parts = split_evenly(0.0, min(max(self.stated_s, LONGEST_S), self._latest_s))
+        self._parts_s = [start_s for start_s, _ in parts[1:]]
         self._clock_s = 0.0
         self._breaks = 0
         self._is_over = False
@@ -82,15 +86,13 @@ class Playback:
     @property
     def end_s(self) -> float:
         """End of what was read so far; the stated duration where that is all but reached."""
-        read_s = max(track.end_s for track in self._tracks.values())
+        read_s = min(max(track.end_s for track in self._tracks.values()), self._latest_s)
         return self.stated_s if abs(self.stated_s - read_s) <= END_SLACK_S else read_s
 
     @property
     def cuts_s(self) -> list[float]:
         """Where items may begin: hard cuts, or even parts of a file that is only heard."""
-        if self.pictures:
-            return self.pictures.cuts_s
-        return [start for start, _ in split_evenly(0.0, max(self.stated_s, LONGEST_S))][1:]
+        return self.pictures.cuts_s if self.pictures else self._parts_s
 
     @property
     def first_s(self) -> float:
@@ -132,6 +134,7 @@ class Playback:
         sound, waveform = self._waveform(start_s, end_s)
         for track in self._tracks.values():
             track.drop_before(end_s)
+        self._parts_s = [part_s for part_s in self._parts_s if part_s > end_s]
         return Clip(
             path=str(self.path),
             start_s=start_s,
@@ -160,7 +163,7 @@ class Playback:
         if packet.pts is None:
             return True
         time_s = packet.pts * self._tick_s[packet.stream_index] - self._origin_s
-        if time_s > self._clock_s + HOUR_S:
+        if time_s > min(self._clock_s + HOUR_S, self._latest_s):
             self._breaks += 1
             return False
         self._clock_s = max(self._clock_s, time_s)

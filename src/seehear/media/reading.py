@@ -6,6 +6,7 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 
 from seehear.errors import MediaError
 from seehear.media.container import audio_stream, duration_s, is_still, open_media
@@ -59,6 +60,9 @@ def read_picture(path: Path, spec: MediaSpec) -> RGB:
         if not is_still(container) or not container.streams.video:
             raise MediaError(f"{path.name!r} is not a still picture; expected jpg, png or webp")
         stream = container.streams.video[0]
+        has_decoder = isinstance(stream.codec_context, VideoCodecContext)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not has_decoder:  # e.g. SVG
+            raise MediaError(f"{path.name!r} is a kind of picture that cannot be decoded here")
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
             scaler = FrameScaler(spec.side_px, pixel_aspect(stream))

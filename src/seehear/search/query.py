@@ -22,7 +22,8 @@ def encode(engine: Engine, query: Query) -> EncodedQuery:
     if bool(query.text.strip()) == bool(query.like):
         raise UsageError("a search needs either words or --like FILE; give one of them")
     if query.text:
-        encoded = engine.encode_text(query.text.strip())
+        text = query.text.strip().encode("utf-8", "replace").decode()  # no lone surrogates
+        encoded = engine.encode_text(text)
     else:
         clip = read_any(Path(query.like), engine.media)
         lacks = {"seen": not len(clip.frames), "heard": clip.sound != "sound"}

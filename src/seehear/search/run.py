@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from seehear.engine import Engine
+from seehear.errors import UsageError
 from seehear.rank import best_first, union
 from seehear.search.query import encode
 from seehear.search.scoring import calibrate, fill, sample
 from seehear.store import Store
-from seehear.types import Answer, EncodedQuery, Filter, Hit, Item, Parts, Query, Video
+from seehear.types import Answer, EncodedQuery, Filter, Hit, Item, Mode, Parts, Query, Video
 
 CHUNK = 64  # candidates whose tokens are in memory at once
 Lists = Literal["union", "seen"]
@@ -35,6 +38,9 @@ def search(
     Source: TEFAL, section 4.4 (two stages); the union is ours: a match that is only heard is lost
     before stage 2 otherwise.
     """
+    _check(query, limit, stage1)
+    if where and where.folder:
+        where = replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
     encoded = encode(engine, query)
     counts = store.counts(where=where)
     ids = _candidates(store, encoded, where, max(100, 2 * limit), stage1)
@@ -68,6 +74,18 @@ def search(
     return _answer(engine, query, encoded, tuple(hits), counts)
 
 
+def _check(query: Query, limit: int, stage1: str) -> None:
+    """Raises: UsageError for an argument that cannot be meant."""
+    for name, value, known in (
+        ("mode", query.mode, get_args(Mode)),
+        ("stage1", stage1, get_args(Lists)),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
+    if limit < 1:
+        raise UsageError(f"a search needs room for at least one hit, not {limit}")
+
+
 def _file(video: Video) -> dict[str, Any]:
     return {"video_id": video.id, "path": video.path, "aliases": video.aliases}
 
@@ -98,7 +116,7 @@ def _answer(
     counts: Mapping[str, int],
 ) -> Answer:
     if not hits:
-        verdict = "nothing to search: no indexed moment passes the filters"
+        verdict = "nothing to search: the library is empty, or no moment passes the filters"
     elif hits[0].band == "weak":
         verdict = "nothing here matches well; these are only the nearest moments"
     else:

@@ -92,7 +92,7 @@ def _tokens(snapshot: Snapshot, ids: Sequence[str]) -> list[str]:
 
 def _summaries(snapshot: Snapshot, ids: set[str]) -> list[str]:
     found: list[str] = []
-    with snapshot.reading("of summaries"):
+    with snapshot.reading("summaries"):
         for batch in snapshot.emb.to_batches(
             columns=["id", "video_id", "rev", "seen", "heard", "crc"]
         ):

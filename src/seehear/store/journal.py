@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -58,11 +59,14 @@ class FileRow:
 
 
 class Journal:
-    """Reads and writes `journal.sqlite` below a library's root; reading a missing one is empty."""
+    """Reads and writes `journal.sqlite` below a library's root.
+
+    Read, a missing or damaged one is empty: it holds nothing that a re-scan does not give.
+    """
 
     def __init__(self, root: Path, *, write: bool) -> None:
         path = root / FILE_NAME
-        if not write and not path.exists():
+        if not write and not _is_database(path):
             self._db = sqlite3.connect(":memory:", check_same_thread=False)
             self._db.executescript(SCHEMA)
             return
@@ -159,3 +163,16 @@ class Journal:
                 state=state,
                 error=error,
             )
+
+
+def _is_database(path: Path) -> bool:
+    """Whether SQLite can read a file and finds no damage at its head."""
+    if not path.exists():
+        return False
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+        with closing(db):
+            db.execute("SELECT count(*) FROM files").fetchone()
+    except sqlite3.DatabaseError as error:
+        return isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error)
+    return True

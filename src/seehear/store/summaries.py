@@ -67,7 +67,7 @@ def load(snapshot: Snapshot) -> Summaries:
         for name in ("seen", "heard")
     )
     at = 0
-    with snapshot.reading("of summaries"):
+    with snapshot.reading("summaries"):
         for batch in snapshot.emb.to_batches(columns=["seen", "heard"]):
             places = target[at : at + len(batch)]
             for name, out in (("seen", seen), ("heard", heard)):

@@ -1,0 +1,208 @@
+"""What went wrong once: names, files that change, processes that die, questions that cannot be."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from media.media_clips import BLUE, GREEN, RED, tone, write_clip
+from seehear import Filter, Library
+from seehear.engine.tags import TagsEngine
+from seehear.errors import LibraryError, MediaError, NothingDoneError, UsageError
+from seehear.ingest import work
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    write_clip(folder / "red.mp4", shots=[(0, RED)], seconds=2, sounds=[tone(2)])
+    write_clip(folder / "green.mp4", shots=[(0, GREEN)], seconds=2)
+    return folder
+
+
+@pytest.fixture
+def library(tags_engine: TagsEngine, tmp_path: Path) -> Iterator[Library]:
+    with Library.create(tmp_path / "library") as made:
+        yield made
+
+
+def test_a_single_path_is_not_a_list_of_letters(films: Path, library: Library) -> None:
+    assert library.add(str(films)).indexed == 2
+    with pytest.raises(NothingDoneError):
+        library.remove("/nowhere/a.mp4")
+    assert len(library.videos()) == 2
+    assert library.remove(films / "red.mp4") == 1
+
+
+def test_a_name_that_is_not_utf8_is_a_row_of_the_report(films: Path, library: Library) -> None:
+    target = os.path.join(os.fsencode(films), b"bad\xff\xfename.mp4")  # noqa: PTH118
+    with open(target, "wb") as file:  # noqa: PTH123
+        file.write((films / "red.mp4").read_bytes())
+    report = library.add([films])
+    assert report.indexed == 2
+    assert [reason for _, reason in report.problems] == [
+        "its name is not valid UTF-8, so it cannot be kept; rename the file"
+    ]
+
+
+def test_a_file_replaced_after_the_plan_is_not_stored_under_the_old_content(
+    films: Path, library: Library
+) -> None:
+    plan = library.plan([films])
+    time.sleep(0.01)
+    write_clip(films / "red.mp4", shots=[(0, BLUE)], seconds=3)
+    report = library.add([films], plan=plan)
+    assert [(Path(p).name, why) for p, why in report.problems] == [
+        ("red.mp4", "changed while it was being indexed")
+    ]
+    assert library.add([films]).indexed == 1
+
+
+def test_a_file_that_vanishes_after_the_scan_is_a_row(
+    films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seehear.ingest import plan
+    from seehear.media import Scan
+
+    ghost = films / "ghost.mp4"
+    monkeypatch.setattr(
+        plan, "scan", lambda roots, exclude: Scan(files=(ghost, films / "red.mp4"), problems=())
+    )
+    report = library.add([films])
+    assert report.indexed == 1
+    assert report.problems[0][0] == str(ghost)
+
+
+def test_an_unexpected_error_in_one_file_is_a_row(
+    films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbnail = work.thumbnail
+
+    def moody(frame):
+        if frame[..., 1].mean() > 150:
+            raise ZeroDivisionError("green is too much")
+        return thumbnail(frame)
+
+    monkeypatch.setattr(work, "thumbnail", moody)
+    report = library.add([films])
+    assert report.indexed == 1
+    assert "unexpected ZeroDivisionError: green is too much" in report.problems[0][1]
+
+
+def test_paths_with_dots_mean_what_they_say(
+    films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add([films])
+    (films / "sub").mkdir()
+    monkeypatch.chdir(films / "sub")
+    assert len(library.search("red", where=Filter(folder="..")).hits) == 2
+    assert library.remove([Path("../red.mp4")]) == 1
+
+
+def test_failed_files_are_forgotten_by_prune_and_remove(films: Path, library: Library) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (films / name).write_bytes(b"junk " + name.encode())
+    library.add([films])
+    assert len(library.status().failed) == 2
+    (films / "a.mp4").unlink()
+    library.add([films], prune=True)
+    assert [Path(path).name for path, _ in library.status().failed] == ["b.mp4"]
+    assert library.remove([films / "b.mp4"]) == 1
+    assert library.status().failed == ()
+
+
+def test_a_rename_is_not_told_as_gone(films: Path, library: Library) -> None:
+    library.add([films])
+    (films / "red.mp4").rename(films / "crimson.mp4")
+    report = library.add([films])
+    assert (report.renamed, report.gone) == (1, ())
+
+
+def test_questions_that_cannot_be_meant(films: Path, library: Library) -> None:
+    library.add([films])
+    for limit in (0, -1):
+        with pytest.raises(UsageError):
+            library.search("red", limit=limit)
+    root = library.status().root
+    for wrong in ("mode='sound'", "stage1='heard'"):  # outside the checker that tests put on types
+        code = f"import seehear; seehear.Library.open({root!r}).search('red', {wrong})"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert "UsageError" in done.stderr.splitlines()[-1]
+    assert library.search("\udcff\udcfe red").hits
+
+
+def test_a_picture_without_a_decoder_is_refused(library: Library, tmp_path: Path) -> None:
+    drawing = tmp_path / "a.svg"
+    drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    with pytest.raises(MediaError):
+        library.search(like=drawing)
+
+
+def test_a_damaged_journal_costs_a_rescan_only(films: Path, tags_engine, tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    with Library.create(root) as library:
+        library.add([films])
+    for file in root.glob("journal.sqlite*"):
+        file.unlink()
+    (root / "journal.sqlite").write_bytes(b"junk" * 999)
+    with Library.open(root) as library:
+        assert library.status().videos == 2
+        assert library.add([films]).indexed == 0
+        assert library.verify(full=True) == []
+
+
+def test_workers_end_with_the_process_that_started_them(films: Path, tmp_path: Path) -> None:
+    for i in range(30):
+        write_clip(films / f"clip{i:02}.mp4", shots=[(0, (8 * i, 9, 9))], seconds=20, fps=4)
+    command = [sys.executable, "-m", "seehear", "index", str(films), "-l", str(tmp_path / "lib")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(3)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        process.kill()
+        pytest.skip("this system does not list child processes")
+    workers = [int(pid) for pid in children.read_text().split()]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert workers
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_library_on_a_full_or_read_only_disk_ends_in_one_sentence(
+    films: Path, tmp_path: Path
+) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way")
+    done = subprocess.run(
+        [sys.executable, "-m", "seehear", "index", str(films), "-l", str(blocker / "library")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == LibraryError.exit_code
+    assert done.stderr.splitlines()[-1].startswith("seehear: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dry_run_makes_no_library(films: Path, tmp_path: Path, tags_engine) -> None:
+    root = tmp_path / "none"
+    done = subprocess.run(
+        [sys.executable, "-m", "seehear", "index", str(films), "-l", str(root), "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "plan: 2 new files" in done.stderr
+    assert not root.exists()
