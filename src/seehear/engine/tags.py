@@ -117,6 +117,10 @@ class TagsEngine:
 
     def bank(self) -> EncodedQuery:
         """The names of all tags, asked as texts."""
+        return self._bank
+
+    @cached_property
+    def _bank(self) -> EncodedQuery:
         return self._attend(self._names["bank"])
 
     def _attend(self, text: Float32[np.ndarray, "query 384"]) -> EncodedQuery:

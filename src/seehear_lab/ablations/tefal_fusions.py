@@ -1,0 +1,140 @@
+"""The four ways to join sight and sound that lost against addition in TEFAL (Table 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
+from seehear.models.registry import register
+from seehear.nn.conditioning import TextConditionedPool
+from seehear.nn.pooling import masked_mean
+from seehear.nn.tokens import TokenBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionConfig:
+    """Settings of all four with CLIP ViT-B/32 and AST-base."""
+
+    dim: int = 512
+    sound_dim: int = 768
+    heads: int = 1
+
+
+class Fusion(RetrievalModel):
+    """TEFAL with another fusion.  s = cos(E_T, fuse(E_T, E_V, E_A)).
+
+    E_T = query, E_V = frames, E_A = W AST(sound) + b; see(t, x) and hear(t, x) are TEFAL's blocks.
+    Where one sound vector e_A is asked for, it is the mean of the sound tokens: hand in AST's class
+    and distillation token (the mean that Table 8 means) or any other tokens.
+
+    Source: TEFAL, Table 8; the paper does not define e_A.
+    Differs: an item without sound is joined with zeros, or without a token for sound.
+    Note: `score` takes O(query * item * dim) memory; callers walk items in chunks.
+    """
+
+    def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+        super().__init__(encoder=encoder)
+        self.project = nn.Linear(config.sound_dim, config.dim)
+        nn.init.trunc_normal_(self.project.weight, std=0.02)
+        nn.init.zeros_(self.project.bias)
+        self.see = TextConditionedPool(config.dim, heads=config.heads)
+
+    def encode_items(self, media: Any) -> TokenBatch:
+        """CLIP frames as they are, AST tokens in the dimension of the frames (E_A)."""
+        tokens = super().encode_items(media)
+        return replace(tokens, audio=self.project(tokens.audio))
+
+    def fuse(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item dim"]:
+        """E of every pair; without a fusion of its own, sight alone."""
+        return self.see(query, items.frames, items.frame_mask)
+
+    def score(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item"]:
+        """cos(E_T, E)."""
+        return F.cosine_similarity(query[:, None], self.fuse(query, items), dim=-1)
+
+
+@register("tefal.late", FusionConfig)
+class Late(Fusion):
+    """A: sound is added as it is, not conditioned on the text.  E = see(E_T, E_V) + e_A."""
+
+    def fuse(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item dim"]:
+        """see(E_T, E_V) + e_A."""
+        return super().fuse(query, items) + masked_mean(items.audio, items.audio_mask)
+
+
+class TwoBlocks(Fusion):
+    """Sight and sound each through a block of its own, before they are joined."""
+
+    def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+        super().__init__(config, encoder=encoder)
+        self.hear = TextConditionedPool(config.dim, heads=config.heads)
+
+    def both(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item 2 dim"]:
+        """E_{V|T} and E_{A|T} of every pair."""
+        seen = self.see(query, items.frames, items.frame_mask)
+        return torch.stack([seen, self.hear(query, items.audio, items.audio_mask)], dim=2)
+
+
+@register("tefal.concat", FusionConfig)
+class Concat(TwoBlocks):
+    """B: one linear layer over both.  E = W [see(E_T, E_V); hear(E_T, E_A)] + b.
+
+    W starts as [I I], which is addition.
+    """
+
+    def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+        super().__init__(config, encoder=encoder)
+        self.join = nn.Linear(2 * config.dim, config.dim)
+        self.join.weight.data.copy_(torch.eye(config.dim).repeat(1, 2))
+        nn.init.zeros_(self.join.bias)
+
+    def fuse(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item dim"]:
+        """W [E_{V|T}; E_{A|T}] + b."""
+        return self.join(self.both(query, items).flatten(2))
+
+
+@register("tefal.cross", FusionConfig)
+class Cross(TwoBlocks):
+    """C: a third block draws from both.  E = join(E_T, {see(E_T, E_V), hear(E_T, E_A)})."""
+
+    def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+        super().__init__(config, encoder=encoder)
+        self.join = TextConditionedPool(config.dim, heads=config.heads)
+
+    def fuse(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item dim"]:
+        """join over two tokens, which differ from query to query."""
+        mask = torch.stack([items.frame_mask.any(1), items.audio_mask.any(1)], dim=1)
+        each = torch.vmap(self.join, in_dims=(0, 0, None))
+        return each(query[:, None], self.both(query, items), mask)[:, 0]
+
+
+@register("tefal.stack", FusionConfig)
+class Stack(Fusion):
+    """D: the sound is one more frame.  E = see(E_T, {v_1 .. v_F, e_A})."""
+
+    def fuse(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item dim"]:
+        """see over F + 1 tokens."""
+        sound = masked_mean(items.audio, items.audio_mask)
+        has_sound: Bool[Tensor, "item 1"] = items.audio_mask.any(1, keepdim=True)
+        tokens = torch.cat([items.frames, sound[:, None]], dim=1)
+        return self.see(query, tokens, torch.cat([items.frame_mask, has_sound], dim=1))

@@ -1,0 +1,34 @@
+"""What became of TEFAL without its two choices for sound: adaptive shift, trained AST (Table 7)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+from torch import nn
+
+from seehear.encoders.filterbank import filter_bank
+
+FIXED_SHIFT = 160  # samples at 16 kHz: 10 ms, AST's own
+
+Tower = TypeVar("Tower", bound=nn.Module)
+
+
+def fixed_filter_bank(
+    waveform: Float32[np.ndarray, " sample"],
+) -> tuple[Float32[np.ndarray, "1024 128"], int]:
+    """AST's input at 10 ms whatever the length; what comes after 10.24 s is not heard.
+
+    Source: TEFAL, Table 7, "fixed".
+    """
+    return filter_bank(waveform, shift=FIXED_SHIFT)
+
+
+def freeze(tower: Tower) -> Tower:
+    """The tower itself, with weights that no optimiser changes: the projection behind it learns.
+
+    Source: TEFAL, Table 7, "frozen".
+    Note: AST has neither dropout nor running means, so it does the same in training mode.
+    """
+    return tower.requires_grad_(False)
