@@ -148,7 +148,7 @@ def build_sound_tower(state: State, config: Any, path: Path) -> None:
 def quantise(path: Path, to: Path) -> None:
     """The same graph with int8 weights in its matrix products, activations quantised as they come.
 
-    Note: cosines to float32 are in docs/decisions/005; check quality on trained weights first.
+    Note: benchmarks/towers.py prints the cosines to float32; check quality on trained weights.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
