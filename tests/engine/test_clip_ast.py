@@ -17,6 +17,7 @@ from seehear.engine.clip_ast import ClipAstEngine
 from seehear.errors import ModelError
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
+from seehear.store.blob import pack, pad, unpack
 from seehear.types import Clip
 from tiny_towers import make_ast_folder, make_clip_folder
 
@@ -129,9 +130,62 @@ def test_int8_towers_stay_close(tmp_path: Path) -> None:
     assert ((a * b).sum(1) / 32).min() > 0.98
 
 
-def test_time_pooled_sound_tokens_are_twelve_times_fewer(tmp_path: Path) -> None:
-    engine = create_engine(models=make_folder(tmp_path, sound_tokens="time"))
-    assert engine.encode_clip(made_clip(0)).audio.shape == (1, 101, 32)
+def test_fast_scores_equal_the_heads_own(engine: ClipAstEngine) -> None:
+    """One query and many, with a silent item, by each sense and by both."""
+    clips = [made_clip(0), made_clip(1, sound="none"), made_clip(2)]
+    tokens = pad([unpack(pack(engine.encode_clip(clip), "x"), "x") for clip in clips])
+    texts = engine._query(engine._towers.encode_texts([f"a photo of {n}" for n in range(20)]))
+    batch = TokenBatch.from_tokens(tokens)
+    for query in (texts.seen, texts.seen[:1]):
+        for by in ((True, True), (True, False), (False, True)):
+            found = engine._scores.parts(query, tokens, by=by)
+            expected = engine._scores._in_torch(query, tokens, by[0], by[1] and engine._hears)
+            np.testing.assert_allclose(found.seen, expected[0], atol=2e-6)
+            np.testing.assert_allclose(found.heard, expected[1], atol=2e-6)
+        with torch.inference_mode():
+            whole = engine._head.score(torch.from_numpy(query), batch).numpy()
+        found = engine._scores.parts(query, tokens, by=(True, True))
+        np.testing.assert_allclose(found.seen + found.heard, whole, atol=2e-6)
+
+
+def test_a_head_of_several_attention_heads_scores_too(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    settings = {"dim": 32, "sound_dim": 48, "heads": 2}
+    (folder / "head.json").write_text(json.dumps({"model": "tefal.xpool", "settings": settings}))
+    engine = create_engine(models=folder)
+    query, tokens = engine.encode_text("a dog"), engine.encode_clip(made_clip(0))
+    with torch.inference_mode():
+        text, batch = torch.from_numpy(query.seen), TokenBatch.from_tokens(tokens)
+        expected = engine._head.score(text, batch).numpy()
+    parts = engine.score(query, tokens)
+    np.testing.assert_allclose(parts.seen + parts.heard, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("layout", "count"), [("time", 101), ("merged", 64)])
+def test_fewer_sound_tokens_are_means_in_order_of_time(
+    tmp_path: Path, layout: str, count: int
+) -> None:
+    full = create_engine(models=make_folder(tmp_path / "full")).encode_clip(made_clip(0))
+    fewer = create_engine(models=make_folder(tmp_path / "few", sound_tokens=layout))
+    tokens = fewer.encode_clip(made_clip(0))
+    assert tokens.audio.shape == (1, count, 32)
+    assert (np.diff(tokens.audio_times_s[0]) > 0).all()
+    assert tokens.audio_times_s.mean() == pytest.approx(full.audio_times_s.mean(), abs=1e-2)
+    why = fewer.explain(fewer.encode_text("a song"), tokens)
+    assert why.sound_weights.shape == (count,)
+
+
+def test_int8_tokens_take_half_the_room_and_score_alike(tmp_path: Path) -> None:
+    half = create_engine(models=make_folder(tmp_path / "half"))
+    small = create_engine(models=make_folder(tmp_path / "small", tokens="int8"))
+    assert half.manifest["fingerprint"] != small.manifest["fingerprint"]
+    clip = made_clip(0)
+    a, b = half.encode_clip(clip), small.encode_clip(clip)
+    assert len(pack(b, "x")) < 0.6 * len(pack(a, "x"))
+    query = half.encode_text("a dog barks")
+    one, two = half.score(query, a), small.score(query, b)
+    np.testing.assert_allclose(one.seen, two.seen, atol=5e-3)
+    np.testing.assert_allclose(one.heard, two.heard, atol=5e-3)
 
 
 def test_the_whole_road_with_this_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,12 +300,15 @@ def test_the_union_finds_what_a_deaf_first_stage_loses(
     library.add([shared_data / "media" / name for name in names])
     nearest = Store.nearest
     monkeypatch.setattr(
-        Store, "nearest", lambda s, c, v, *, k, where: nearest(s, c, v, k=1, where=where)
+        Store,
+        "nearest",
+        lambda s, c, v, *, k, where: nearest(s, c, v, k=1 if k == 100 else k, where=where),
     )
     found = {
         stage1: [Path(hit.path).name for hit in library.search("barking", stage1=stage1).hits]
-        for stage1 in ("union", "seen")
+        for stage1 in ("union", "seen", "all")
     }
+    assert set(found.pop("all")) == {Path(name).name for name in names}
     assert found == {
         "union": ["horse__wrong.mp4", "dog__noaudio.mp4"],
         "seen": ["dog__noaudio.mp4"],

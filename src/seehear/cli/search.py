@@ -53,6 +53,9 @@ def search(
         Literal["union", "seen"],
         typer.Option(help="First stage: by sight and sound, or by sight alone as in the papers."),
     ] = "union",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="No first stage: score every moment. Slower.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find moments by what is seen and heard, and say why each one matched."""
@@ -69,7 +72,12 @@ def search(
     with Library.open(library) as opened:
         name_engine(opened.engine.name)
         answer = opened.search(
-            query, like=like or "", mode=mode, limit=limit, where=where, stage1=stage1
+            query,
+            like=like or "",
+            mode=mode,
+            limit=limit,
+            where=where,
+            stage1="all" if exact else stage1,
         )
     if as_json:
         say_json("search", answer)

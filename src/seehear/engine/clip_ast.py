@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Num
 from torch import Tensor
 from torch.nn import functional as F
 
 from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
+from seehear.engine.scoring import standardise
 from seehear.engine.tags_files import picture_tags
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
 
+MERGED = 64  # sound tokens of the layout of that name
 BANK_STEP = 8  # every 8th picture name calibrates scores: 125 sentences, encoded once
 
 
@@ -39,6 +42,7 @@ class ClipAstEngine:
         self._files = files
         self._head = files.head()
         self._hears = hasattr(self._head, "hear")
+        self._scores = Scores(self._head)
         self.seen_dim = self.heard_dim = int(self._head.see.norm_out.normalized_shape[0])
         self.media = MediaSpec(side_px=files.side_px)
 
@@ -58,20 +62,49 @@ class ClipAstEngine:
         audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
         if self._hears and clip.sound == "sound":
             patches, times = self._towers.encode_waveform(clip.waveform)
-            if self._files.sound_tokens == "time":
-                rows = self._towers.grid.rows
-                patches = patches.reshape(rows, -1, patches.shape[1]).mean(0)
-                times = times[: len(patches)]
+            patches, times = self._laid_out(patches, times)
             with torch.inference_mode():
                 audio = self._head.project(torch.from_numpy(patches)).numpy()
         return Tokens(
-            frames=_standardised(frames)[None],
+            frames=self._stored(frames)[None],
             frame_mask=np.ones((1, len(frames)), bool),
             frame_times_s=np.asarray(clip.frame_times_s, np.float64)[None],
-            audio=_standardised(audio)[None],
+            audio=self._stored(audio)[None],
             audio_mask=np.ones((1, len(audio)), bool),
             audio_times_s=(clip.start_s + times)[None],
         )
+
+    def _laid_out(
+        self, patches: Float32[np.ndarray, "token dim"], times: Float[np.ndarray, " token"]
+    ) -> tuple[Float32[np.ndarray, "kept dim"], Float[np.ndarray, " kept"]]:
+        """All patches; or means over frequency; or those of MERGED stretches of equal number.
+
+        The numbers differ by one in nineteen at most, which the attention ignores.
+        """
+        if self._files.sound_tokens == "full":
+            return patches, times
+        rows = self._towers.grid.rows
+        by_time = patches.reshape(rows, -1, patches.shape[1]).swapaxes(0, 1)
+        if self._files.sound_tokens == "time":
+            return by_time.mean(1), times[: len(by_time)]
+        times = np.repeat(times[: len(by_time)], rows)
+        groups = min(MERGED, len(times))
+        bounds = np.arange(groups + 1) * len(times) // groups
+        number, cuts = np.diff(bounds), bounds[:-1]
+        means = np.add.reduceat(by_time.reshape(len(times), -1), cuts, axis=0)
+        means /= number[:, None].astype(np.float32)
+        return means, np.add.reduceat(times, cuts) / number
+
+    def _stored(self, tokens: Float32[np.ndarray, "token dim"]) -> Num[np.ndarray, "token dim"]:
+        """Layer norm without gain and bias, as float16; or as int8, each token by its largest.
+
+        The scale of an int8 token needs no room: standardising it again gives it back.
+        """
+        normed = standardise(tokens, eps=1e-5)
+        if self._files.token_type == "float16":
+            return normed.astype(np.float16)
+        largest = np.maximum(np.abs(normed).max(1, keepdims=True, initial=0), 1e-9)
+        return np.rint(normed * (127 / largest)).astype(np.int8)
 
     def summary(self, tokens: Tokens) -> Tokens:
         """u_v and u_a: each block's output under uniform attention, at unit length."""
@@ -121,19 +154,8 @@ class ClipAstEngine:
         """Both senses count whole, whatever the share, unless it is 0 or 1: one sense alone."""
         if query.is_example:
             return self._score_example(query, tokens)
-        batch = TokenBatch.from_tokens(tokens)
-        text = torch.from_numpy(query.seen)
         share = query.heard_share[0]
-        with torch.inference_mode():
-            seen = self._head.see(text, batch.frames, batch.frame_mask)
-            heard = torch.zeros_like(seen)
-            if self._hears:
-                heard = self._head.hear(text, batch.audio, batch.audio_mask)
-            seen, heard = seen * float(share < 1), heard * float(share > 0)
-            length = torch.linalg.vector_norm(seen + heard, dim=-1).clamp(min=1e-8)
-            unit = F.normalize(text, dim=-1)[:, None]
-            parts = [(unit * sense).sum(-1) / length for sense in (seen, heard)]
-        return Parts(seen=parts[0].numpy(), heard=parts[1].numpy())
+        return self._scores.parts(query.seen, tokens, by=(bool(share < 1), bool(share > 0)))
 
     def _score_example(self, query: EncodedQuery, tokens: Tokens) -> Parts:
         """Cosines of the stage-1 vectors, weighed by the share; a missing sense is unknown."""
@@ -171,10 +193,3 @@ class ClipAstEngine:
         inner = getattr(pool, "pool", pool)
         with torch.inference_mode():
             return inner.weights(text, tokens, mask)[0, 0].mean(0).numpy()
-
-
-def _standardised(tokens: Float32[np.ndarray, "token dim"]) -> Float[np.ndarray, "token dim"]:
-    """(x - mean) / std of each token, as float16: layer norm without gain and bias."""
-    centred = tokens - tokens.mean(-1, keepdims=True)
-    spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    return (centred / spread).astype(np.float16)

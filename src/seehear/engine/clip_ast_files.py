@@ -12,6 +12,11 @@ from seehear.encoders.weights import sha256_of
 from seehear.errors import ModelError
 
 HEADS = ("tefal", "tefal.xpool", "xpool")
+CHOICES = {  # of head.json, defaults first
+    "sound_tokens": ("full", "time", "merged"),
+    "tokens": ("float16", "int8"),
+    "towers": ("float32", "int8"),
+}
 LAYOUT = """it needs
   clip/             config.json, model.safetensors, tokenizer.json  (a Hugging Face CLIPModel)
   ast/              config.json, model.safetensors                  (an ASTModel; not for xpool)
@@ -49,10 +54,9 @@ class ClipAstFiles:
                 f"{path} names the model {description.get('model')!r}; this engine takes "
                 f"{', '.join(HEADS)}"
             )
-        if description.get("sound_tokens", "full") not in ("full", "time"):
-            raise ModelError(f"{path}: sound_tokens is 'full' or 'time'")
-        if description.get("towers", "float32") not in ("float32", "int8"):
-            raise ModelError(f"{path}: towers is 'float32' or 'int8'")
+        for name, values in CHOICES.items():
+            if description.get(name, values[0]) not in values:
+                raise ModelError(f"{path}: {name} is one of {', '.join(values)}")
         return description
 
     @property
@@ -63,13 +67,21 @@ class ClipAstFiles:
 
     @property
     def sound_tokens(self) -> str:
-        """ "full" keeps every patch token, "time" the mean over frequency: 12 times fewer bytes."""
-        return str(self._description.get("sound_tokens", "full"))
+        """ "full" keeps all 1,212 patches, "time" 101 means over frequency, "merged" 64 means."""
+        return self._choice("sound_tokens")
+
+    @property
+    def token_type(self) -> str:
+        """Of stored tokens: "float16", or "int8" at half the size."""
+        return self._choice("tokens")
 
     @property
     def precision(self) -> str:
         """Of the towers: "float32", or "int8"."""
-        return str(self._description.get("towers", "float32"))
+        return self._choice("towers")
+
+    def _choice(self, name: str) -> str:
+        return str(self._description.get(name, CHOICES[name][0]))
 
     def head(self) -> Any:
         """The trained head, strictly loaded.
@@ -103,6 +115,6 @@ class ClipAstFiles:
             "preprocessing": {
                 "pictures": f"RGB, shorter side {self.side_px} by swscale bicubic, centre crop",
                 "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",
-                "tokens": f"standardised, float16, sound: {self.sound_tokens}",
+                "tokens": f"standardised, {self.token_type}, sound: {self.sound_tokens}",
             },
         }

@@ -18,7 +18,7 @@ from seehear.store import Store
 from seehear.types import Answer, EncodedQuery, Filter, Hit, Item, Mode, Parts, Query, Video
 
 CHUNK = 64  # candidates whose tokens are in memory at once
-Lists = Literal["union", "seen"]
+Lists = Literal["union", "seen", "all"]
 
 
 def search(
@@ -33,7 +33,8 @@ def search(
     """The best moments for a query, best first, each with its reason.
 
     Stage 1 takes the nearest items by sight and the nearest by sound; stage 2 scores the union on
-    all stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage.
+    all stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage; "all" has no
+    first stage and scores every item.
 
     Source: TEFAL, section 4.4 (two stages); the union is ours: a match that is only heard is lost
     before stage 2 otherwise.
@@ -43,7 +44,8 @@ def search(
         where = replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
     encoded = encode(engine, query)
     counts = store.counts(where=where)
-    ids = _candidates(store, encoded, where, max(100, 2 * limit), stage1)
+    k = counts["items"] if stage1 == "all" else max(100, 2 * limit)
+    ids = _candidates(store, encoded, where, k, stage1)
     if not ids:
         return _answer(engine, query, encoded, (), counts)
     background = sample(store.summaries())
@@ -138,9 +140,9 @@ def _candidates(
     """Stage 1: a list by sight and a list by sound, joined; a sense without weight has no list."""
     share = float(query.heard_share[0])
     lists: list[Sequence[str]] = []
-    if share < 1 or stage1 == "seen":
+    if share < 1 or stage1 != "union":
         lists.append(store.nearest("seen", query.seen[0], k=k, where=where).ids)
-    if share > 0 and stage1 == "union":
+    if stage1 == "all" or (share > 0 and stage1 == "union"):
         lists.append(store.nearest("heard", query.heard[0], k=k, where=where).ids)
     return union(lists)
 

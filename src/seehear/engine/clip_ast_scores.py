@@ -1,0 +1,91 @@
+"""What the head of `clip-ast` finds in stored tokens, split into seen and heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import nn
+from torch.nn import functional as F
+
+from seehear.engine.scoring import Affine, BlockWeights, branch, cross, fold, pack, parts, score
+from seehear.nn.tokens import TokenBatch
+from seehear.types import Parts, Tokens
+
+MOST_TOKENS = 64  # beyond it, forms of an item cost more than a bank of queries saves
+Senses = tuple[bool, bool]  # by sight, by sound
+
+
+class Scores:
+    """s = t . E_seen / |t||E| + t . E_heard / |t||E|, with E their sum and t the query.
+
+    The head's blocks are folded once; a head with several attention heads stays in torch.
+    """
+
+    def __init__(self, head: Any) -> None:
+        self._pools = [head.see, head.hear] if hasattr(head, "hear") else [head.see]
+        one_head = all(getattr(pool, "pool", pool).heads == 1 for pool in self._pools)
+        self._blocks = [fold(_weights(pool)) for pool in self._pools] if one_head else []
+
+    def parts(self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Senses) -> Parts:
+        """Both parts of each pair; a sense that is switched off adds nothing."""
+        seen, heard = np.zeros((2, len(text), len(tokens.frames)), np.float32)
+        sees, hears = by[0], by[1] and len(self._pools) > 1
+        if not self._blocks:
+            seen, heard = self._in_torch(text, tokens, sees, hears)
+        elif sees and hears:
+            seen, heard = self._together(text, tokens)
+        elif sees:
+            seen = score(text, branch(self._blocks[0], pack(tokens.frames, tokens.frame_mask)))
+        elif hears:
+            heard = score(text, branch(self._blocks[1], pack(tokens.audio, tokens.audio_mask)))
+        return Parts(seen=seen, heard=heard)
+
+    def _together(
+        self, text: Float32[np.ndarray, "query dim"], tokens: Tokens
+    ) -> Float32[np.ndarray, "two query item"]:
+        """Forms pay when an item meets more queries than it has tokens; else it is pooled."""
+        frames = pack(tokens.frames, tokens.frame_mask)
+        sounds = pack(tokens.audio, tokens.audio_mask)
+        most = min(len(text), MOST_TOKENS)
+        most = most if frames.longest <= most else -1
+        seen = branch(self._blocks[0], frames, most_tokens=most)
+        heard = branch(self._blocks[1], sounds, most_tokens=most)
+        both = None if heard.forms is None else cross(seen, heard)
+        return parts(text, seen, heard, both)
+
+    def _in_torch(
+        self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, sees: bool, hears: bool
+    ) -> Float32[np.ndarray, "two query item"]:
+        batch, queries = TokenBatch.from_tokens(tokens), torch.from_numpy(text)
+        with torch.inference_mode():
+            seen = self._pools[0](queries, batch.frames, batch.frame_mask) * float(sees)
+            heard = torch.zeros_like(seen)
+            if hears:
+                heard = self._pools[1](queries, batch.audio, batch.audio_mask)
+            length = torch.linalg.vector_norm(seen + heard, dim=-1).clamp(min=1e-8)
+            unit = F.normalize(queries, dim=-1)[:, None]
+            return torch.stack([(unit * part).sum(-1) / length for part in (seen, heard)]).numpy()
+
+
+def _weights(pool: Any) -> BlockWeights:
+    """A block of nn.conditioning as arrays."""
+    inner = getattr(pool, "pool", pool)
+    residual = inner is not pool
+    return BlockWeights(
+        norm_in=_affine(inner.norm_in),
+        query=_affine(inner.query),
+        key=_affine(inner.key),
+        value=_affine(inner.value),
+        out=_affine(inner.out),
+        norm_out=_affine(inner.norm_out),
+        linear=_affine(pool.linear) if residual else None,
+        norm_last=_affine(pool.norm_out) if residual else None,
+        eps=inner.norm_in.eps,
+    )
+
+
+def _affine(layer: nn.Linear | nn.LayerNorm) -> Affine:
+    return Affine(weight=layer.weight.detach().numpy(), bias=layer.bias.detach().numpy())
