@@ -212,3 +212,35 @@ def clip4clip_from_layout(state: State, variant: str, text: Tensor, items: Token
         score = dense @ state["similarity_dense.weight"].T + state["similarity_dense.bias"]
         rows.append(score[:, 0])
     return torch.stack(rows)
+
+
+def built_on_clip4clip(*, positions: int = 77) -> State:
+    """What TS2-Net and X-CLIP share with CLIP4Clip's sequential type."""
+    torch.manual_seed(2)
+    state = {f"clip.{name}": value.half() for name, value in openai_clip().items()}
+    state |= {f"clip.{name}": torch.tensor(9) for name in ("input_resolution", "context_length")}
+    state["clip.vocab_size"] = torch.tensor(30)
+    state["frame_position_embeddings.weight"] = torch.randn(positions, DIM)
+    for layer in range(3):
+        state |= openai_block(f"transformerClip.resblocks.{layer}", DIM)
+    return state
+
+
+def ts2net_checkpoint() -> State:
+    state = {
+        key.replace(
+            "clip.visual.transformer.resblocks.1.attn.",
+            "clip.visual.transformer.resblocks.1.attn.net.",
+        ): value
+        for key, value in built_on_clip4clip().items()
+    }
+    scorer = "visual_token_selector.score_predictor"
+    state |= affine(f"{scorer}.in_conv.0", DIM)
+    state |= shapes(
+        **{f"{scorer}.in_conv.1.weight": (DIM // 2, DIM)},
+        **{f"{scorer}.out_conv.0.weight": (DIM // 2, DIM)},
+        **{f"{scorer}.out_conv.2.weight": (1, DIM // 2)},
+        **{"visual_prompt_encoder.embedding.weight": (3, DIM)},
+        **{"text_token_selector.score_predictor.in_conv.0.weight": (DIM,)},
+    )
+    return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -141,3 +142,32 @@ def score_attention(text: Array, frames: Array, sound: Array, w: Weights, heads:
     units = np.array([unit(f) for f in frames])
     weights = softmax(units @ unit(text) / 0.1)
     return float(unit(text) @ unit(sum(a * f for a, f in zip(weights, units, strict=True))))
+
+
+def gelu(x: Array) -> Array:
+    return np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
+
+
+def cosine(a: Array, b: Array) -> float:
+    return float(unit(a) @ unit(b))
+
+
+def score_ts2net(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
+    """With 2 patches per frame, 1 of them kept."""
+    if not len(frames):
+        return 0.0
+    sequence = []
+    for start in range(0, len(frames), 3):
+        x = [
+            gelu(w["select.scorer.narrow.weight"] @ norm(token, w, "select.scorer.norm"))
+            for token in frames[start : start + 3]
+        ]
+        scores = []
+        for patch in (1, 2):
+            joined = gelu(w["select.scorer.join.weight"] @ np.concatenate([x[patch], x[0]]))
+            scores.append(math.tanh(float((w["select.scorer.out.weight"] @ joined)[0])))
+        sequence += [frames[start], frames[start + 1 + int(np.argmax(scores))]]
+    tokens = np.array(sequence)
+    seen = tokens + transformer(tokens, w, name="temporal.transformer", heads=heads)
+    cosines = np.array([cosine(text, frame) for frame in seen[::2]])
+    return float(softmax(4 * cosines / np.sqrt((cosines**2).sum())) @ cosines)

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from models import naive
-from models.samples import SMALL, small_batch, small_model
-from seehear.models import list_models
+from models.samples import SMALL, product_models, small_batch, small_model
 from seehear.nn.conditioning import TextConditionedPool
 from seehear.nn.pooling import masked_mean
 
@@ -22,15 +21,16 @@ TWINS: dict[str, Any] = {
     "clip4clip.tighttransf": naive.score_tight,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
+    "ts2net": naive.score_ts2net,
     "xpool": naive.score_xpool,
     "xpool.attention": naive.score_attention,
     "xpool.topk": naive.score_topk,
 }
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", product_models())
 def test_scores_equal_the_paper_in_loops(name: str) -> None:
-    model, (query, raw) = small_model(name), small_batch()
+    model, (query, raw) = small_model(name), small_batch(name)
     weights = {key: value.detach().numpy() for key, value in model.state_dict().items()}
     heads = SMALL[name].get("heads", 1)
     scores = model.score(query, model.encode_items(raw)).detach().numpy()

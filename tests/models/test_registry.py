@@ -5,19 +5,21 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from seehear.models import build_model, list_models
+from models.samples import product_models
+from seehear.models import build_model
 from seehear.models.registry import register
 from seehear.models.xpool import XPool, XPoolConfig
 
 
 def test_models_are_listed_by_name() -> None:
-    assert list_models() == (
+    assert product_models() == (
         "clip4clip.meanp",
         "clip4clip.seqlstm",
         "clip4clip.seqtransf",
         "clip4clip.tighttransf",
         "tefal",
         "tefal.xpool",
+        "ts2net",
         "xpool",
         "xpool.attention",
         "xpool.topk",

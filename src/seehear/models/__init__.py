@@ -1,7 +1,16 @@
 """Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
 
-from seehear.models import clip4clip, tefal, xpool
+from seehear.models import clip4clip, tefal, ts2net, xpool
 from seehear.models.base import Encoder, RetrievalModel
 from seehear.models.registry import build_model, list_models
 
-__all__ = ["Encoder", "RetrievalModel", "build_model", "clip4clip", "list_models", "tefal", "xpool"]
+__all__ = [
+    "Encoder",
+    "RetrievalModel",
+    "build_model",
+    "clip4clip",
+    "list_models",
+    "tefal",
+    "ts2net",
+    "xpool",
+]

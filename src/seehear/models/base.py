@@ -20,7 +20,7 @@ MAX_LOGIT_SCALE = math.log(100)
 class Encoder(Protocol):
     """Whatever turns queries into CLIP vectors and media into CLIP and AST tokens."""
 
-    def encode_query(self, query: Any, /) -> Float[Tensor, "query dim"]: ...
+    def encode_query(self, query: Any, /) -> Float[Tensor, "query *token dim"]: ...
 
     def encode_items(self, media: Any, /) -> TokenBatch: ...
 
@@ -28,7 +28,9 @@ class Encoder(Protocol):
 class Precomputed:
     """The encoder of models that are given vectors and tokens: hands them on as they are."""
 
-    def encode_query(self, query: Float[Tensor, "query dim"]) -> Float[Tensor, "query dim"]:
+    def encode_query(
+        self, query: Float[Tensor, "query *token dim"]
+    ) -> Float[Tensor, "query *token dim"]:
         """The query vectors themselves."""
         return query
 
@@ -52,8 +54,8 @@ class RetrievalModel(nn.Module):
         self.encoder = encoder
         self.logit_scale = nn.Parameter(torch.tensor(MAX_LOGIT_SCALE))
 
-    def encode_query(self, query: Any) -> Float[Tensor, "query dim"]:
-        """Queries as vectors; takes what the encoder takes."""
+    def encode_query(self, query: Any) -> Float[Tensor, "query *token dim"]:
+        """Queries as vectors (or a few vectors each); takes what the encoder takes."""
         return self.encoder.encode_query(query)
 
     def encode_items(self, media: Any) -> TokenBatch:

@@ -52,10 +52,10 @@ def head_names(state: State) -> dict[str, str]:
         return {f"lstm_visual.{name}": f"temporal.lstm.{name}" for name in LSTM}
     if variant == "clip4clip.seqtransf":
         names = {POSITIONS: "temporal.transformer.position.weight"}
-        return names | _block_names(state, SEQUENCE, "temporal.transformer.blocks.")
+        return names | block_names(state, SEQUENCE, "temporal.transformer.blocks.")
     names = {"cross.embeddings.position_embeddings.weight": "cross.transformer.position.weight"}
     names |= {f"{old}{k}": f"{new}{k}" for old, new in POOLER.items() for k in ("weight", "bias")}
-    return names | _block_names(state, TIGHT, "cross.transformer.blocks.")
+    return names | block_names(state, TIGHT, "cross.transformer.blocks.")
 
 
 def _name(state: State) -> str:
@@ -66,7 +66,7 @@ def _name(state: State) -> str:
     return "clip4clip.tighttransf" if tight else "clip4clip.meanp"
 
 
-def _block_names(state: State, theirs: str, ours: str) -> dict[str, str]:
+def block_names(state: State, theirs: str, ours: str) -> dict[str, str]:
     return {
         f"{theirs}{layer}.{old}{kind}": f"{ours}{layer}.{new}{kind}"
         for layer in range(count_layers(state, theirs))

@@ -1,0 +1,97 @@
+"""Models on a picture tower of their own, from pixels to scores, on a tiny CLIP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from models.samples import DIM, shaken
+from models.towers import PATCHES, pick_clips, sentences, small_clips, tiny_clip
+from seehear.encoders.clip_frames import ClipEncoder
+from seehear.models import RetrievalModel, build_model
+from seehear.models.ts2net import ShiftingEncoder
+
+TS2NET = {"dim": DIM, "patches": PATCHES, "layers": 1, "heads": 2, "positions": 16}
+BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
+    "clip4clip.meanp": lambda: ("clip4clip.meanp", ClipEncoder(tiny_clip()), {"dim": DIM}),
+    "ts2net": lambda: ("ts2net", ShiftingEncoder(tiny_clip()), TS2NET),
+}
+every_tower = pytest.mark.parametrize("name", list(BUILDS))
+
+
+def model_of(name: str, *, seed: int = 0) -> RetrievalModel:
+    model, encoder, settings = BUILDS[name]()
+    torch.manual_seed(seed)
+    built = build_model(model, encoder=encoder, **settings).double()
+    return shaken(built).eval()
+
+
+@every_tower
+def test_neither_padding_nor_company_changes_a_score(name: str) -> None:
+    model, clips, ids = model_of(name), small_clips(), sentences()
+    query = model.encode_query(ids)
+    together = model.score(query, model.encode_items(clips))
+    assert together.shape == (3, 3)
+    for item, frames in enumerate((4, 2, 1)):
+        alone = model.encode_items(pick_clips(clips, slice(item, item + 1), frames=frames))
+        torch.testing.assert_close(model.score(query, alone)[:, 0], together[:, item])
+    gone = replace(
+        clips,
+        pixels=clips.pixels.masked_fill(~clips.frame_mask[..., None, None, None], math.nan),
+        audio=clips.audio.masked_fill(~clips.audio_mask[..., None], math.nan),
+    )
+    torch.testing.assert_close(model.score(query, model.encode_items(gone)), together)
+
+
+@every_tower
+def test_training_reaches_every_weight_of_the_tower(name: str) -> None:
+    model, clips, ids = model_of(name).train(), small_clips(), sentences()
+    logits = model.logits(model.encode_query(ids), model.encode_items(clips))
+    F.cross_entropy(logits, torch.arange(3)).backward()
+    idle = [key for key, weight in model.named_parameters() if weight.grad is None]
+    assert [key for key in idle if not key.endswith("clip.logit_scale")] == []
+    assert all(
+        weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None
+    )
+
+
+@every_tower
+def test_a_trained_tower_is_saved_with_its_model(name: str, tmp_path: Path) -> None:
+    model, other, clips = model_of(name), model_of(name, seed=7), small_clips()
+    query = model.encode_query(sentences())
+    expected = model.score(query, model.encode_items(clips))
+    assert not torch.allclose(other.score(query, other.encode_items(clips)), expected)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(other.score(query, other.encode_items(clips)), expected)
+
+
+def test_an_unchanged_tower_is_clip() -> None:
+    clip, clips, ids = tiny_clip(), small_clips(), sentences()
+    encoder = ClipEncoder(clip)
+    tokens = encoder.encode_items(clips)
+    for item in range(3):
+        there = clips.frame_mask[item]
+        expected = clip.get_image_features(pixel_values=clips.pixels[item][there]).pooler_output
+        torch.testing.assert_close(tokens.frames[item][there], expected)
+    expected = clip.get_text_features(input_ids=ids).pooler_output
+    torch.testing.assert_close(encoder.encode_query(ids), expected)
+    assert torch.equal(tokens.audio, clips.audio)
+
+
+def test_shift_is_felt_in_the_last_two_blocks_alone() -> None:
+    clip, clips = tiny_clip(layers=2), small_clips()
+    still = ClipEncoder(clip).see(clips)[0]
+    moving = ShiftingEncoder(clip).see(clips)[0]
+    assert not torch.allclose(moving[0], still[0])
+    torch.testing.assert_close(moving[2, 0], still[2, 0])  # one frame has no neighbour
+    alone = pick_clips(clips, slice(0, 1), frames=1)
+    torch.testing.assert_close(ShiftingEncoder(clip).see(alone)[0], ClipEncoder(clip).see(alone)[0])
