@@ -244,3 +244,12 @@ def ts2net_checkpoint() -> State:
         **{"text_token_selector.score_predictor.in_conv.0.weight": (DIM,)},
     )
     return state
+
+
+def xclip_checkpoint() -> State:
+    state = built_on_clip4clip()
+    for name in ("global_mat_weight", "local_mat_weight"):
+        state[name] = torch.randn(DIM, DIM)
+    for name in ("logit_weight", "mat_weight", "mat_weight2"):
+        state |= {f"word_{name}": torch.randn(9, 9), f"frame_{name}": torch.randn(6, 6)}
+    return state

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from lab.layouts import DIM, State, hf_clip, openai_clip, ts2net_checkpoint
+from lab.layouts import DIM, State, hf_clip, openai_clip, ts2net_checkpoint, xclip_checkpoint
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.errors import ModelError
 from seehear.models import RetrievalModel, build_model
 from seehear.models.ts2net import ShiftingEncoder
+from seehear.models.xclip import WordsEncoder
 from seehear_lab.convert.keys import Converted
 from seehear_lab.convert.ts2net import convert_ts2net
+from seehear_lab.convert.xclip import convert_xclip
 
 SIZES = ("clip.context_length", "clip.input_resolution", "clip.vocab_size")
 Case = tuple[Callable[[], State], Callable[[State], Converted], type[ClipEncoder], str]
@@ -25,6 +27,7 @@ CASES: dict[str, Case] = {
         ShiftingEncoder,
         "visual_token_selector.score_predictor.out_conv.2.weight",
     ),
+    "xclip": (xclip_checkpoint, convert_xclip, WordsEncoder, "frame_mat_weight2"),
 }
 every_paper = pytest.mark.parametrize("paper", list(CASES))
 

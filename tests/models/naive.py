@@ -171,3 +171,28 @@ def score_ts2net(text: Array, frames: Array, sound: Array, w: Weights, heads: in
     seen = tokens + transformer(tokens, w, name="temporal.transformer", heads=heads)
     cosines = np.array([cosine(text, frame) for frame in seen[::2]])
     return float(softmax(4 * cosines / np.sqrt((cosines**2).sum())) @ cosines)
+
+
+def xclip_pool(x: list[float], mix: Array, temperature: float = 0.01) -> float:
+    weights = softmax(np.array(x) / temperature)
+    total = 0.0
+    for j, value in enumerate(x):
+        total += value * sum(weights[i] * mix[i, j] for i in range(len(x)))
+    return total
+
+
+def score_xclip(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
+    if not len(frames):
+        return 0.0
+    s, words, f = unit(text[0]), [unit(x) for x in text[1:]], [unit(x) for x in frames]
+    seen = frames + transformer(frames, w, name="temporal.transformer", heads=heads)
+    video = mean_of_units(seen, len(s))
+    mix = {key.removeprefix("mix."): value for key, value in w.items() if key.startswith("mix.")}
+    a = float(s @ w["whole"] @ video)
+    b = xclip_pool([float(x @ video) for x in words], mix["word_alone"])
+    c = xclip_pool([float(s @ x) for x in f], mix["frame_alone"])
+    grid = [[float(x @ w["local"] @ y) for y in f] for x in words]
+    by_frame = [xclip_pool([row[j] for row in grid], mix["word_inner"]) for j in range(len(f))]
+    by_word = [xclip_pool(row, mix["frame_inner"]) for row in grid]
+    d = xclip_pool(by_frame, mix["frame_outer"]) + xclip_pool(by_word, mix["word_outer"])
+    return (a + b + c + d / 2) / 4

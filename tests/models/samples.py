@@ -20,12 +20,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "tefal": {"dim": DIM, "sound_dim": SOUND_DIM},
     "tefal.xpool": {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 4},
     "ts2net": {"dim": DIM, "patches": 2, "keep": 1, "layers": 1, "heads": 2, "positions": 18},
+    "xclip": {"dim": DIM, "words": 5, "frames": 9, "layers": 1, "heads": 2, "positions": 9},
     "xpool": {"dim": DIM, "heads": 2},
     "xpool.attention": {"temperature": 0.1},
     "xpool.topk": {"k": 2},
 }
 TOKENS_PER_FRAME = {"ts2net": 3}  # what the encoder of a model gives; else one
-TOKENS_PER_QUERY: dict[str, int] = {}  # likewise; else a plain vector
+TOKENS_PER_QUERY = {"xclip": 4}  # likewise; else a plain vector
 
 
 def product_models() -> tuple[str, ...]:

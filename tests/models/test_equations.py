@@ -22,6 +22,7 @@ TWINS: dict[str, Any] = {
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
     "ts2net": naive.score_ts2net,
+    "xclip": naive.score_xclip,
     "xpool": naive.score_xpool,
     "xpool.attention": naive.score_attention,
     "xpool.topk": naive.score_topk,
@@ -72,3 +73,11 @@ def test_mean_counts_only_what_is_there() -> None:
     tokens = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [99.0, 99.0]], [[9.0, 9.0]] * 3])
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert masked_mean(tokens, mask).tolist() == [[3.0, 5.0], [0.0, 0.0]]
+
+
+def test_words_that_are_zeros_are_not_seen() -> None:
+    model, (query, raw) = small_model("xclip"), small_batch("xclip")
+    longer = torch.nn.functional.pad(query, (0, 0, 0, 2))
+    torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
+    with pytest.raises(ValueError, match=r"6 words do not fit into matrices of 5; .*words=6"):
+        model.score(torch.nn.functional.pad(query, (0, 0, 0, 3)), raw)

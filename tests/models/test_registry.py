@@ -20,6 +20,7 @@ def test_models_are_listed_by_name() -> None:
         "tefal",
         "tefal.xpool",
         "ts2net",
+        "xclip",
         "xpool",
         "xpool.attention",
         "xpool.topk",

@@ -18,11 +18,14 @@ from models.towers import PATCHES, pick_clips, sentences, small_clips, tiny_clip
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.models import RetrievalModel, build_model
 from seehear.models.ts2net import ShiftingEncoder
+from seehear.models.xclip import WordsEncoder
 
 TS2NET = {"dim": DIM, "patches": PATCHES, "layers": 1, "heads": 2, "positions": 16}
+XCLIP = {"dim": DIM, "words": 6, "frames": 4, "layers": 1, "heads": 2, "positions": 4}
 BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
     "clip4clip.meanp": lambda: ("clip4clip.meanp", ClipEncoder(tiny_clip()), {"dim": DIM}),
     "ts2net": lambda: ("ts2net", ShiftingEncoder(tiny_clip()), TS2NET),
+    "xclip": lambda: ("xclip", WordsEncoder(tiny_clip()), XCLIP),
 }
 every_tower = pytest.mark.parametrize("name", list(BUILDS))
 
@@ -95,3 +98,14 @@ def test_shift_is_felt_in_the_last_two_blocks_alone() -> None:
     torch.testing.assert_close(moving[2, 0], still[2, 0])  # one frame has no neighbour
     alone = pick_clips(clips, slice(0, 1), frames=1)
     torch.testing.assert_close(ShiftingEncoder(clip).see(alone)[0], ClipEncoder(clip).see(alone)[0])
+
+
+def test_words_come_with_their_sentence() -> None:
+    clip, ids = tiny_clip(), sentences()
+    query, paper = WordsEncoder(clip).encode_query(ids), WordsEncoder(clip, padding_words=True)
+    torch.testing.assert_close(query[:, 0], ClipEncoder(clip).encode_query(ids))
+    assert (query != 0).any(-1).sum(1).tolist() == [7, 4, 5]  # the sentence and its words
+    every = paper.encode_query(ids)
+    assert (every != 0).any(-1).all()
+    torch.testing.assert_close(every[1, :4], query[1, :4])
+    torch.testing.assert_close(every[:, 0], every[torch.arange(3), 1 + ids.argmax(1)])

@@ -73,7 +73,7 @@ class RetrievalModel(nn.Module):
         return F.normalize(query, dim=-1) @ self.summary(items).T
 
     def logits(
-        self, query: Float[Tensor, "query dim"], items: TokenBatch
+        self, query: Float[Tensor, "query *token dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """What a loss compares: exp(logit_scale) * score."""
         return self.logit_scale.exp() * self.score(query, items)
