@@ -253,3 +253,22 @@ def xclip_checkpoint() -> State:
     for name in ("logit_weight", "mat_weight", "mat_weight2"):
         state |= {f"word_{name}": torch.randn(9, 9), f"frame_{name}": torch.randn(6, 6)}
     return state
+
+
+def eclipse_checkpoint() -> State:
+    torch.manual_seed(4)
+    state = clip4clip_checkpoint("meanp")
+    width = 48
+    state |= affine("clip.visual.mlp_audio", width, 512)
+    for layer in range(2):
+        block = f"clip.visual.transformer.resblocks.{layer}"
+        for way in ("vis_audio", "audio_vis", "audio_a"):
+            state[f"{block}.{way}_attn.in_proj_weight"] = torch.randn(3 * width, width)
+            state[f"{block}.{way}_attn.in_proj_bias"] = torch.randn(3 * width)
+            state |= affine(f"{block}.{way}_attn.out_proj", width, width)
+            state |= affine(f"{block}.{way}_ln_1", width)
+            state |= affine(f"{block}.{way}_fc", width, width)
+    state |= affine("clip.visual.mlp_vis", 8, width) | affine("clip.mlp_audio", 9, 9)
+    state["clip.visual.myViT.blocks.0.norm1.weight"] = torch.randn(5)
+    state["clip.visual.audio_cls"] = torch.randn(width)
+    return state

@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 import torch
 
-from lab.layouts import DIM, State, hf_clip, openai_clip, ts2net_checkpoint, xclip_checkpoint
+from lab.layouts import (
+    DIM,
+    State,
+    eclipse_checkpoint,
+    hf_clip,
+    openai_clip,
+    ts2net_checkpoint,
+    xclip_checkpoint,
+)
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.errors import ModelError
 from seehear.models import RetrievalModel, build_model
+from seehear.models.eclipse import ListeningEncoder
 from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
+from seehear_lab.convert.eclipse import convert_eclipse
 from seehear_lab.convert.keys import Converted
 from seehear_lab.convert.ts2net import convert_ts2net
 from seehear_lab.convert.xclip import convert_xclip
@@ -26,6 +36,12 @@ CASES: dict[str, Case] = {
         convert_ts2net,
         ShiftingEncoder,
         "visual_token_selector.score_predictor.out_conv.2.weight",
+    ),
+    "eclipse": (
+        eclipse_checkpoint,
+        convert_eclipse,
+        ListeningEncoder,
+        "clip.visual.transformer.resblocks.1.vis_audio_fc.bias",
     ),
     "xclip": (xclip_checkpoint, convert_xclip, WordsEncoder, "frame_mat_weight2"),
 }

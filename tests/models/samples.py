@@ -17,6 +17,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "clip4clip.seqlstm": {"dim": DIM},
     "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
     "clip4clip.tighttransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
+    "eclipse": {"dim": DIM},
     "tefal": {"dim": DIM, "sound_dim": SOUND_DIM},
     "tefal.xpool": {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 4},
     "ts2net": {"dim": DIM, "patches": 2, "keep": 1, "layers": 1, "heads": 2, "positions": 18},

@@ -19,6 +19,7 @@ TWINS: dict[str, Any] = {
     "clip4clip.seqlstm": naive.score_clip4clip,
     "clip4clip.seqtransf": naive.score_clip4clip,
     "clip4clip.tighttransf": naive.score_tight,
+    "eclipse": naive.score_clip4clip,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
     "ts2net": naive.score_ts2net,

@@ -17,6 +17,7 @@ def test_models_are_listed_by_name() -> None:
         "clip4clip.seqlstm",
         "clip4clip.seqtransf",
         "clip4clip.tighttransf",
+        "eclipse",
         "tefal",
         "tefal.xpool",
         "ts2net",
