@@ -196,3 +196,62 @@ def score_xclip(text: Array, frames: Array, sound: Array, w: Weights, heads: int
     by_word = [xclip_pool(row, mix["frame_inner"]) for row in grid]
     d = xclip_pool(by_frame, mix["frame_outer"]) + xclip_pool(by_word, mix["word_outer"])
     return (a + b + c + d / 2) / 4
+
+
+def cross(x: Array, memory: Array, w: Weights, *, name: str, heads: int) -> Array:
+    """Each row of x draws from the rows of the memory; packed weights [q; k; v]."""
+    dim = x.shape[1]
+    weights, biases = w[f"{name}.qkv.weight"], w[f"{name}.qkv.bias"]
+    q, k, v = (
+        np.array([weights[at : at + dim] @ row + biases[at : at + dim] for row in rows])
+        for at, rows in ((0, x), (dim, memory), (2 * dim, memory))
+    )
+    return np.array([linear(attend(row, k, v, heads), w, f"{name}.out") for row in q])
+
+
+def block_part(x: Array, w: Weights, name: str, heads: int) -> Array:
+    """x + Attention(LN1(x))."""
+    normal = [norm(row, w, f"{name}.ln_1", 1e-12) for row in x]
+    q, k, v = np.split(np.array([linear(row, w, f"{name}.qkv") for row in normal]), 3, axis=1)
+    return x + np.array([linear(attend(row, k, v, heads), w, f"{name}.out") for row in q])
+
+
+def mlp_part(x: Array, w: Weights, name: str) -> Array:
+    """x + W_2 quick_gelu(W_1 LN2(x))."""
+    wide = [linear(norm(row, w, f"{name}.ln_2", 1e-12), w, f"{name}.widen") for row in x]
+    return x + np.array([linear(quick_gelu(row), w, f"{name}.narrow") for row in wide])
+
+
+def score_avigate(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
+    if not len(frames):
+        return 0.0
+    placed = frames + w["position.weight"][: len(frames)]
+    x = placed
+    heard = w["entry"] + w["entry_position.weight"]
+    tokens = np.array([linear(row, w, "project") for row in sound])
+    for layer in range(2) if len(sound) else ():
+        name = f"resampler.{layer}"
+        heard = block_part(heard, w, name, heads)
+        q, kv = (
+            np.array([norm(row, w, f"{name}.ln_3", 1e-12) for row in rows])
+            for rows in (heard, tokens)
+        )
+        heard = mlp_part(heard + cross(q, kv, w, name=f"{name}.cross", heads=heads), w, name)
+    for layer in range(2):
+        name = f"fusion.{layer}"
+        gates = [0.0, 0.0]
+        if len(sound):
+            means = np.concatenate([x.mean(0), heard.mean(0)])
+            for place, gate in enumerate(("gate_sound", "gate_forward")):
+                hidden = quick_gelu(w[f"{name}.{gate}.fc.weight"] @ means)
+                gates[place] = math.tanh(float((w[f"{name}.{gate}.proj.weight"] @ hidden)[0]))
+            q = np.array([norm(row, w, f"{name}.ln_3", 1e-12) for row in x])
+            x = x + gates[0] * cross(q, heard, w, name=f"{name}.cross", heads=heads)
+        wide = [w[f"{name}.cross_widen.weight"] @ norm(r, w, f"{name}.ln_4", 1e-12) for r in x]
+        narrow = [w[f"{name}.cross_narrow.weight"] @ quick_gelu(row) for row in wide]
+        x = mlp_part(block_part(x + gates[1] * np.array(narrow), w, name, heads), w, name)
+    seen = 0.05 * x + 0.95 * placed
+    tau = math.exp(float(w["logit_scale"]))
+    cosines = np.array([cosine(text, frame) for frame in seen])
+    best = math.log(np.exp(tau * (cosines - cosines.max())).sum()) / tau + cosines.max()
+    return (best + float(unit(text) @ mean_of_units(seen, len(text)))) / 2

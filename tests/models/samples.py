@@ -13,6 +13,15 @@ from seehear.nn.tokens import TokenBatch
 
 DIM, SOUND_DIM = 16, 12
 SMALL: dict[str, dict[str, Any]] = {
+    "avigate": {
+        "dim": DIM,
+        "sound_dim": SOUND_DIM,
+        "sounds": 3,
+        "gate_dim": 5,
+        "layers": 2,
+        "heads": 2,
+        "positions": 9,
+    },
     "clip4clip.meanp": {"dim": DIM},
     "clip4clip.seqlstm": {"dim": DIM},
     "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},

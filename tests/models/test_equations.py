@@ -15,6 +15,7 @@ from seehear.nn.conditioning import TextConditionedPool
 from seehear.nn.pooling import masked_mean
 
 TWINS: dict[str, Any] = {
+    "avigate": naive.score_avigate,
     "clip4clip.meanp": naive.score_clip4clip,
     "clip4clip.seqlstm": naive.score_clip4clip,
     "clip4clip.seqtransf": naive.score_clip4clip,

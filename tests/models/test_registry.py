@@ -13,6 +13,7 @@ from seehear.models.xpool import XPool, XPoolConfig
 
 def test_models_are_listed_by_name() -> None:
     assert product_models() == (
+        "avigate",
         "clip4clip.meanp",
         "clip4clip.seqlstm",
         "clip4clip.seqtransf",
@@ -39,7 +40,7 @@ def test_a_wrong_name_gets_the_nearest_one_and_the_list() -> None:
         ValueError, match=r"no model named 'tefel'; did you mean 'tefal'\? Known: .*xpool"
     ):
         build_model("tefel")
-    with pytest.raises(ValueError, match=r"no model named 'q'; Known: clip4clip\.meanp, "):
+    with pytest.raises(ValueError, match=r"no model named 'q'; Known: avigate, "):
         build_model("q")
 
 

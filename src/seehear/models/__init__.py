@@ -1,12 +1,13 @@
 """Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
 
-from seehear.models import clip4clip, eclipse, tefal, ts2net, xclip, xpool
+from seehear.models import avigate, clip4clip, eclipse, tefal, ts2net, xclip, xpool
 from seehear.models.base import Encoder, RetrievalModel
 from seehear.models.registry import build_model, list_models
 
 __all__ = [
     "Encoder",
     "RetrievalModel",
+    "avigate",
     "build_model",
     "clip4clip",
     "eclipse",

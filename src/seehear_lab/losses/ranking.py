@@ -24,3 +24,23 @@ def hardest_negative_hinge(
     by_query = F.relu(margin - own + wrong.amax(1))
     by_item = F.relu(margin - own + wrong.amax(0))
     return (by_query + by_item).mean()
+
+
+@torch.no_grad()
+def adaptive_margin(
+    query: Float[Tensor, "batch dim"],
+    item: Float[Tensor, "batch dim"],
+    *,
+    slope: float = 0.2,
+    maximum: float = 0.1,
+) -> Float[Tensor, "batch batch"]:
+    """What wrong pairs get on top of their score, so that unlike ones must lie further apart.
+
+    m_ij = min(maximum, slope * (1 - (cos(q_i, q_j) + cos(v_i, v_j)) / 2)), 0 for i = j.
+
+    Source: AVIGATE, section 3.4, and its public code; times exp(logit_scale) on logits.
+    Note: no gradient; the items are the mean of their frames before any sound came in.
+    """
+    queries, items = F.normalize(query, dim=-1), F.normalize(item, dim=-1)
+    unlike = 1 - (queries @ queries.T + items @ items.T) / 2
+    return (slope * unlike).clamp(max=maximum).fill_diagonal_(0)
