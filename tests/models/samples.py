@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "heads": 2,
         "positions": 9,
     },
+    "centerclip": {"dim": DIM},
     "clip4clip.meanp": {"dim": DIM},
     "clip4clip.seqlstm": {"dim": DIM},
     "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from models.samples import DIM, SOUND_DIM, shaken
 from models.towers import PATCHES, pick_clips, sentences, small_clips, tiny_clip
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.models import RetrievalModel, build_model
+from seehear.models.centerclip import MergingEncoder, merge_frames
 from seehear.models.eclipse import AudioVisual, ListeningEncoder, OneWay, Reversed
 from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
+from seehear.nn.medoids import spectral_medoids
 
 TS2NET = {"dim": DIM, "patches": PATCHES, "layers": 1, "heads": 2, "positions": 16}
 XCLIP = {"dim": DIM, "words": 6, "frames": 4, "layers": 1, "heads": 2, "positions": 4}
 MEAN = {"dim": DIM}
+MERGE: dict[str, Any] = {"clusters": 5, "merge": {1: 2, 2: 2}}
 BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
     "clip4clip.meanp": lambda: ("clip4clip.meanp", ClipEncoder(tiny_clip()), MEAN),
     "eclipse": lambda: ("eclipse", ListeningEncoder(tiny_clip(), sound_dim=SOUND_DIM), MEAN),
@@ -35,6 +39,12 @@ BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
     "eclipse, reversed": lambda: (
         "eclipse",
         ListeningEncoder(tiny_clip(), sound_dim=SOUND_DIM, block=Reversed),
+        MEAN,
+    ),
+    "centerclip": lambda: ("centerclip", MergingEncoder(tiny_clip(), **MERGE), MEAN),
+    "centerclip, spectral": lambda: (
+        "centerclip",
+        MergingEncoder(tiny_clip(), choose=partial(spectral_medoids, sigma=20.0), **MERGE),
         MEAN,
     ),
     "ts2net": lambda: ("ts2net", ShiftingEncoder(tiny_clip()), TS2NET),
@@ -152,3 +162,27 @@ def test_eclipse_starts_as_clip4clip_and_learns_to_hear(block: type[AudioVisual]
         encoder.encode_items(
             replace(clips, audio=clips.audio[:, 1:], audio_mask=clips.audio_mask[:, 1:])
         )
+
+
+def test_merging_keeps_the_medoids_of_real_frames_and_their_mean() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(2, 5, 9, 4, generator=generator)
+    mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
+    merged, there = merge_frames(x, mask, every=2, clusters=3)
+    assert merged.shape == (2, 3, 4, 4)
+    assert there.tolist() == [[True, True, True], [True, True, False]]
+    torch.testing.assert_close(merged[0, 0, 0], x[0, :2, 0].mean(0))
+    torch.testing.assert_close(merged[1, 1, 0], x[1, 2, 0])  # its second frame is padding
+    for token in merged[1, 1, 1:]:
+        assert (x[1, 2, 1:] == token).all(-1).any()
+    with pytest.raises(ValueError, match="17 clusters of 16 patches"):
+        MergingEncoder(tiny_clip(), clusters=17)
+
+
+def test_merging_all_patches_of_single_frames_changes_nothing() -> None:
+    clip, clips = tiny_clip(), small_clips()
+    every = MergingEncoder(clip, clusters=PATCHES, merge={1: 1})
+    tokens, plain = every.encode_items(clips), ClipEncoder(clip).encode_items(clips)
+    there = clips.frame_mask
+    torch.testing.assert_close(tokens.frames[there], plain.frames[there])
+    assert torch.equal(tokens.frame_mask, there)

@@ -1,6 +1,6 @@
 """Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
 
-from seehear.models import avigate, clip4clip, eclipse, tefal, ts2net, xclip, xpool
+from seehear.models import avigate, centerclip, clip4clip, eclipse, tefal, ts2net, xclip, xpool
 from seehear.models.base import Encoder, RetrievalModel
 from seehear.models.registry import build_model, list_models
 
@@ -9,6 +9,7 @@ __all__ = [
     "RetrievalModel",
     "avigate",
     "build_model",
+    "centerclip",
     "clip4clip",
     "eclipse",
     "list_models",
