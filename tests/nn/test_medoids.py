@@ -40,8 +40,8 @@ def test_medoids_in_loops_with_and_without_padding() -> None:
     assert medoids[5].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_spectral_medoids_part_two_rings_that_plain_ones_mix() -> None:
-    """A small ring inside a large one: no ball around a medoid holds the large one alone."""
+def test_spectral_medoids_lie_one_in_each_of_two_rings() -> None:
+    """A small ring inside a large one; padding changes nothing."""
     generator = torch.Generator().manual_seed(6)
     jitter = torch.randn(48, generator=generator, dtype=torch.float64)
     angle = (torch.arange(48) % 24) * (2 * math.pi / 24) + 0.05 * jitter
@@ -50,7 +50,6 @@ def test_spectral_medoids_part_two_rings_that_plain_ones_mix() -> None:
     mask = torch.ones(1, 48, dtype=torch.bool)
     inner = (spectral_medoids(points, mask, clusters=2, sigma=0.4) < 24).tolist()
     assert sorted(inner[0]) == [False, True]
-    assert not (k_medoids(points, mask, clusters=2) < 24).any()
     padded = torch.nn.functional.pad(points, (0, 0, 0, 5), value=9.0)
     alone = spectral_medoids(points, mask, clusters=2, sigma=0.4)
     wide = spectral_medoids(padded, torch.nn.functional.pad(mask, (0, 5)), clusters=2, sigma=0.4)
