@@ -255,3 +255,40 @@ def score_avigate(text: Array, frames: Array, sound: Array, w: Weights, heads: i
     cosines = np.array([cosine(text, frame) for frame in seen])
     best = math.log(np.exp(tau * (cosines - cosines.max())).sum()) / tau + cosines.max()
     return (best + float(unit(text) @ mean_of_units(seen, len(text)))) / 2
+
+
+def gelu_path(x: Array, w: Weights, name: str) -> Array:
+    hidden = gelu(linear(norm(x, w, f"{name}.norm", 1e-12), w, f"{name}.widen"))
+    return x + linear(hidden, w, f"{name}.narrow")
+
+
+def address(x: Array, slots: Array) -> Array:
+    """With temperature 0.1."""
+    return softmax(np.array([cosine(x, slot) for slot in slots]) / 0.1)
+
+
+def score_avma(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
+    if not len(frames):
+        return 0.0
+    x = np.array([linear(f, w, "look") for f in frames]) + w["place.weight"][: len(frames)]
+    x = mlp_part(block_part(x, w, "context.0", heads), w, "context.0")
+    x = block_part(x, w, "context_last", heads)
+    shares = [address(gelu_path(row, w, "associative"), w["memory.sights"]) for row in x]
+    recalled = [linear(a @ w["memory.sounds"], w, "imagine") for a in shares]
+    heard, g = np.zeros(x.shape[1]), 0.0
+    if len(sound):
+        y = np.array([linear(row, w, "listen") for row in sound])
+        heard = mlp_part(block_part(y, w, "sound.0", heads), w, "sound.0").mean(0)
+        g = cosine(np.mean(shares, axis=0), address(heard, w["memory.sounds"]))
+    rows = [w["place_fixed.weight"][0], g * heard + w["place_fixed.weight"][1]]
+    rows += [
+        gelu_path(row, w, "semantic") + p for row, p in zip(x, w["place_seen.weight"], strict=False)
+    ]
+    rows += [
+        (1 - g) * row + p for row, p in zip(recalled, w["place_recalled.weight"], strict=False)
+    ]
+    joined = np.array(rows)
+    for layer in range(2):
+        name = f"join.{layer}"
+        joined = mlp_part(block_part(joined, w, name, heads), w, name)
+    return cosine(text, linear(joined[0], w, "out"))

@@ -16,6 +16,7 @@ from seehear.nn.pooling import masked_mean
 
 TWINS: dict[str, Any] = {
     "avigate": naive.score_avigate,
+    "avma": naive.score_avma,
     "centerclip": naive.score_clip4clip,
     "clip4clip.meanp": naive.score_clip4clip,
     "clip4clip.seqlstm": naive.score_clip4clip,

@@ -14,6 +14,7 @@ from seehear.models.xpool import XPool, XPoolConfig
 def test_models_are_listed_by_name() -> None:
     assert product_models() == (
         "avigate",
+        "avma",
         "centerclip",
         "clip4clip.meanp",
         "clip4clip.seqlstm",

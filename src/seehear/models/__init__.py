@@ -1,6 +1,16 @@
 """Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
 
-from seehear.models import avigate, centerclip, clip4clip, eclipse, tefal, ts2net, xclip, xpool
+from seehear.models import (
+    avigate,
+    avma,
+    centerclip,
+    clip4clip,
+    eclipse,
+    tefal,
+    ts2net,
+    xclip,
+    xpool,
+)
 from seehear.models.base import Encoder, RetrievalModel
 from seehear.models.registry import build_model, list_models
 
@@ -8,6 +18,7 @@ __all__ = [
     "Encoder",
     "RetrievalModel",
     "avigate",
+    "avma",
     "build_model",
     "centerclip",
     "clip4clip",

@@ -28,11 +28,8 @@ def init_like_bert(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-class ResidualBlock(nn.Module):
-    """A block of CLIP's transformers, without the causal mask.
-
-    x <- x + Attention(LN1(x));  x <- x + W_2 quick_gelu(W_1 LN2(x)).
-    """
+class SelfAttention(nn.Module):
+    """The first half of a block of CLIP's transformers.  x + Attention(LN1(x))."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
@@ -40,30 +37,41 @@ class ResidualBlock(nn.Module):
         self.ln_1 = nn.LayerNorm(dim, eps=EPS)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
-        self.ln_2 = nn.LayerNorm(dim, eps=EPS)
-        self.widen = nn.Linear(dim, 4 * dim)
-        self.narrow = nn.Linear(4 * dim, dim)
-
-    def forward(
-        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
-    ) -> Float[Tensor, "item token dim"]:
-        """Every token looks at every token that is there."""
-        return self.feed_forward(self.attend(x, mask))
-
-    def feed_forward(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
-        """x + W_2 quick_gelu(W_1 LN2(x))."""
-        return x + self.narrow(quick_gelu(self.widen(self.ln_2(x))))
 
     def attend(
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
-        """x + Attention(LN1(x))."""
+        """Every token looks at every token that is there."""
         qkv = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # three of [item head token width]
         lowest = torch.finfo(x.dtype).min  # not -inf: an item without frames would be NaN
         bias = torch.zeros_like(mask, dtype=x.dtype).masked_fill(~mask, lowest)
         pooled = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
         return x + self.out(pooled.transpose(1, 2).flatten(-2))
+
+
+class ResidualBlock(SelfAttention):
+    """A block of CLIP's transformers, without the causal mask.
+
+    x <- x + Attention(LN1(x));  x <- x + W_2 quick_gelu(W_1 LN2(x)).
+    """
+
+    def __init__(self, dim: int, *, heads: int, wide: int | None = None) -> None:
+        super().__init__(dim, heads=heads)
+        wide = wide or 4 * dim
+        self.ln_2 = nn.LayerNorm(dim, eps=EPS)
+        self.widen = nn.Linear(dim, wide)
+        self.narrow = nn.Linear(wide, dim)
+
+    def forward(
+        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item token dim"]:
+        """Every token looks at every token that is there, then at itself."""
+        return self.feed_forward(self.attend(x, mask))
+
+    def feed_forward(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
+        """x + W_2 quick_gelu(W_1 LN2(x))."""
+        return x + self.narrow(quick_gelu(self.widen(self.ln_2(x))))
 
 
 class Positions(nn.Embedding):
