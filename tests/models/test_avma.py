@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from models.samples import DIM, SOUND_DIM, pick, silent, small_batch, small_model
-from seehear.models.avma import AVMA, AVMAConfig
+from seehear.models import build_model
+from seehear.models.avma import AVMA
 from seehear.nn.memory import AudioVisualMemory, degree_of_match
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.losses import associative_loss
@@ -81,21 +83,26 @@ def pairs(count: int, *, seed: int) -> TokenBatch:
     )
 
 
-def test_association_alone_teaches_what_fits() -> None:
+LEARNERS = {
+    "avma": {"hidden": 16, "wide": 32, "layers": 2, "heads": 2, "slots": 8, "projection": 8},
+    "tefal.matched": {"sound_rows": 1, "slots": 8, "projection": 8},
+}
+
+
+@pytest.mark.parametrize("name", list(LEARNERS))
+def test_association_alone_teaches_what_fits(name: str) -> None:
     """Trained without a word on pairs, match tells right from wrong sound on new items."""
     torch.manual_seed(0)
-    config = AVMAConfig(
-        dim=DIM, sound_dim=SOUND_DIM, hidden=16, wide=32, layers=2, heads=2, slots=8, projection=8
-    )
-    model = AVMA(config)
+    model: Any = build_model(name, dim=DIM, sound_dim=SOUND_DIM, **LEARNERS[name])
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(60):
         optimiser.zero_grad()
-        associative_loss(model, pairs(16, seed=step)).backward()
+        associative_loss(model, model.encode_items(pairs(16, seed=step))).backward()
         optimiser.step()
     right = pairs(16, seed=1000)
     wrong = replace(right, audio=right.audio.roll(1, dims=0))
+    model.eval()
     with torch.inference_mode():
-        fits, misfits = model.eval().match(right), model.match(wrong)
+        fits, misfits = (model.match(model.encode_items(items)) for items in (right, wrong))
     assert fits.mean() > misfits.mean() + 0.3
     assert (fits[:, None] > misfits).float().mean() == pytest.approx(1.0, abs=0.05)

@@ -76,7 +76,7 @@ class AVMA(RetrievalModel):
         self.semantic, self.associative = (FeedForward(hidden, wide=wide) for _ in range(2))
         self.sound, self.join = blocks(1), blocks(config.layers)
         self.imagine, self.out = nn.Linear(hidden, hidden), nn.Linear(hidden, config.dim)
-        self.project = nn.Linear(hidden, config.projection)
+        self.fit = nn.Linear(hidden, config.projection)  # of the associative loss
         self.place, self.place_seen, self.place_recalled = (
             Positions(config.positions, hidden) for _ in range(3)
         )
@@ -93,7 +93,11 @@ class AVMA(RetrievalModel):
 
     def match(self, items: TokenBatch) -> Float[Tensor, " item"]:
         """g: how well sight and sound agree, from 0 to 1; 0 where one of them is missing."""
-        return self.agree(items, self.by_sight(self.watched(items)), self.heard(items))
+        return self.agree(items, self.expected(items), self.heard(items))
+
+    def expected(self, items: TokenBatch) -> Float[Tensor, "item slot"]:
+        """a_v of every item, its frames averaged."""
+        return masked_mean(self.by_sight(self.watched(items)), items.frame_mask)
 
     def recalled(self, items: TokenBatch) -> Float[Tensor, "item frame hidden"]:
         """h_mem: the sound that each frame lets expect."""
@@ -105,7 +109,9 @@ class AVMA(RetrievalModel):
         """u, for a degree of match of one's own if given; at 0 the actual sound does not matter."""
         watched, actual, first = self.watched(items), self.heard(items), items.frame_mask[:, :1]
         shares = self.by_sight(watched)
-        g = (self.agree(items, shares, actual) if match is None else match)[:, None, None]
+        if match is None:
+            match = self.agree(items, masked_mean(shares, items.frame_mask), actual)
+        g = match[:, None, None]
         expected = self.imagine(self.memory.recall(shares))
         seen = self.place_seen.place(self.semantic(watched))
         recalled = self.place_recalled.place((1 - g) * expected)
@@ -131,16 +137,10 @@ class AVMA(RetrievalModel):
         """a_v of every frame."""
         return self.memory.by_sight(self.associative(watched))
 
-    def agree(
-        self,
-        items: TokenBatch,
-        by_sight: Float[Tensor, "item frame slot"],
-        heard: Float[Tensor, "item hidden"],
-    ) -> Float[Tensor, " item"]:
+    def agree(self, items: TokenBatch, expected: Tensor, heard: Tensor) -> Float[Tensor, " item"]:
         """cos(mean a_v, a_a) of the items that have both."""
         both = items.audio_mask.any(1) & items.frame_mask.any(1)
-        shares = masked_mean(by_sight, items.frame_mask)
-        return degree_of_match(shares, self.memory.by_sound(heard)).masked_fill(~both, 0)
+        return degree_of_match(expected, self.memory.by_sound(heard)).masked_fill(~both, 0)
 
     def heard(self, items: TokenBatch) -> Float[Tensor, "item hidden"]:
         """h_a; 0 without sound."""
