@@ -12,8 +12,7 @@ import torch
 from parity.compare import close, part, symmetric_loss
 from seehear.models.avigate import AVIGATE, AVIGATEConfig
 from seehear.nn.tokens import TokenBatch
-from seehear_lab.convert.avigate import head_names
-from seehear_lab.convert.keys import take
+from seehear_lab.convert.avigate import head_names, take_head
 from seehear_lab.losses import adaptive_margin
 
 Load = Callable[[str], dict[str, Any]]
@@ -25,7 +24,7 @@ def model_of(file: dict[str, Any]) -> AVIGATE:
     scale = weights.pop("clip.logit_scale")
     dim, layers = file["in/frames"].shape[2], int(file["cfg/fusion_layers"])
     assert layers == int(file["cfg/resampler_layers"])
-    head = take(weights, head_names(weights), what="it") | {"logit_scale": scale}
+    head = take_head(weights, head_names(weights)) | {"logit_scale": scale}
     config = AVIGATEConfig(
         dim=dim,
         sound_dim=dim,
@@ -35,7 +34,6 @@ def model_of(file: dict[str, Any]) -> AVIGATE:
         heads=int(file["cfg/num_heads"]),
         positions=len(head["position.weight"]),
     )
-    head["entry"] = head["entry"].T
     head |= {"project.weight": torch.eye(dim), "project.bias": torch.zeros(dim)}
     model = AVIGATE(config).eval()
     model.load_state_dict(head)

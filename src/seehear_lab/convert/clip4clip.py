@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from seehear.errors import ModelError
 from seehear_lab.convert.clip import clip_from_openai
 from seehear_lab.convert.keys import Converted, State, count_layers, part, take, without
 
@@ -41,6 +43,17 @@ def convert_clip4clip(checkpoint: State) -> Converted:
     head["logit_scale"] = clip["logit_scale"].clone()
     settings = _settings(head, dim=len(clip["text_projection.weight"]))
     return Converted(name=name, settings=settings, head=head, clip=clip, ignored=ignored)
+
+
+def convert_centerclip(checkpoint: State) -> Converted:
+    """A CenterCLIP checkpoint: CLIP4Clip's without a model of time, as clustering has no weights.
+
+    Raises: ModelError that lists the missing and the unused keys.
+    """
+    converted = convert_clip4clip(checkpoint)
+    if converted.name != "clip4clip.meanp":
+        raise ModelError(f"this is not a checkpoint of CenterCLIP but of '{converted.name}'")
+    return replace(converted, name="centerclip")
 
 
 def head_names(state: State) -> dict[str, str]:
