@@ -134,3 +134,21 @@ def test_inputs_stay_untouched(name: str) -> None:
     assert torch.equal(query, query_again)
     assert all(torch.equal(vars(raw)[key], value) for key, value in vars(raw_again).items())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def cast(items: TokenBatch, dtype: torch.dtype) -> TokenBatch:
+    """The same tokens in another precision."""
+    return replace(items, frames=items.frames.to(dtype), audio=items.audio.to(dtype))
+
+
+@every_model
+def test_half_precision_stays_close(name: str) -> None:
+    """8 bits of a number, or 11, through all layers; scores are of the order of 1."""
+    for dtype, away in ((torch.bfloat16, 0.03), (torch.float16, 0.004)):
+        model, (query, raw) = small_model(name).float(), small_batch(name)
+        with torch.inference_mode():
+            whole = model.score(query.float(), model.encode_items(cast(raw, torch.float32)))
+            model.to(dtype)
+            half = model.score(query.to(dtype), model.encode_items(cast(raw, dtype)))
+        assert half.dtype == dtype
+        torch.testing.assert_close(half.float(), whole, atol=away, rtol=0)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.clip4clip import CLIP4Clip
 from seehear.models.registry import register
 from seehear.nn.gated_fusion import FusionBlock, ResamplerBlock
+from seehear.nn.pooling import unit
 from seehear.nn.temporal import Positions, Unchanged, init_like_bert
 from seehear.nn.tokens import TokenBatch
 
@@ -95,8 +95,8 @@ class AVIGATE(CLIP4Clip):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """Half the soft maximum over frames, half the cosine with their mean."""
-        query, tau = F.normalize(query, dim=-1), self.logit_scale.exp()
-        frames = F.normalize(items.frames.masked_fill(~items.frame_mask[..., None], 0), dim=-1)
+        query, tau = unit(query), self.logit_scale.exp()
+        frames = unit(items.frames.masked_fill(~items.frame_mask[..., None], 0))
         logits = tau * torch.einsum("qd,ifd->qif", query, frames)
         lowest = torch.finfo(logits.dtype).min
         best = logits.masked_fill(~items.frame_mask, lowest).logsumexp(-1) / tau

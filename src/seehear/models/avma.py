@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
 from seehear.nn.memory import AudioVisualMemory, degree_of_match
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import masked_mean, unit
 from seehear.nn.temporal import EPS, Positions, ResidualBlock, SelfAttention, init_like_bert
 from seehear.nn.tokens import TokenBatch
 
@@ -121,8 +121,8 @@ class AVMA(RetrievalModel):
         x = torch.cat([fixed, seen, recalled], dim=1)
         for block in self.join:
             x = block(x, mask)
-        unit = F.normalize(self.out(x[:, 0]), dim=-1)
-        return unit.masked_fill(~items.frame_mask.any(1, keepdim=True), 0)
+        u = unit(self.out(x[:, 0]))
+        return u.masked_fill(~items.frame_mask.any(1, keepdim=True), 0)
 
     def watched(self, items: TokenBatch) -> Float[Tensor, "item frame hidden"]:
         """x: frames in the light of each other, before they part into two paths."""

@@ -6,11 +6,10 @@ import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import masked_mean, unit
 from seehear.nn.tokens import TokenBatch
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -64,13 +63,13 @@ class RetrievalModel(nn.Module):
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
         """The unit vector of stage 1 (0 without frames): by default the mean of the frames."""
-        return F.normalize(masked_mean(items.frames, items.frame_mask), dim=-1)
+        return unit(masked_mean(items.frames, items.frame_mask))
 
     def score(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """How well each item answers each query: by default the cosine with its summary."""
-        return F.normalize(query, dim=-1) @ self.summary(items).T
+        return unit(query) @ self.summary(items).T
 
     def logits(
         self, query: Float[Tensor, "query *token dim"], items: TokenBatch

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.registry import register
 from seehear.models.tefal import TEFALXPool, TEFALXPoolConfig
 from seehear.nn.memory import AudioVisualMemory, degree_of_match
-from seehear.nn.pooling import masked_mean, pool_columns
+from seehear.nn.pooling import cosines, masked_mean, pool_columns, unit
 from seehear.nn.tokens import TokenBatch
 
 
@@ -63,9 +62,7 @@ class WeighedTEFAL(TEFALXPool):
         """cos(E_T, E_{V|T} + g E_{A|T})."""
         seen = self.see(query, items.frames, items.frame_mask)
         heard = self.hear(query, items.audio, items.audio_mask)
-        return F.cosine_similarity(
-            query[:, None], seen + self.weigh(items)[:, None] * heard, dim=-1
-        )
+        return cosines(query, seen + self.weigh(items)[:, None] * heard)
 
 
 @register("tefal.gated", GatedTEFALConfig)
@@ -84,7 +81,7 @@ class GatedTEFAL(WeighedTEFAL):
     def weigh(self, items: TokenBatch) -> Float[Tensor, " item"]:
         """The gate."""
         means = (masked_mean(items.frames, items.frame_mask), mean_sound(items))
-        return self.gate(torch.cat([F.normalize(x, dim=-1) for x in means], dim=-1))[:, 0].tanh()
+        return self.gate(torch.cat([unit(x) for x in means], dim=-1))[:, 0].tanh()
 
 
 @register("tefal.matched", MatchedTEFALConfig)

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seehear.encoders.clip_frames import ClipEncoder, FrameBatch, flat, run_layer
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
-from seehear.nn.pooling import masked_softmax
+from seehear.nn.pooling import masked_softmax, unit
 from seehear.nn.temporal import TemporalTransformer
 from seehear.nn.token_selection import TokenSelection
 from seehear.nn.token_shift import token_shift
@@ -117,8 +116,6 @@ class TS2Net(RetrievalModel):
     ) -> Float[Tensor, "query item"]:
         """sum_f w_f c_f."""
         frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
-        cosines = torch.einsum(
-            "qd,ifd->qif", F.normalize(query, dim=-1), F.normalize(frames, dim=-1)
-        )
-        weights = masked_softmax(SHARPNESS * F.normalize(cosines, dim=-1), items.frame_mask)
+        cosines = torch.einsum("qd,ifd->qif", unit(query), unit(frames))
+        weights = masked_softmax(SHARPNESS * unit(cosines), items.frame_mask)
         return (weights * cosines).sum(-1)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from seehear.encoders.clip_frames import ClipEncoder
 from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.clip4clip import CLIP4Clip
 from seehear.models.registry import register
+from seehear.nn.pooling import unit
 from seehear.nn.temporal import TemporalTransformer
 from seehear.nn.tokens import TokenBatch
 
@@ -97,8 +97,8 @@ class XCLIP(CLIP4Clip):
         frame_mask: Bool[Tensor, "item frame"],
     ) -> Float[Tensor, "4 query item"]:
         """a, b, c and d of every pair."""
-        unit, frames = F.normalize(query, dim=-1), F.normalize(frames, dim=-1)
-        sentence, words, there = unit[:, 0], unit[:, 1:], (query[:, 1:] != 0).any(-1)[:, None]
+        tokens, frames = unit(query), unit(frames)
+        sentence, words, there = tokens[:, 0], tokens[:, 1:], (query[:, 1:] != 0).any(-1)[:, None]
         grid = torch.einsum("qwd,de,ife->qiwf", words, self.local, frames)
         by_frame = self.pool(grid.mT, there[:, :, None], "word_inner")  # [query item frame]
         by_word = self.pool(grid, frame_mask[:, None], "frame_inner")  # [query item word]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from seehear.nn.pooling import unit
 
 SPREAD = 0.5  # of a fresh memory
 
@@ -38,7 +39,7 @@ class AudioVisualMemory(nn.Module):
         return shares @ self.sounds
 
     def _address(self, x: Tensor, slots: Tensor) -> Tensor:
-        cosines = F.normalize(x, dim=-1) @ F.normalize(slots, dim=-1).T
+        cosines = unit(x) @ unit(slots).T
         return (cosines / self.temperature).softmax(-1)
 
 
@@ -46,4 +47,4 @@ def degree_of_match(
     by_sight: Float[Tensor, "item slot"], by_sound: Float[Tensor, "item slot"]
 ) -> Float[Tensor, " item"]:
     """g = cos(a_v, a_a) in [0, 1]: do sight and sound point at the same slots?"""
-    return F.cosine_similarity(by_sight, by_sound, dim=-1).clamp(0, 1)
+    return (unit(by_sight) * unit(by_sound)).sum(-1).clamp(0, 1)

@@ -8,6 +8,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
+def unit(x: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
+    """x / |x|; what is 0 stays 0, in half precision too."""
+    return F.normalize(x, dim=-1, eps=_least(x))
+
+
+def cosines(
+    query: Float[Tensor, "query dim"], pooled: Float[Tensor, "query item dim"]
+) -> Float[Tensor, "query item"]:
+    """Cosine of every query with the vector that it drew from every item; 0 with a vector of 0."""
+    dots = torch.einsum("qd,qid->qi", unit(query), pooled)
+    return dots / torch.linalg.vector_norm(pooled, dim=-1).clamp(min=_least(pooled))
+
+
+def _least(x: Tensor) -> float:
+    """The least length to divide by: 1e-12 is 0 in float16."""
+    return max(1e-12, torch.finfo(x.dtype).tiny)
+
+
 def masked_mean(
     tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
 ) -> Float[Tensor, "item dim"]:
