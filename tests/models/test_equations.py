@@ -83,6 +83,7 @@ def test_mean_counts_only_what_is_there() -> None:
 
 def test_words_that_are_zeros_are_not_seen() -> None:
     model, (query, raw) = small_model("xclip"), small_batch("xclip")
+    raw = model.encode_items(raw)
     longer = torch.nn.functional.pad(query, (0, 0, 0, 2))
     torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
     with pytest.raises(ValueError, match=r"6 words do not fit into matrices of 5; .*words=6"):

@@ -42,7 +42,8 @@ def model_of(file: dict[str, Any], backbone: str) -> XCLIP:
 def terms_of(model: XCLIP, inputs: dict[str, Tensor], mask: str) -> Tensor:
     """As the public code: padding frames are left out of the video alone, not out of b, c and d."""
     query = torch.cat([inputs["sentence"], inputs["words"]], dim=1)
-    video = model.summary(sight_only(inputs["frames"], inputs[f"mask_{mask}"]))
+    items = model.encode_items(sight_only(inputs["frames"], inputs[f"mask_{mask}"]))
+    video = model.summary(items)
     everything = torch.ones(inputs["frames"].shape[:2], dtype=torch.bool)
     return model.terms(query, video, inputs["frames"], everything)
 
@@ -57,7 +58,8 @@ def test_four_similarities_and_their_mean(golden: Load, backbone: str, mask: str
     close(terms.mean(0), out[f"{mask}_sims"], atol=1e-5)
     if mask == "full":
         query = torch.cat([inputs["sentence"], inputs["words"]], dim=1)
-        close(model.logits(query, sight_only(inputs["frames"])), out["full_sims"], atol=1e-5)
+        items = model.encode_items(sight_only(inputs["frames"]))
+        close(model.logits(query, items), out["full_sims"], atol=1e-5)
 
 
 @every_run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -82,12 +82,24 @@ class XCLIP(CLIP4Clip):
         pools = {f"{kind}_{pool}": size for kind, size in sizes.items() for pool in POOLS}
         self.mix = nn.ParameterDict({name: torch.eye(size) for name, size in pools.items()})
 
+    def encode_items(self, media: Any) -> TokenBatch:
+        """[V; frames] of each item, so that nothing runs over time when a query comes."""
+        items = super().encode_items(media)
+        video, some = super().summary(items), items.frame_mask.any(1, keepdim=True)
+        frames = torch.cat([video[:, None], items.frames], dim=1)
+        return replace(items, frames=frames, frame_mask=torch.cat([some, items.frame_mask], dim=1))
+
+    def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
+        """V of every item; 0 for an item without frames."""
+        return items.frames[:, 0].masked_fill(~items.frame_mask[:, :1], 0)
+
     def score(
         self, query: Float[Tensor, "query token dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """(a + b + c + d) / 4; row 0 of a query is its sentence, the others are its words."""
-        frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
-        return self.terms(query, self.summary(items), frames, items.frame_mask).mean(0)
+        there = items.frame_mask[:, 1:]
+        frames = items.frames[:, 1:].masked_fill(~there[..., None], 0)
+        return self.terms(query, self.summary(items), frames, there).mean(0)
 
     def terms(
         self,
