@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from models import naive
+from models import naive, naive_later
 from models.samples import SMALL, product_models, small_batch, small_model
 from seehear.nn.conditioning import TextConditionedPool
 from seehear.nn.pooling import masked_mean, pool_columns
 
 TWINS: dict[str, Any] = {
-    "avigate": naive.score_avigate,
-    "avma": naive.score_avma,
+    "avigate": naive_later.score_avigate,
+    "avma": naive_later.score_avma,
     "centerclip": naive.score_clip4clip,
     "clip4clip.meanp": naive.score_clip4clip,
     "clip4clip.seqlstm": naive.score_clip4clip,
@@ -24,11 +24,11 @@ TWINS: dict[str, Any] = {
     "clip4clip.tighttransf": naive.score_tight,
     "eclipse": naive.score_clip4clip,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
-    "tefal.gated": naive.score_gated,
-    "tefal.matched": naive.score_matched,
+    "tefal.gated": naive_later.score_gated,
+    "tefal.matched": naive_later.score_matched,
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
-    "ts2net": naive.score_ts2net,
-    "xclip": naive.score_xclip,
+    "ts2net": naive_later.score_ts2net,
+    "xclip": naive_later.score_xclip,
     "xpool": naive.score_xpool,
     "xpool.attention": naive.score_attention,
     "xpool.topk": naive.score_topk,
