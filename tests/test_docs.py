@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import torch
 import typer.main
 
 import seehear
 from seehear import errors
 from seehear.cli import app
+from seehear.models import build_model, registry
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,6 +55,22 @@ def test_python_in_the_readme_compiles_and_uses_real_names() -> None:
         compile(block, "README.md", "exec")
         for name in re.findall(r"library\.(\w+)\(", block):
             assert hasattr(seehear.Library, name), f"Library has no {name}"
+
+
+def test_every_model_is_in_the_docs_with_its_size() -> None:
+    rows = dict(re.findall(r"^\| `([a-z0-9.]+)` \| ([0-9,]+) \|", MANUAL, flags=re.MULTILINE))
+    models = [name for name, entry in registry._ENTRIES.items() if _is_product(entry.model)]
+    assert sorted(rows) == sorted(models)
+    for name in models:
+        with torch.device("meta"):
+            model = build_model(name)
+        count = sum(x.numel() for key, x in model.named_parameters() if key != "logit_scale")
+        if name != "eclipse":  # its parameters lie in its encoder
+            assert rows[name] == f"{count:,}"
+
+
+def _is_product(model: object) -> bool:
+    return model.__module__.startswith("seehear.")
 
 
 def test_nothing_is_left_half_done() -> None:

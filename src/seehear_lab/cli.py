@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
     from seehear_lab.convert.keys import Converted, State
 
-HEAD, DESCRIPTION, CLIP = "head.safetensors", "head.json", "clip/model.safetensors"
+HEAD, DESCRIPTION = "head.safetensors", "head.json"
+CLIP, AST = "clip/model.safetensors", "ast/model.safetensors"
+Kind = Literal["ast", "avigate", "centerclip", "clip4clip", "eclipse", "ts2net", "xclip", "xpool"]
+MODULES = {"centerclip": "clip4clip"}  # where the converter is not in a module of its own
 ORIGIN = {  # width of the picture tower, size of its patches
     (768, 32): "openai/clip-vit-base-patch32",
     (768, 16): "openai/clip-vit-base-patch16",
     (1024, 14): "openai/clip-vit-large-patch14",
 }
+AST_ORIGIN = "MIT/ast-finetuned-audioset-10-10-0.4593"
 
 app = typer.Typer(
     name="seehear-lab",
@@ -40,12 +45,19 @@ def lab() -> None:
 
 @app.command()
 def convert(
-    kind: Annotated[Literal["xpool", "clip4clip"], typer.Argument(help="What it was trained as.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            metavar="KIND", help=f"What it was trained as: {', '.join(get_args(Kind))}."
+        ),
+    ],
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or one of torch.save.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write weights into.")],
 ) -> None:
     """Turn a published checkpoint into a folder of weights; every key is accounted for."""
-    taken = [str(output / name) for name in (HEAD, DESCRIPTION, CLIP) if (output / name).exists()]
+    taken = [
+        str(output / name) for name in (HEAD, DESCRIPTION, CLIP, AST) if (output / name).exists()
+    ]
     if taken:
         raise UsageError(f"{taken[0]} is there already; choose another folder or delete it")
     converted = _convert(kind, read_checkpoint(checkpoint))
@@ -54,14 +66,9 @@ def convert(
         sys.stdout.write(line + "\n")
 
 
-def _convert(kind: str, checkpoint: State) -> Converted:
-    if kind == "xpool":
-        from seehear_lab.convert.xpool import convert_xpool
-
-        return convert_xpool(checkpoint)
-    from seehear_lab.convert.clip4clip import convert_clip4clip
-
-    return convert_clip4clip(checkpoint)
+def _convert(kind: Kind, checkpoint: State) -> Converted:
+    module = import_module(f"seehear_lab.convert.{MODULES.get(kind, kind)}")
+    return getattr(module, f"convert_{kind}")(checkpoint)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -94,22 +101,34 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def write_weights(converted: Converted, folder: Path) -> None:
-    """The head, its description and the CLIP below it, as the engine `clip-ast` reads them."""
+    """The head, its description and the towers below it, as the engine `clip-ast` reads them."""
     from safetensors.torch import save_file
 
-    (folder / CLIP).parent.mkdir(parents=True, exist_ok=True)
-    save_file(converted.clip, folder / CLIP, metadata={"format": "pt"})
-    save_file(converted.head, folder / HEAD, metadata={"format": "pt"})
-    description = {"model": converted.name, "settings": converted.settings}
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    states = {HEAD: converted.head, CLIP: converted.clip, AST: converted.ast}
+    for name, state in states.items():
+        if state:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            save_file(state, folder / name, metadata={"format": "pt"})
+    if converted.name:
+        description = {"model": converted.name, "settings": converted.settings}
+        (folder / DESCRIPTION).write_text(
+            json.dumps(description, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def _next_steps(converted: Converted, folder: Path) -> list[str]:
     from seehear.engine.clip_ast_files import HEADS
 
-    lines = [f"'{converted.name}' and its CLIP are in {folder}"]
+    parts = [f"'{converted.name}'"] if converted.name else []
+    parts += ["its CLIP"] if converted.clip else []
+    parts += ["its AST" if parts else "AST"] if converted.ast else []
+    lines = [f"{' and '.join(parts)} {'are' if parts[1:] else 'is'} in {folder}"]
     if converted.ignored:
         lines.append(f"left out, as nothing needs it: {', '.join(converted.ignored)}")
+    if converted.ast and not (folder / "ast/config.json").is_file():
+        lines.append(f"still to bring into {folder / 'ast'}: config.json of {AST_ORIGIN}")
+    if not converted.clip:
+        return lines
     conv = converted.clip["vision_model.embeddings.patch_embedding.weight"]
     origin = ORIGIN.get((conv.shape[0], conv.shape[-1]), "the CLIP that it was trained from")
     absent = [name for name in ("config.json", "tokenizer.json") if not _in_clip(folder, name)]

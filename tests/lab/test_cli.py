@@ -14,6 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from lab.later_layouts import (
+    ast_checkpoint,
+    avigate_checkpoint,
+    eclipse_checkpoint,
+    ts2net_checkpoint,
+    xclip_checkpoint,
+)
 from lab.layouts import (
     DIM,
     clip4clip_checkpoint,
@@ -130,6 +137,46 @@ def test_a_clip4clip_head_is_for_python(
     model = build_model(description["model"], **description["settings"])
     model.load_state_dict(load_file(folder / "head.safetensors"))
     hf_clip(openai_clip()).load_state_dict(load_file(folder / "clip/model.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["centerclip", "eclipse", "ts2net", "xclip"])
+def test_a_model_on_a_tower_is_for_python(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = {
+        "centerclip": lambda: clip4clip_checkpoint("meanp"),
+        "eclipse": eclipse_checkpoint,
+        "ts2net": ts2net_checkpoint,
+        "xclip": xclip_checkpoint,
+    }
+    path, folder = tmp_path / "pytorch_model.safetensors", tmp_path / "weights"
+    save_file(made[kind](), path)
+    assert run(monkeypatch, "convert", kind, path, "-o", folder) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"'{kind}' and its CLIP are in {folder}"
+    assert said[-1].startswith("for Python")
+    assert json.loads((folder / "head.json").read_text())["model"] == kind
+    assert (folder / "clip/model.safetensors").is_file()
+    assert not (folder / "ast").exists()
+
+
+def test_avigate_and_ast_bring_a_sound_tower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin = "config.json of MIT/ast-finetuned-audioset-10-10-0.4593"
+    for kind, made in (("avigate", avigate_checkpoint), ("ast", ast_checkpoint)):
+        path, folder = tmp_path / f"{kind}.safetensors", tmp_path / kind
+        save_file(made(), path)
+        assert run(monkeypatch, "convert", kind, path, "-o", folder) == 0
+        said = capsys.readouterr().out
+        assert f"still to bring into {folder / 'ast'}: {origin}" in said
+        assert len(load_file(folder / "ast/model.safetensors")) == 39
+        assert (folder / "head.json").exists() == (kind == "avigate")
+    assert said.startswith(f"AST is in {folder}\n")
+    assert "CLIP" not in said
 
 
 def refused(

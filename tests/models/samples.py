@@ -8,21 +8,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seehear.models import RetrievalModel, build_model
+from seehear.models import RetrievalModel, build_model, registry
 from seehear.nn.tokens import TokenBatch
 
 DIM, SOUND_DIM = 16, 12
 SMALL: dict[str, dict[str, Any]] = {
+    "avigate": {
+        "dim": DIM,
+        "sound_dim": SOUND_DIM,
+        "sounds": 3,
+        "gate_dim": 5,
+        "layers": 2,
+        "heads": 2,
+        "positions": 9,
+    },
+    "avma": {
+        "dim": DIM,
+        "sound_dim": SOUND_DIM,
+        "hidden": 8,
+        "wide": 10,
+        "layers": 2,
+        "heads": 2,
+        "slots": 5,
+        "projection": 4,
+        "positions": 9,
+    },
+    "centerclip": {"dim": DIM},
     "clip4clip.meanp": {"dim": DIM},
     "clip4clip.seqlstm": {"dim": DIM},
     "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
     "clip4clip.tighttransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
+    "eclipse": {"dim": DIM},
     "tefal": {"dim": DIM, "sound_dim": SOUND_DIM},
+    "tefal.gated": {"dim": DIM, "sound_dim": SOUND_DIM, "sound_rows": 2, "sound_tokens": 3},
+    "tefal.matched": {
+        "dim": DIM,
+        "sound_dim": SOUND_DIM,
+        "sound_rows": 2,
+        "sound_tokens": 3,
+        "slots": 5,
+        "projection": 4,
+    },
     "tefal.xpool": {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 4},
+    "ts2net": {"dim": DIM, "patches": 2, "keep": 1, "layers": 1, "heads": 2, "positions": 18},
+    "xclip": {"dim": DIM, "words": 5, "frames": 9, "layers": 1, "heads": 2, "positions": 9},
     "xpool": {"dim": DIM, "heads": 2},
     "xpool.attention": {"temperature": 0.1},
     "xpool.topk": {"k": 2},
 }
+TOKENS_PER_FRAME = {"ts2net": 3}  # what the encoder of a model gives; else one
+TOKENS_PER_QUERY = {"xclip": 4}  # likewise; else a plain vector
+
+
+def product_models() -> tuple[str, ...]:
+    """The models of `seehear`; the lab adds its own to the registry when it is imported."""
+    entries = sorted(registry._ENTRIES.items())
+    return tuple(key for key, entry in entries if entry.model.__module__.startswith("seehear."))
 
 
 def small_model(name: str, *, seed: int = 0, **settings: Any) -> RetrievalModel:
@@ -39,21 +80,23 @@ def shaken(module: nn.Module) -> Any:
     return module
 
 
-def small_batch(*, seed: int = 1) -> tuple[Tensor, TokenBatch]:
+def small_batch(name: str = "", *, seed: int = 1) -> tuple[Tensor, TokenBatch]:
     """Four queries and five items: full, short, silent, one frame, sound without frames."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    frames, sounds = torch.tensor([6, 4, 5, 1, 0]), torch.tensor([7, 3, 0, 1, 4])
+    per_frame = TOKENS_PER_FRAME.get(name, 1)
+    frames, sounds = torch.tensor([6, 4, 5, 1, 0]) * per_frame, torch.tensor([7, 3, 0, 1, 4])
     items = TokenBatch(
-        frames=normal(5, 6, DIM),
-        frame_mask=torch.arange(6) < frames[:, None],
+        frames=normal(5, 6 * per_frame, DIM),
+        frame_mask=torch.arange(6 * per_frame) < frames[:, None],
         audio=normal(5, 7, SOUND_DIM),
         audio_mask=torch.arange(7) < sounds[:, None],
     )
-    return normal(4, DIM), items
+    words = [TOKENS_PER_QUERY[name]] if name in TOKENS_PER_QUERY else []
+    return normal(4, *words, DIM), items
 
 
 def pick(items: TokenBatch, rows: Tensor | slice) -> TokenBatch:

@@ -9,28 +9,35 @@ import numpy as np
 import pytest
 import torch
 
-from models import naive
-from models.samples import SMALL, small_batch, small_model
-from seehear.models import list_models
+from models import naive, naive_later
+from models.samples import SMALL, product_models, small_batch, small_model
 from seehear.nn.conditioning import TextConditionedPool
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import masked_mean, pool_columns
 
 TWINS: dict[str, Any] = {
+    "avigate": naive_later.score_avigate,
+    "avma": naive_later.score_avma,
+    "centerclip": naive.score_clip4clip,
     "clip4clip.meanp": naive.score_clip4clip,
     "clip4clip.seqlstm": naive.score_clip4clip,
     "clip4clip.seqtransf": naive.score_clip4clip,
     "clip4clip.tighttransf": naive.score_tight,
+    "eclipse": naive.score_clip4clip,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
+    "tefal.gated": naive_later.score_gated,
+    "tefal.matched": naive_later.score_matched,
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
+    "ts2net": naive_later.score_ts2net,
+    "xclip": naive_later.score_xclip,
     "xpool": naive.score_xpool,
     "xpool.attention": naive.score_attention,
     "xpool.topk": naive.score_topk,
 }
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", product_models())
 def test_scores_equal_the_paper_in_loops(name: str) -> None:
-    model, (query, raw) = small_model(name), small_batch()
+    model, (query, raw) = small_model(name), small_batch(name)
     weights = {key: value.detach().numpy() for key, value in model.state_dict().items()}
     heads = SMALL[name].get("heads", 1)
     scores = model.score(query, model.encode_items(raw)).detach().numpy()
@@ -72,3 +79,28 @@ def test_mean_counts_only_what_is_there() -> None:
     tokens = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [99.0, 99.0]], [[9.0, 9.0]] * 3])
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert masked_mean(tokens, mask).tolist() == [[3.0, 5.0], [0.0, 0.0]]
+
+
+def test_words_that_are_zeros_are_not_seen() -> None:
+    model, (query, raw) = small_model("xclip"), small_batch("xclip")
+    raw = model.encode_items(raw)
+    longer = torch.nn.functional.pad(query, (0, 0, 0, 2))
+    torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
+    with pytest.raises(ValueError, match=r"6 words do not fit into matrices of 5; .*words=6"):
+        model.score(torch.nn.functional.pad(query, (0, 0, 0, 3)), raw)
+
+
+def test_columns_of_a_grid_become_stretches_of_time() -> None:
+    """2 rows of 5 columns: token f * 5 + t; then 3 stretches; the padding is NaN."""
+    grid = torch.tensor([[0.0, 1, 2, 3, 4], [10, 11, 12, 13, 14]])
+    tokens = torch.cat([grid.flatten(), torch.full((3,), torch.nan)])[None, :, None]
+    mask = torch.arange(13)[None] < 10
+    columns, there = pool_columns(tokens, mask, rows=2, count=101)
+    assert columns[0, :5, 0].tolist() == [5, 6, 7, 8, 9]
+    assert there.tolist() == [[True] * 5 + [False] * 2]
+    stretches, there = pool_columns(tokens, mask, rows=2, count=3)
+    assert stretches[0, :, 0].tolist() == [5.5, 7.5, 9]
+    assert there.all()
+    nothing, there = pool_columns(tokens, mask & False, rows=2, count=3)
+    assert not there.any()
+    assert (nothing == 0).all()

@@ -1,7 +1,33 @@
 """Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
 
-from seehear.models import clip4clip, tefal, xpool
+from seehear.models import (
+    avigate,
+    avma,
+    centerclip,
+    clip4clip,
+    eclipse,
+    tefal,
+    tefal_gated,
+    ts2net,
+    xclip,
+    xpool,
+)
 from seehear.models.base import Encoder, RetrievalModel
 from seehear.models.registry import build_model, list_models
 
-__all__ = ["Encoder", "RetrievalModel", "build_model", "clip4clip", "list_models", "tefal", "xpool"]
+__all__ = [
+    "Encoder",
+    "RetrievalModel",
+    "avigate",
+    "avma",
+    "build_model",
+    "centerclip",
+    "clip4clip",
+    "eclipse",
+    "list_models",
+    "tefal",
+    "tefal_gated",
+    "ts2net",
+    "xclip",
+    "xpool",
+]

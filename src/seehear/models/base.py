@@ -6,11 +6,10 @@ import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import masked_mean, unit
 from seehear.nn.tokens import TokenBatch
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -20,7 +19,7 @@ MAX_LOGIT_SCALE = math.log(100)
 class Encoder(Protocol):
     """Whatever turns queries into CLIP vectors and media into CLIP and AST tokens."""
 
-    def encode_query(self, query: Any, /) -> Float[Tensor, "query dim"]: ...
+    def encode_query(self, query: Any, /) -> Float[Tensor, "query *token dim"]: ...
 
     def encode_items(self, media: Any, /) -> TokenBatch: ...
 
@@ -28,7 +27,9 @@ class Encoder(Protocol):
 class Precomputed:
     """The encoder of models that are given vectors and tokens: hands them on as they are."""
 
-    def encode_query(self, query: Float[Tensor, "query dim"]) -> Float[Tensor, "query dim"]:
+    def encode_query(
+        self, query: Float[Tensor, "query *token dim"]
+    ) -> Float[Tensor, "query *token dim"]:
         """The query vectors themselves."""
         return query
 
@@ -52,8 +53,8 @@ class RetrievalModel(nn.Module):
         self.encoder = encoder
         self.logit_scale = nn.Parameter(torch.tensor(MAX_LOGIT_SCALE))
 
-    def encode_query(self, query: Any) -> Float[Tensor, "query dim"]:
-        """Queries as vectors; takes what the encoder takes."""
+    def encode_query(self, query: Any) -> Float[Tensor, "query *token dim"]:
+        """Queries as vectors (or a few vectors each); takes what the encoder takes."""
         return self.encoder.encode_query(query)
 
     def encode_items(self, media: Any) -> TokenBatch:
@@ -62,16 +63,16 @@ class RetrievalModel(nn.Module):
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
         """The unit vector of stage 1 (0 without frames): by default the mean of the frames."""
-        return F.normalize(masked_mean(items.frames, items.frame_mask), dim=-1)
+        return unit(masked_mean(items.frames, items.frame_mask))
 
     def score(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """How well each item answers each query: by default the cosine with its summary."""
-        return F.normalize(query, dim=-1) @ self.summary(items).T
+        return unit(query) @ self.summary(items).T
 
     def logits(
-        self, query: Float[Tensor, "query dim"], items: TokenBatch
+        self, query: Float[Tensor, "query *token dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """What a loss compares: exp(logit_scale) * score."""
         return self.logit_scale.exp() * self.score(query, items)

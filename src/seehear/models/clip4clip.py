@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import masked_mean, unit
 from seehear.nn.temporal import CrossTransformer, TemporalLSTM, TemporalTransformer, Unchanged
 from seehear.nn.tokens import TokenBatch
 
@@ -54,8 +53,8 @@ class CLIP4Clip(RetrievalModel):
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
         """u of every item; 0 for an item without frames."""
         frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
-        frames = F.normalize(self.temporal(frames, items.frame_mask), dim=-1)
-        return F.normalize(masked_mean(frames, items.frame_mask), dim=-1)
+        frames = unit(self.temporal(frames, items.frame_mask))
+        return unit(masked_mean(frames, items.frame_mask))
 
 
 @register("clip4clip.meanp", CLIP4ClipConfig)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
 from seehear.nn.conditioning import ResidualTextConditionedPool, TextConditionedPool
+from seehear.nn.pooling import cosines
 from seehear.nn.tokens import TokenBatch
 
 
@@ -61,7 +61,7 @@ class TEFAL(RetrievalModel):
         """cos(E_T, E_{V|T} + E_{A|T})."""
         seen = self.see(query, items.frames, items.frame_mask)
         heard = self.hear(query, items.audio, items.audio_mask)
-        return F.cosine_similarity(query[:, None], seen + heard, dim=-1)
+        return cosines(query, seen + heard)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
 from seehear.nn.conditioning import ResidualTextConditionedPool
-from seehear.nn.pooling import softmax_pool, top_k_sum
+from seehear.nn.pooling import cosines, softmax_pool, top_k_sum, unit
 from seehear.nn.tokens import TokenBatch
 
 
@@ -45,7 +44,7 @@ class XPool(RetrievalModel):
     ) -> Float[Tensor, "query item"]:
         """cos(t, pool(t, v))."""
         seen = self.see(query, items.frames, items.frame_mask)
-        return F.cosine_similarity(query[:, None], seen, dim=-1)
+        return cosines(query, seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +71,9 @@ class XPoolTopK(RetrievalModel):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """cos(t, sum of the nearest frames)."""
-        query, frames = F.normalize(query, dim=-1), F.normalize(items.frames, dim=-1)
+        query, frames = unit(query), unit(items.frames)
         seen = top_k_sum(query, frames, items.frame_mask, k=self.k)
-        return F.cosine_similarity(query[:, None], seen, dim=-1)
+        return cosines(query, seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +100,6 @@ class XPoolAttention(RetrievalModel):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """cos(t, weighted sum of the frames)."""
-        query, frames = F.normalize(query, dim=-1), F.normalize(items.frames, dim=-1)
+        query, frames = unit(query), unit(items.frames)
         seen = softmax_pool(query, frames, items.frame_mask, temperature=self.temperature)
-        return F.cosine_similarity(query[:, None], seen, dim=-1)
+        return cosines(query, seen)

@@ -8,6 +8,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
+def unit(x: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
+    """x / |x|; what is 0 stays 0, in half precision too."""
+    return F.normalize(x, dim=-1, eps=_least(x))
+
+
+def cosines(
+    query: Float[Tensor, "query dim"], pooled: Float[Tensor, "query item dim"]
+) -> Float[Tensor, "query item"]:
+    """Cosine of every query with the vector that it drew from every item; 0 with a vector of 0."""
+    dots = torch.einsum("qd,qid->qi", unit(query), pooled)
+    return dots / torch.linalg.vector_norm(pooled, dim=-1).clamp(min=_least(pooled))
+
+
+def _least(x: Tensor) -> float:
+    """The least length to divide by: 1e-12 is 0 in float16."""
+    return max(1e-12, torch.finfo(x.dtype).tiny)
+
+
 def masked_mean(
     tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
 ) -> Float[Tensor, "item dim"]:
@@ -52,3 +70,26 @@ def masked_softmax(
     """Softmax over the tokens that are there; all zeros where an item has none."""
     lowest = torch.finfo(logits.dtype).min  # not -inf: a row without tokens would be NaN
     return F.softmax(logits.masked_fill(~mask, lowest), dim=-1).masked_fill(~mask, 0)
+
+
+def pool_columns(
+    tokens: Float[Tensor, "item sound dim"],
+    mask: Bool[Tensor, "item sound"],
+    *,
+    rows: int,
+    count: int,
+) -> tuple[Float[Tensor, "item column dim"], Bool[Tensor, "item column"]]:
+    """Sound tokens, which AST gives row by row, as at most `count` stretches of time.
+
+    Token j of n lies in column j mod (n / rows); the columns are shared out evenly, and each
+    stretch is the mean of its tokens. AST: 12 rows of 101 columns.
+    """
+    present = mask.sum(1, keepdim=True)
+    columns = (present + rows - 1) // rows  # of each item
+    stretches = columns.clamp(max=count)
+    at = torch.arange(tokens.shape[1], device=tokens.device) % columns.clamp(min=1)
+    stretch = at * stretches // columns.clamp(min=1)
+    room = torch.arange(min(count, -(-tokens.shape[1] // rows)), device=tokens.device)
+    share = ((stretch[:, None] == room[:, None]) & mask[:, None]).to(tokens.dtype)
+    share = share / share.sum(-1, keepdim=True).clamp(min=1)
+    return share @ tokens.masked_fill(~mask[..., None], 0), room < stretches

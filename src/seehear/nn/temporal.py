@@ -24,15 +24,12 @@ def init_like_bert(module: nn.Module) -> None:
     """Normal(0, 0.02) for linear and embedding weights, 0 for biases; for `Module.apply`."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
         nn.init.zeros_(module.bias)
 
 
-class ResidualBlock(nn.Module):
-    """A block of CLIP's transformers, without the causal mask.
-
-    x <- x + Attention(LN1(x));  x <- x + W_2 quick_gelu(W_1 LN2(x)).
-    """
+class SelfAttention(nn.Module):
+    """The first half of a block of CLIP's transformers.  x + Attention(LN1(x))."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
@@ -40,26 +37,58 @@ class ResidualBlock(nn.Module):
         self.ln_1 = nn.LayerNorm(dim, eps=EPS)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
-        self.ln_2 = nn.LayerNorm(dim, eps=EPS)
-        self.widen = nn.Linear(dim, 4 * dim)
-        self.narrow = nn.Linear(4 * dim, dim)
 
-    def forward(
+    def attend(
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
         """Every token looks at every token that is there."""
-        x = x + self._attend(self.ln_1(x), mask)
-        return x + self.narrow(quick_gelu(self.widen(self.ln_2(x))))
-
-    def _attend(
-        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
-    ) -> Float[Tensor, "item token dim"]:
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
+        qkv = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # three of [item head token width]
         lowest = torch.finfo(x.dtype).min  # not -inf: an item without frames would be NaN
         bias = torch.zeros_like(mask, dtype=x.dtype).masked_fill(~mask, lowest)
         pooled = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
-        return self.out(pooled.transpose(1, 2).flatten(-2))
+        return x + self.out(pooled.transpose(1, 2).flatten(-2))
+
+
+class ResidualBlock(SelfAttention):
+    """A block of CLIP's transformers, without the causal mask.
+
+    x <- x + Attention(LN1(x));  x <- x + W_2 quick_gelu(W_1 LN2(x)).
+    """
+
+    def __init__(self, dim: int, *, heads: int, wide: int | None = None) -> None:
+        super().__init__(dim, heads=heads)
+        wide = wide or 4 * dim
+        self.ln_2 = nn.LayerNorm(dim, eps=EPS)
+        self.widen = nn.Linear(dim, wide)
+        self.narrow = nn.Linear(wide, dim)
+
+    def forward(
+        self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+    ) -> Float[Tensor, "item token dim"]:
+        """Every token looks at every token that is there, then at itself."""
+        return self.feed_forward(self.attend(x, mask))
+
+    def feed_forward(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
+        """x + W_2 quick_gelu(W_1 LN2(x))."""
+        return x + self.narrow(quick_gelu(self.widen(self.ln_2(x))))
+
+
+class Positions(nn.Embedding):
+    """A learned vector for every place of a sequence."""
+
+    def place(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
+        """x + P[0 .. length - 1].
+
+        Raises: ValueError if a sequence is longer than the table.
+        """
+        length, room = x.shape[1], self.num_embeddings
+        if length > room:
+            raise ValueError(
+                f"a sequence of {length} tokens does not fit into {room} positions; "
+                f"sample fewer frames or build the model with positions={length}"
+            )
+        return x + self.weight[:length]
 
 
 class PositionedTransformer(nn.Module):
@@ -67,7 +96,7 @@ class PositionedTransformer(nn.Module):
 
     def __init__(self, dim: int, *, layers: int, heads: int, positions: int, dropout: float = 0.0):
         super().__init__()
-        self.position = nn.Embedding(positions, dim)
+        self.position = Positions(positions, dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(ResidualBlock(dim, heads=heads) for _ in range(layers))
         self.apply(init_like_bert)
@@ -75,17 +104,8 @@ class PositionedTransformer(nn.Module):
     def forward(
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
-        """blocks(x + P[0 .. length - 1]).
-
-        Raises: ValueError if a sequence is longer than the table of positions.
-        """
-        length, room = x.shape[1], self.position.num_embeddings
-        if length > room:
-            raise ValueError(
-                f"a sequence of {length} tokens does not fit into {room} positions; "
-                f"sample fewer frames or build the model with positions={length}"
-            )
-        x = self.dropout(x + self.position.weight[:length])
+        """blocks(x + P[0 .. length - 1])."""
+        x = self.dropout(self.position.place(x))
         for block in self.blocks:
             x = block(x, mask)
         return x

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
 from seehear.nn.conditioning import TextConditionedPool
-from seehear.nn.pooling import masked_mean
+from seehear.nn.pooling import cosines, masked_mean
 from seehear.nn.tokens import TokenBatch
 
 
@@ -60,7 +59,7 @@ class Fusion(RetrievalModel):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """cos(E_T, E)."""
-        return F.cosine_similarity(query[:, None], self.fuse(query, items), dim=-1)
+        return cosines(query, self.fuse(query, items))
 
 
 @register("tefal.late", FusionConfig)

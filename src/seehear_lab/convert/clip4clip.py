@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from seehear.errors import ModelError
 from seehear_lab.convert.clip import clip_from_openai
 from seehear_lab.convert.keys import Converted, State, count_layers, part, take, without
 
@@ -43,6 +45,17 @@ def convert_clip4clip(checkpoint: State) -> Converted:
     return Converted(name=name, settings=settings, head=head, clip=clip, ignored=ignored)
 
 
+def convert_centerclip(checkpoint: State) -> Converted:
+    """A CenterCLIP checkpoint: CLIP4Clip's without a model of time, as clustering has no weights.
+
+    Raises: ModelError that lists the missing and the unused keys.
+    """
+    converted = convert_clip4clip(checkpoint)
+    if converted.name != "clip4clip.meanp":
+        raise ModelError(f"this is not a checkpoint of CenterCLIP but of '{converted.name}'")
+    return replace(converted, name="centerclip")
+
+
 def head_names(state: State) -> dict[str, str]:
     """Their name -> ours for everything above CLIP, in the variant that `state` has."""
     variant = _name(state)
@@ -52,10 +65,10 @@ def head_names(state: State) -> dict[str, str]:
         return {f"lstm_visual.{name}": f"temporal.lstm.{name}" for name in LSTM}
     if variant == "clip4clip.seqtransf":
         names = {POSITIONS: "temporal.transformer.position.weight"}
-        return names | _block_names(state, SEQUENCE, "temporal.transformer.blocks.")
+        return names | block_names(state, SEQUENCE, "temporal.transformer.blocks.")
     names = {"cross.embeddings.position_embeddings.weight": "cross.transformer.position.weight"}
     names |= {f"{old}{k}": f"{new}{k}" for old, new in POOLER.items() for k in ("weight", "bias")}
-    return names | _block_names(state, TIGHT, "cross.transformer.blocks.")
+    return names | block_names(state, TIGHT, "cross.transformer.blocks.")
 
 
 def _name(state: State) -> str:
@@ -66,7 +79,7 @@ def _name(state: State) -> str:
     return "clip4clip.tighttransf" if tight else "clip4clip.meanp"
 
 
-def _block_names(state: State, theirs: str, ours: str) -> dict[str, str]:
+def block_names(state: State, theirs: str, ours: str) -> dict[str, str]:
     return {
         f"{theirs}{layer}.{old}{kind}": f"{ours}{layer}.{new}{kind}"
         for layer in range(count_layers(state, theirs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -18,8 +18,9 @@ SHOWN = 5
 class Converted:
     """A checkpoint in our terms: `build_model(name, **settings).load_state_dict(head)`.
 
-    `clip` has the names of Hugging Face's CLIPModel; `ignored` lists what the checkpoint holds
-    and nothing needs.
+    `clip` has the names of Hugging Face's CLIPModel, `ast` of its ASTModel; `name` is empty where
+    a checkpoint holds a tower alone. A head with keys under `encoder.` needs the encoder of its
+    model; `ignored` lists what the checkpoint holds and nothing needs.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Converted:
     head: dict[str, Tensor]
     clip: dict[str, Tensor]
     ignored: tuple[str, ...]
+    ast: dict[str, Tensor] = field(default_factory=dict)
 
 
 def take(state: State, names: Mapping[str, str], *, what: str) -> dict[str, Tensor]:

@@ -1,0 +1,121 @@
+"""TS2-Net: token shift and token selection (Liu et al., ECCV 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from seehear.encoders.clip_frames import ClipEncoder, FrameBatch, flat, run_layer
+from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
+from seehear.models.registry import register
+from seehear.nn.pooling import masked_softmax, unit
+from seehear.nn.temporal import TemporalTransformer
+from seehear.nn.token_selection import TokenSelection
+from seehear.nn.token_shift import token_shift
+from seehear.nn.tokens import TokenBatch
+
+SHARPNESS = 4.0
+SHIFTED_LAYERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TS2NetConfig:
+    """Settings of TS2-Net with CLIP ViT-B/32."""
+
+    dim: int = 512
+    patches: int = 49  # of a frame, the class token not counted; 196 for ViT-B/16
+    keep: int = 3
+    samples: int = 500
+    sigma: float = 0.05
+    eval_mode: Literal["hard", "perturbed"] = "hard"
+    whole_gradient: bool = False  # of the choice; the public code has a part of it
+    layers: int = 4
+    heads: int = 8
+    positions: int = 77  # at least frames * (1 + keep): 128 for 32 frames
+
+
+class ShiftingEncoder(ClipEncoder):
+    """CLIP whose last two picture blocks look into the neighbouring frames, at a few patches.
+
+    Source: TS2-Net, section 3.2; blocks 10 and 11 of 12 in its public code.
+    """
+
+    def encode_items(self, media: FrameBatch) -> TokenBatch:
+        """All projected tokens of every frame as one sequence, its class token first."""
+        x, mask = self.see(media)
+        return self.batch(*flat(self.project(x), mask), media)
+
+    def run(
+        self, x: Float[Tensor, "item frame token width"], media: FrameBatch
+    ) -> tuple[Float[Tensor, "item frame token width"], Bool[Tensor, "item frame"]]:
+        """The shift comes before attention; the residual path stays where it is."""
+        shift = partial(token_shift, mask=media.frame_mask)
+        for place, layer in enumerate(self.layers):
+            shifted = place >= len(self.layers) - SHIFTED_LAYERS
+            x = run_layer(layer, x, change=shift if shifted else None)
+        return x, media.frame_mask
+
+
+@register("ts2net", TS2NetConfig)
+class TS2Net(RetrievalModel):
+    """Telling patches join the frames in a transformer over time; each text weighs the frames.
+
+    v = every (1 + keep)-th of x + blocks(x + P),  x = [class; chosen patches] of frame after frame;
+    s(t, v) = sum_f w_f c_f,  c_f = cos(t, v_f),  w = softmax_f(4 c / |c|).
+
+    Source: TS2-Net, section 3, and its public code; the shift is in `ShiftingEncoder`.
+    Differs: chosen patches are not drawn by chance in evaluation (`eval_mode`); the mask follows
+    the tokens frame by frame (the code repeats it end to end and so hides the wrong tokens).
+    """
+
+    def __init__(self, config: TS2NetConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+        super().__init__(encoder=encoder)
+        self.patches = config.patches
+        self.select = TokenSelection(
+            config.dim,
+            keep=config.keep,
+            samples=config.samples,
+            sigma=config.sigma,
+            eval_mode=config.eval_mode,
+            whole_gradient=config.whole_gradient,
+        )
+        self.temporal = TemporalTransformer(
+            config.dim, layers=config.layers, heads=config.heads, positions=config.positions
+        )
+
+    def encode_items(self, media: Any) -> TokenBatch:
+        """One token per frame, from (1 + patches) tokens per frame that the encoder gives.
+
+        Raises: ValueError if the sequence is no whole number of frames.
+        """
+        items, per_frame = super().encode_items(media), 1 + self.patches
+        if items.frames.shape[1] % per_frame:
+            raise ValueError(
+                f"{items.frames.shape[1]} tokens are no whole number of frames of {per_frame}; "
+                f"give the class token and {self.patches} patches of each, or set `patches`"
+            )
+        mask = items.frame_mask[:, ::per_frame]
+        chosen = self.select(items.frames.reshape(-1, per_frame, items.frames.shape[2]))
+        frames = self.over_time(chosen.unflatten(0, mask.shape), mask)
+        return replace(items, frames=frames, frame_mask=mask)
+
+    def over_time(
+        self, tokens: Float[Tensor, "item frame token dim"], mask: Bool[Tensor, "item frame"]
+    ) -> Float[Tensor, "item frame dim"]:
+        """Class tokens that have looked at all chosen tokens of all frames."""
+        tokens = tokens.masked_fill(~mask[..., None, None], 0)
+        return self.temporal(*flat(tokens, mask))[:, :: tokens.shape[2]]
+
+    def score(
+        self, query: Float[Tensor, "query dim"], items: TokenBatch
+    ) -> Float[Tensor, "query item"]:
+        """sum_f w_f c_f."""
+        frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
+        cosines = torch.einsum("qd,ifd->qif", unit(query), unit(frames))
+        weights = masked_softmax(SHARPNESS * unit(cosines), items.frame_mask)
+        return (weights * cosines).sum(-1)

@@ -1,0 +1,106 @@
+"""K-medoids on the tokens of a segment: which of them stand for all, deterministically."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+LIMIT = 100  # rounds; on real tokens a handful is enough
+
+
+@torch.no_grad()
+def k_medoids(
+    points: Float[Tensor, "row point dim"],
+    mask: Bool[Tensor, "row point"],
+    *,
+    clusters: int,
+    size: Float[Tensor, "row point"] | None = None,
+) -> Int[Tensor, "row cluster"]:
+    """Places of the medoids in ascending order; every row has at least `clusters` points.
+
+    Start: the longest point (by `size`), then again and again the one farthest from its nearest
+    medoid. Then each point joins its nearest medoid, and the member with the least sum of Euclidean
+    distances to its cluster leads it, until nothing moves.
+
+    Source: CenterCLIP (Zhao et al., SIGIR 2022), k-medoids++ with KKZ start.
+    Differs: a cluster that lost all its members keeps its medoid.
+    """
+    exact = "donot_use_mm_for_euclid_dist"
+    distance = torch.cdist(points, points, compute_mode=exact)
+    size = torch.linalg.vector_norm(points, dim=-1) if size is None else size
+    medoids = kkz(distance, size, mask, clusters=clusters)
+    for _ in range(LIMIT):
+        moved = lead(distance, assign(distance, medoids), mask, medoids)
+        if torch.equal(moved, medoids):
+            break
+        medoids = moved
+    return medoids.sort(dim=1).values
+
+
+def kkz(
+    distance: Float[Tensor, "row point point"],
+    size: Float[Tensor, "row point"],
+    mask: Bool[Tensor, "row point"],
+    *,
+    clusters: int,
+) -> Int[Tensor, "row cluster"]:
+    """The starting medoids in the order in which they are chosen."""
+    rows = torch.arange(len(distance), device=distance.device)
+    chosen = [size.masked_fill(~mask, -1).argmax(1)]
+    nearest = distance[rows, chosen[0]]
+    for _ in range(clusters - 1):
+        chosen.append(nearest.masked_fill(~mask, -1).argmax(1))
+        nearest = torch.minimum(nearest, distance[rows, chosen[-1]])
+    return torch.stack(chosen, dim=1)
+
+
+def assign(
+    distance: Float[Tensor, "row point point"], medoids: Int[Tensor, "row cluster"]
+) -> Int[Tensor, "row point"]:
+    """For every point, which medoid is nearest."""
+    return distance.gather(2, medoids[:, None].expand(-1, distance.shape[1], -1)).argmin(2)
+
+
+def lead(
+    distance: Float[Tensor, "row point point"],
+    cluster: Int[Tensor, "row point"],
+    mask: Bool[Tensor, "row point"],
+    medoids: Int[Tensor, "row cluster"],
+) -> Int[Tensor, "row cluster"]:
+    """For every cluster, its member with the least sum of distances to the members."""
+    together = (cluster[:, :, None] == cluster[:, None]) & mask[:, None]
+    cost = (distance * together).sum(-1)
+    member = F.one_hot(cluster, medoids.shape[1]).bool() & mask[..., None]
+    best = cost[..., None].masked_fill(~member, torch.inf).argmin(1)
+    return torch.where(member.any(1), best, medoids)
+
+
+@torch.no_grad()
+def spectral_medoids(
+    points: Float[Tensor, "row point dim"],
+    mask: Bool[Tensor, "row point"],
+    *,
+    clusters: int,
+    sigma: float = 2.0,
+) -> Int[Tensor, "row cluster"]:
+    """K-medoids on the spectrum of the points' neighbourhood graph.
+
+    W = exp(-d^2 / (2 sigma^2));  L = I - D^(-1/2) W D^(-1/2);  the points are the rows, at unit
+    length, of the eigenvectors of the `clusters` smallest eigenvalues.
+
+    Source: CenterCLIP, spectral clustering.
+    Differs: unit rows have no longest one to start from, so it is the longest before that.
+    Note: points much farther apart than sigma are not connected, and rounding decides.
+    """
+    exact = "donot_use_mm_for_euclid_dist"
+    affinity = torch.exp(-(torch.cdist(points, points, compute_mode=exact) ** 2) / (2 * sigma**2))
+    affinity = affinity * (mask[:, :, None] & mask[:, None])
+    scale = affinity.sum(-1).clamp(min=torch.finfo(points.dtype).tiny) ** -0.5
+    scale = scale.masked_fill(~mask, 0)
+    alone = torch.diag_embed(2.0 - mask.to(points.dtype))  # padding has the largest eigenvalue
+    laplacian = alone - scale[:, :, None] * affinity * scale[:, None]
+    rows = torch.linalg.eigh(laplacian).eigenvectors[..., :clusters]
+    size = torch.linalg.vector_norm(rows, dim=-1)
+    return k_medoids(F.normalize(rows, dim=-1), mask, clusters=clusters, size=size)

@@ -1,0 +1,75 @@
+"""AST's checkpoints: timm's names for a vision transformer -> those of Hugging Face's ASTModel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from seehear.errors import ModelError
+from seehear_lab.convert.keys import Converted, State, count_layers, take, without
+
+TOP = {
+    "cls_token": "embeddings.cls_token",
+    "dist_token": "embeddings.distillation_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
+    "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
+    "norm.weight": "layernorm.weight",
+    "norm.bias": "layernorm.bias",
+}
+LAYER = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.o_proj",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}
+CLASSIFIERS = ("head.", "head_dist.")  # of the pictures that it was started from
+TOWER = "patch_embed.proj.weight"  # what it is known by
+
+
+def convert_ast(checkpoint: State) -> Converted:
+    """An AST checkpoint, `module.v.*` and its classifier, as an AST without one.
+
+    Raises: ModelError that lists the missing and the unused keys.
+    """
+    prefix = tower_prefix(checkpoint)
+    root = prefix.removesuffix("v.")
+    unused = [key for key in checkpoint if key.startswith(f"{root}mlp_head.")]
+    unused += [key for key in checkpoint if key.startswith(tuple(prefix + c for c in CLASSIFIERS))]
+    state, ignored = without(checkpoint, unused)
+    ast = ast_from_timm({key.removeprefix(prefix): x for key, x in state.items()})
+    return Converted(name="", settings={}, head={}, clip={}, ast=ast, ignored=ignored)
+
+
+def tower_prefix(state: State) -> str:
+    """What stands before the tower's names.
+
+    Raises: ModelError if there is no such tower, or more than one.
+    """
+    found = [key.removesuffix(TOWER) for key in state if key.endswith(TOWER)]
+    if len(found) != 1:
+        raise ModelError(
+            f"this is not a checkpoint of AST: {len(found)} keys end in '{TOWER}' instead of one"
+        )
+    return found[0]
+
+
+def ast_from_timm(state: State) -> dict[str, Tensor]:
+    """An AST under the names of Hugging Face's ASTModel.
+
+    Raises: ModelError that lists the missing and the unused keys.
+    """
+    names = dict(TOP)
+    for layer in range(count_layers(state, "blocks.")):
+        for old, new in LAYER.items():
+            for kind in ("weight", "bias"):
+                names[f"blocks.{layer}.{old}.{kind}"] = f"layers.{layer}.{new}.{kind}"
+    converted: dict[str, Tensor] = {}
+    for name, tensor in take(state, names, what="AST").items():
+        if ".attention.qkv." in name:
+            for letter, rows in zip("qkv", tensor.chunk(3), strict=True):
+                converted[name.replace(".qkv.", f".{letter}_proj.")] = rows.contiguous()
+        else:
+            converted[name] = tensor
+    return converted
