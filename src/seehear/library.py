@@ -12,7 +12,18 @@ from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report, is_below, listed
 from seehear.search import Lists, search
 from seehear.store import Store
-from seehear.types import Answer, Filter, Item, Mode, Paths, Query, Status, Tokens, Video
+from seehear.types import (
+    Answer,
+    Clip,
+    Filter,
+    Item,
+    Mode,
+    Paths,
+    Query,
+    Status,
+    Tokens,
+    Video,
+)
 
 
 class Library:
@@ -114,18 +125,34 @@ class Library:
         self,
         text: str = "",
         *,
-        like: str | Path = "",
+        like: str | Path | Clip | Item = "",
         mode: Mode = "both",
+        heard_share: float | None = None,
         limit: int = 10,
         where: Filter | None = None,
         stage1: Lists = "union",
     ) -> Answer:
-        """The best moments for a text, or for a file they should be like (sound, picture, clip).
+        """The best moments for a text, or for what they should be like.
 
+        `like` is a sound, picture or clip (a path, or read already) or a moment of this library.
         Raises: UsageError for a question that cannot be meant; MediaError for a bad example.
         """
-        query = Query(text=text, like=str(Path(like).expanduser()) if like else "", mode=mode)
-        return search(self.engine, self._store, query, limit=limit, where=where, stage1=stage1)
+        clip = like if isinstance(like, Clip) else None
+        place = clip.path if clip else "" if isinstance(like, Item) or not like else str(like)
+        query = Query(
+            text=text,
+            like=str(Path(place).expanduser()) if place else "",
+            item=like.id if isinstance(like, Item) else "",
+            mode=mode,
+            heard_share=heard_share,
+        )
+        return search(
+            self.engine, self._store, query, limit=limit, where=where, stage1=stage1, clip=clip
+        )
+
+    def item(self, item_id: str) -> Item:
+        """One moment. Raises: LibraryError if it is not here."""
+        return self._store.item(item_id)
 
     def thumbnail(self, item_id: str) -> bytes:
         """A small picture of an item, empty where there is nothing to see."""
@@ -186,6 +213,10 @@ class Library:
             done = writer.maintain()
         self._store.refresh()
         return done
+
+    def refresh(self) -> None:
+        """Look at what another process added."""
+        self._store.refresh()
 
     def close(self) -> None:
         """Let go of the tables."""

@@ -155,11 +155,16 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """What a user asks with: a text, or a file that is like the wanted ones (one of them)."""
+    """What a user asks with: a text, a file, or an item that is like the wanted ones (one of them).
+
+    `heard_share` (0..1) weighs sound against sight; None leaves it to the engine.
+    """
 
     text: str = ""
     like: str = ""  # path of a sound, a picture or a clip
+    item: str = ""  # id of an item of the library
     mode: Mode = "both"
+    heard_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from seehear.cli import demo, doctor, index, models, remove, report, search, status, verify
+from seehear.cli import demo, doctor, index, models, remove, report, search, serve, status, verify
 from seehear.cli.output import fail
 from seehear.errors import LibraryError, SeeHearError
 
@@ -26,6 +26,7 @@ app.command("index")(index.index)
 app.command("reindex")(index.reindex)
 app.command("search")(search.search)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("status")(status.status)
 app.command("remove")(remove.remove)
 app.command("verify")(verify.verify)

@@ -10,33 +10,56 @@ import numpy as np
 from seehear.engine import Engine
 from seehear.errors import UsageError
 from seehear.media import read_any
-from seehear.types import EncodedQuery, Mode, Query
+from seehear.store import Store
+from seehear.types import Clip, EncodedQuery, Item, Mode, Query
 
 
-def encode(engine: Engine, query: Query) -> EncodedQuery:
-    """Encode a text or an example file; `mode` "seen" or "heard" shuts the other sense out.
+def encode(engine: Engine, store: Store, query: Query, *, clip: Clip | None = None) -> EncodedQuery:
+    """Encode a text or an example; `mode` "seen" or "heard" shuts the other sense out.
+
+    `clip` is what the file `query.like` holds, if it was read already.
 
     Raises: UsageError if nothing is asked, or an example lacks what the mode needs;
     MediaError if the example cannot be read.
     """
-    if bool(query.text.strip()) == bool(query.like):
+    if sum(map(bool, (query.text.strip(), query.like, query.item))) != 1:
         raise UsageError("a search needs either words or --like FILE; give one of them")
     if query.text:
         text = query.text.strip().encode("utf-8", "replace").decode()  # no lone surrogates
         encoded = engine.encode_text(text)
+    elif query.item:
+        item = store.item(query.item)
+        _check(query.item, query.mode, sees=item.has_frames, hears=item.sound == "sound")
+        encoded = _example(item)
     else:
-        clip = read_any(Path(query.like), engine.media)
-        lacks = {"seen": not len(clip.frames), "heard": clip.sound != "sound"}
-        if lacks.get(query.mode):
-            what = {"seen": "pictures", "heard": "sound"}[query.mode]
-            raise UsageError(
-                f"{query.like!r} has no {what}, which --mode {query.mode} needs; leave --mode out "
-                "or choose another file"
-            )
-        if all(lacks.values()):
-            raise UsageError(f"{query.like!r} holds neither pictures nor sound to search with")
+        clip = clip or read_any(Path(query.like), engine.media)
+        _check(query.like, query.mode, sees=len(clip.frames) > 0, hears=clip.sound == "sound")
         encoded = engine.encode_example(clip)
+    if query.heard_share is not None:
+        share = np.full_like(encoded.heard_share, min(max(query.heard_share, 0.0), 1.0))
+        encoded = replace(encoded, heard_share=share)
     return in_mode(encoded, query.mode)
+
+
+def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
+    if (mode == "seen" and not sees) or (mode == "heard" and not hears):
+        what = "pictures" if mode == "seen" else "sound"
+        raise UsageError(
+            f"{name!r} has no {what}, which --mode {mode} needs; leave --mode out or choose "
+            "another file"
+        )
+    if not (sees or hears):
+        raise UsageError(f"{name!r} holds neither pictures nor sound to search with")
+
+
+def _example(item: Item) -> EncodedQuery:
+    """An item of the library as a query: its stage-1 vectors, as an engine makes them."""
+    hears = item.sound == "sound"
+    share = 0.5 if item.has_frames and hears else float(hears)
+    seen, heard = (np.asarray(x, np.float32)[None] for x in (item.seen, item.heard))
+    return EncodedQuery(
+        seen=seen, heard=heard, heard_share=np.array([share], np.float32), is_example=True
+    )
 
 
 def in_mode(query: EncodedQuery, mode: Mode) -> EncodedQuery:

@@ -15,7 +15,7 @@ from seehear.rank import best_first, union
 from seehear.search.query import encode
 from seehear.search.scoring import calibrate, fill, sample
 from seehear.store import Store
-from seehear.types import Answer, EncodedQuery, Filter, Hit, Item, Mode, Parts, Query, Video
+from seehear.types import Answer, Clip, EncodedQuery, Filter, Hit, Item, Mode, Parts, Query, Video
 
 CHUNK = 64  # candidates whose tokens are in memory at once
 Lists = Literal["union", "seen", "all"]
@@ -29,8 +29,11 @@ def search(
     limit: int = 10,
     where: Filter | None = None,
     stage1: Lists = "union",
+    clip: Clip | None = None,
 ) -> Answer:
     """The best moments for a query, best first, each with its reason.
+
+    `clip` is what the file `query.like` holds, if it was read already.
 
     Stage 1 takes the nearest items by sight and the nearest by sound; stage 2 scores the union on
     all stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage; "all" has no
@@ -42,7 +45,7 @@ def search(
     _check(query, limit, stage1)
     if where and where.folder:
         where = replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
-    encoded = encode(engine, query)
+    encoded = encode(engine, store, query, clip=clip)
     counts = store.counts(where=where)
     k = counts["items"] if stage1 == "all" else max(100, 2 * limit)
     ids = _candidates(store, encoded, where, k, stage1)

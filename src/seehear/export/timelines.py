@@ -1,0 +1,83 @@
+"""Moments one after the other on a timeline: OpenTimelineIO, and the CMX3600 edit list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from seehear.errors import UsageError
+from seehear.export.moments import Moment, exact_rate, frames, timecode
+
+
+def to_otio(moments: Sequence[Moment], *, name: str = "seehear") -> str:
+    """A timeline with one track of clips, each with its own rate, as .otio text.
+
+    Raises: UsageError without the extra [otio].
+    """
+    try:
+        import opentimelineio as otio
+    except ImportError as error:
+        raise UsageError("an .otio needs opentimelineio: pip install 'seehear[otio]'") from error
+    timeline = otio.schema.Timeline(name)
+    track = otio.schema.Track(name, kind=otio.schema.TrackKind.Video)
+    timeline.tracks.append(track)
+    for moment in moments:
+        rate = exact_rate(moment.fps)
+        first, last = frames(moment, rate)
+        media = otio.schema.ExternalReference(
+            target_url=Path(moment.path).absolute().as_uri(),
+            available_range=_range(otio, 0, max(last, round(moment.duration_s * rate)), rate),
+        )
+        track.append(
+            otio.schema.Clip(
+                name=moment.title or Path(moment.path).name,
+                media_reference=media,
+                source_range=_range(otio, first, last, rate),
+            )
+        )
+    return timeline.to_json_string(indent=1)
+
+
+def _range(otio: object, first: int, last: int, rate: Fraction) -> object:
+    time = otio.opentime  # type: ignore[attr-defined]
+    return time.TimeRange(
+        time.RationalTime(first, float(rate)), time.RationalTime(last - first, float(rate))
+    )
+
+
+def to_edl(moments: Sequence[Moment], *, title: str = "seehear") -> str:
+    """A CMX3600 edit list; the record side runs on at the rate of the first moment.
+
+    Source times count in frames of their own source, record times in those of the list; drop-frame
+    rates are marked by FCM lines. Sources longer than 24 hours do not fit this format.
+
+    Raises: UsageError without moments.
+    """
+    if not moments:
+        raise UsageError("an edit list needs at least one moment")
+    rate = exact_rate(moments[0].fps)
+    lines = [f"TITLE: {_clean(title)[:70]}"]
+    at, mode = 0, ""
+    for number, moment in enumerate(moments, start=1):
+        own = exact_rate(moment.fps)
+        first, last = frames(moment, own)
+        length = max(1, round(Fraction(last - first) / own * rate))
+        source = [timecode(frame, own) for frame in (first, last)]
+        record = [timecode(frame, rate) for frame in (at, at + length)]
+        counted = "DROP FRAME" if ";" in source[0] else "NON-DROP FRAME"
+        if counted != mode:
+            lines.append(f"FCM: {counted}")
+            mode = counted
+        reel, kind = f"{number % 1000:03d}", "V    " if moment.fps else "A    "
+        lines.append(f"{reel}  AX       {kind} C        {' '.join(source + record)}")
+        lines.append(f"* FROM CLIP NAME: {_clean(Path(moment.path).name)}")
+        lines.append(f"* SOURCE FILE: {_clean(moment.path)}")
+        if moment.title:
+            lines.append(f"* COMMENT: {_clean(moment.title)}")
+        at += length
+    return "\n".join(lines) + "\n"
+
+
+def _clean(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -1,0 +1,130 @@
+"""The service put together: guard, problems, routes, page, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.staticfiles import StaticFiles
+
+from seehear.library import Library
+from seehear.server import (
+    guard,
+    problems,
+    routes_export,
+    routes_ingest,
+    routes_media,
+    routes_search,
+)
+from seehear.server.jobs import Jobs
+from seehear.server.queueing import Queue
+from seehear.server.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Service:
+    """What the routes share; lives in `app.state.service`."""
+
+    library: Library
+    settings: Settings
+    jobs: Jobs
+    searches: Queue
+    decoders: Queue
+    cache: Path
+
+
+def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
+    """The service over one open library, which stays the caller's to close."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await anyio.to_thread.run_sync(app.state.service.jobs.close)
+
+    app = FastAPI(
+        title="seehear",
+        version=version("seehear"),
+        description="Find moments in videos by what is seen and what is heard.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.state.service = Service(
+        library=library,
+        settings=settings,
+        jobs=Jobs(library),
+        searches=Queue("searches", settings.searches_at_once, settings.searches_waiting),
+        decoders=Queue("decoders", 2, 16),
+        cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
+    )
+    for routes in (routes_search, routes_media, routes_ingest, routes_export):
+        app.include_router(routes.router, prefix="/api/v1")
+    _add_health(app, library)
+    _add_page(app)
+    guard.install(app, settings)
+    _add_metrics(app)
+    problems.install(app)
+    return app
+
+
+def _add_health(app: FastAPI, library: Library) -> None:
+    @app.get("/healthz", response_class=PlainTextResponse, tags=["health"])
+    async def healthz() -> str:
+        """The process answers."""
+        return "ok"
+
+    @app.get("/readyz", response_class=PlainTextResponse, tags=["health"])
+    def readyz() -> str:
+        """Library and engine can answer a search; 503 else."""
+        library.status()
+        return library.engine.name
+
+    assert healthz
+    assert readyz
+
+
+def _add_page(app: FastAPI) -> None:
+    web = Path(str(resources.files("seehear.server").joinpath("web")))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(web / "index.html", headers={"Cache-Control": "no-cache"})
+
+    assert page
+    app.mount("/web", StaticFiles(directory=web), name="web")
+
+
+def _add_metrics(app: FastAPI) -> None:
+    registry = CollectorRegistry()
+    answered = Counter("seehear_requests", "Answers", ["route", "status"], registry=registry)
+    took = Histogram("seehear_request_seconds", "Seconds to answer", ["route"], registry=registry)
+
+    @app.middleware("http")
+    async def measure(
+        request: Request, forward: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        begun = time.perf_counter()
+        answer = await forward(request)
+        route = getattr(request.scope.get("route"), "path", "other")
+        answered.labels(route, str(answer.status_code)).inc()
+        took.labels(route).observe(time.perf_counter() - begun)
+        return answer
+
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["health"])
+    async def metrics() -> PlainTextResponse:
+        """Counts and times by route, for Prometheus."""
+        return PlainTextResponse(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    assert measure
+    assert metrics

@@ -1,0 +1,78 @@
+"""Who may ask: right Host, same origin, token where one is set; and what every answer forbids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request, Response
+
+from seehear.server.problems import problem
+from seehear.server.settings import Settings
+
+OPEN = ("/", "/healthz", "/readyz")  # and /web/: the page itself holds no secrets
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+LINK_S = 12 * 3600
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Put the guard before every route."""
+    hosts = settings.allowed_hosts()
+
+    @app.middleware("http")
+    async def guard(
+        request: Request, forward: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        reason = _refusal(request, settings, hosts)
+        answer = problem(*reason) if reason else await forward(request)
+        for name, value in HEADERS.items():
+            answer.headers.setdefault(name, value)
+        return answer
+
+    assert guard  # registered by its decorator
+
+
+def _refusal(request: Request, settings: Settings, hosts: frozenset[str]) -> tuple[int, str] | None:
+    if request.headers.get("host", "").lower() not in hosts:
+        return 421, "this service does not go by that name (Host header)"
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
+        return 403, "another site's page may not use this service (Origin header)"
+    if request.headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
+        return 403, "another site's page may not use this service"
+    path = request.url.path
+    if not settings.token_hash or path in OPEN or path.startswith("/web/"):
+        return None
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and settings.accepts(token):
+        return None
+    if request.method in ("GET", "HEAD") and _is_signed(request, settings):
+        return None
+    return 401, "this service needs its token: send 'Authorization: Bearer TOKEN'"
+
+
+def _is_signed(request: Request, settings: Settings) -> bool:
+    until, signed = request.query_params.get("until", ""), request.query_params.get("signed", "")
+    if not (until.isascii() and until.isdigit() and int(until) >= time.time()):
+        return False
+    import hmac
+
+    return hmac.compare_digest(settings.signature(request.url.path, int(until)), signed)
+
+
+def link(settings: Settings, path: str) -> str:
+    """A link for <img> and <video>, which send no header: signed where a token is set."""
+    if not settings.token_hash:
+        return path
+    until = (int(time.time()) // 3600) * 3600 + LINK_S
+    return f"{path}?until={until}&signed={settings.signature(path, until)}"

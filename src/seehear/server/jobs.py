@@ -1,0 +1,116 @@
+"""One ingest at a time, in a process of its own, so that searches stay quick."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import secrets
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from seehear.errors import LibraryError, SeeHearError
+from seehear.library import Library
+
+NICENESS = 10
+
+
+@dataclass(kw_only=True)
+class Job:
+    """How far an ingest is; amounts are seconds of media."""
+
+    id: str
+    state: Literal["running", "done", "cancelled", "failed"] = "running"
+    done: float = 0.0
+    total: float = 0.0
+    indexed: int = 0
+    items: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    error: str = ""
+
+
+class Jobs:
+    """Starts, watches and stops ingests; remembers the last ones."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._all: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._cancel: Any = None
+        self._process: Any = None
+
+    def start(self, paths: list[str], *, prune: bool) -> Job:
+        """Begin. Raises: LibraryError while another ingest of this service runs."""
+        with self._lock:
+            if any(job.state == "running" for job in self._all.values()):
+                raise LibraryError("an ingest is running already; cancel it or wait for its end")
+            job = Job(id=secrets.token_hex(8))
+            self._all[job.id] = job
+            while len(self._all) > 100:
+                self._all.pop(next(iter(self._all)))
+        context = multiprocessing.get_context("spawn")
+        news, self._cancel = context.Queue(), context.Event()
+        root = self._library.status().root
+        self._process = context.Process(
+            target=_ingest, args=(root, paths, prune, news, self._cancel)
+        )
+        self._process.start()
+        threading.Thread(target=self._watch, args=(job, self._process, news), daemon=True).start()
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """A job by its id."""
+        return self._all.get(job_id)
+
+    def list(self) -> list[Job]:
+        """All jobs that are remembered, the newest last."""
+        return list(self._all.values())
+
+    def cancel(self) -> None:
+        """Ask the running one to stop after the files in flight; what is committed stays."""
+        if self._cancel is not None:
+            self._cancel.set()
+
+    def close(self) -> None:
+        """Stop and wait a little: for the end of the service."""
+        self.cancel()
+        if self._process is not None:
+            self._process.join(timeout=20)
+            if self._process.is_alive():
+                self._process.terminate()
+
+    def _watch(self, job: Job, process: Any, news: Any) -> None:
+        while job.state == "running":
+            try:
+                for name, value in news.get(timeout=0.5).items():
+                    setattr(job, name, value)
+            except queue.Empty:
+                if not process.is_alive() and news.empty() and job.state == "running":
+                    job.error = "the ingest ended without a word; what was committed stays"
+                    job.state = "failed"
+        process.join()
+        self._library.refresh()
+
+
+def _ingest(root: str, paths: list[str], prune: bool, news: Any, cancel: Any) -> None:
+    """The child: indexes, tells how far it is, ends after the files in flight when asked."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+
+    def progress(stage: str, done: float, total: float) -> None:
+        if stage == "index":
+            news.put({"done": done, "total": total})
+        if cancel.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        with Library.open(root) as library:
+            report = library.add(paths, prune=prune, workers=1, progress=progress)
+    except KeyboardInterrupt:
+        news.put({"state": "cancelled"})
+    except (SeeHearError, OSError) as error:
+        news.put({"error": str(error), "state": "failed"})
+    else:
+        told = {k: v for k, v in asdict(report).items() if k in ("indexed", "items", "problems")}
+        news.put(told | {"state": "cancelled" if report.is_interrupted else "done"})

@@ -1,0 +1,32 @@
+"""A bounded queue before threads: some run, some wait, the rest is told to come again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+
+from seehear.server.problems import Busy
+
+Result = TypeVar("Result")
+
+
+class Queue:
+    """At most `running` calls at once and `waiting` behind them."""
+
+    def __init__(self, name: str, running: int, waiting: int) -> None:
+        self._name, self._most, self._inside = name, running + waiting, 0
+        self._limiter = anyio.CapacityLimiter(running)
+
+    async def run(self, call: Callable[..., Result], *given: Any, **named: Any) -> Result:
+        """`call` in a thread, in turn. Raises: Busy (429) when the queue is full."""
+        if self._inside >= self._most:
+            raise Busy(f"too many {self._name} at once")
+        self._inside += 1
+        try:
+            work = partial(call, *given, **named)
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        finally:
+            self._inside -= 1

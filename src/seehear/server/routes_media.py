@@ -1,0 +1,128 @@
+"""Pictures and films of the index, and nothing but the index."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
+
+from seehear.server import shapes
+from seehear.server.routes_search import NOT_FOUND, PROBLEMS, find
+from seehear.server.sandbox import call
+from seehear.types import Video
+
+router = APIRouter(tags=["media"])
+VideoId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$")]
+ItemId = Annotated[shapes.Ident, InPath()]
+MEDIA = PROBLEMS | NOT_FOUND | {410: {"description": "The file changed since it was indexed"}}
+PICTURE = {200: {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "A picture"}}
+FILM = {200: {"content": {"video/mp4": {}}, "description": "A film"}}
+PROXY_HEIGHT_PX = 480
+
+
+@router.get("/items/{item}/thumbnail", responses=MEDIA | PICTURE, response_class=Response)
+def thumbnail(request: Request, item: ItemId) -> Response:
+    """A small picture of a moment; 404 where there is nothing to see."""
+    service = request.app.state.service
+    find(service, item)
+    picture = service.library.thumbnail(item)
+    if not picture:
+        raise HTTPException(404, "this moment has no picture: it is sound alone")
+    return _cached(request, picture)
+
+
+@router.get("/videos/{video}/media", responses=MEDIA | FILM, response_class=Response)
+def media(request: Request, video: VideoId) -> Response:
+    """The file as it is, with ranges."""
+    found = _video(request.app.state.service, video)
+    path = _unchanged(found)
+    kind = "audio" if found.width == 0 else "video"
+    suffix = Path(path).suffix.lower().lstrip(".")
+    known = {"mp4": "mp4", "m4v": "mp4", "mov": "mp4", "webm": "webm", "ogg": "ogg", "wav": "wav"}
+    type_ = f"{kind}/{known.get(suffix, 'mpeg' if suffix == 'mp3' else 'octet-stream')}"
+    return FileResponse(path, media_type=type_, headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/videos/{video}/frame", responses=MEDIA | PICTURE, response_class=Response)
+async def frame(
+    request: Request,
+    video: VideoId,
+    at_s: shapes.Seconds,
+    height: Annotated[int, Query(ge=16, le=1080)] = 360,
+) -> Response:
+    """The picture at a time of a file."""
+    service = request.app.state.service
+    found = _video(service, video)
+    if found.width == 0 or at_s > found.duration_s:
+        raise HTTPException(404, f"'{Path(found.path).name}' has no picture at {at_s:g} s")
+    path = _unchanged(found)
+    with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
+        place = Path(folder) / "frame"
+        await _decode(service, "frame", path=path, at_s=at_s, height_px=height, output=str(place))
+        return _cached(request, place.read_bytes())
+
+
+@router.get("/items/{item}/proxy", responses=MEDIA | FILM, response_class=Response)
+async def proxy(request: Request, item: ItemId) -> Response:
+    """The moment as a small H.264 film that every browser plays; made once and kept."""
+    service = request.app.state.service
+    found = find(service, item)
+    video = _video(service, found.video_id)
+    path = _unchanged(video)
+    place = service.cache / f"{found.id}-{PROXY_HEIGHT_PX}.mp4"
+    if not place.exists():
+        service.cache.mkdir(parents=True, exist_ok=True)
+        await _decode(
+            service,
+            "proxy",
+            path=path,
+            start_s=found.start_s,
+            end_s=found.end_s,
+            height_px=PROXY_HEIGHT_PX,
+            output=str(place),
+        )
+    return FileResponse(place, media_type="video/mp4", headers={"Cache-Control": "private"})
+
+
+async def _decode(service: Any, work: str, **given: Any) -> None:
+    settings = service.settings
+    limits = {"time_s": 3 * settings.decode_s, "memory_bytes": settings.decode_bytes}
+    await service.decoders.run(call, work, **limits, **given)
+
+
+def _video(service: Any, video_id: str) -> Video:
+    for video in service.library.videos():
+        if video.id == video_id:
+            return video
+    raise HTTPException(404, f"no file {video_id} in this library")
+
+
+def _unchanged(video: Video) -> str:
+    """The path of the very file that was indexed: no link, same size and time, or 410."""
+    for path in (video.path, *video.aliases):
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue
+        same = found.st_size == video.size_bytes
+        if stat.S_ISREG(found.st_mode) and same:
+            return path
+    raise HTTPException(410, f"'{Path(video.path).name}' is gone or changed since it was indexed")
+
+
+def _cached(request: Request, picture: bytes) -> Response:
+    """With a strong ETag; 304 for one who has it."""
+    tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    kind = "webp" if picture[8:12] == b"WEBP" else "jpeg"
+    return Response(picture, media_type=f"image/{kind}", headers=headers)

@@ -1,0 +1,106 @@
+"""Decoding in a process of its own, with limits on time and memory: a hostile file harms nobody.
+
+python -m seehear.server.sandbox WORK LIMIT_BYTES JSON    (one line on stderr when it fails)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seehear.errors import MediaError
+from seehear.types import Clip, MediaSpec
+
+REFUSED = 5  # exit code of a child that says why in one line
+
+
+def call(work: str, *, time_s: float, memory_bytes: int, **given: Any) -> None:
+    """Run one of WORKS in a child and wait. Raises: MediaError with its reason, or a limit's."""
+    command = [sys.executable, "-m", __name__, work, str(memory_bytes), json.dumps(given)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=time_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise MediaError(f"decoding took longer than {time_s:.0f} s and was stopped") from None
+    if done.returncode == REFUSED:
+        raise MediaError(done.stderr.decode(errors="replace").strip().splitlines()[-1])
+    if done.returncode:
+        raise MediaError("the file could not be decoded within the limits of this service")
+
+
+def read_example(path: Path, spec: MediaSpec, *, time_s: float, memory_bytes: int) -> Clip:
+    """What `read_any` gives, read by a child. Raises: MediaError."""
+    with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
+        place = Path(folder) / "clip.npz"
+        call(
+            "example",
+            time_s=time_s,
+            memory_bytes=memory_bytes,
+            path=str(path),
+            spec=asdict(spec),
+            output=str(place),
+        )
+        with np.load(place, allow_pickle=False) as kept:
+            return Clip(
+                path=str(path),
+                start_s=float(kept["start_s"]),
+                end_s=float(kept["end_s"]),
+                frames=kept["frames"],
+                frame_times_s=kept["frame_times_s"],
+                waveform=kept["waveform"],
+                sample_rate_hz=int(kept["sample_rate_hz"]),
+                sound=str(kept["sound"]),  # type: ignore[arg-type]
+            )
+
+
+def _example(path: str, spec: dict[str, Any], output: str) -> None:
+    from seehear.media import read_any
+
+    fields = {k: v for k, v in vars(read_any(Path(path), MediaSpec(**spec))).items() if k != "path"}
+    np.savez(output, **fields)
+
+
+def _frame(path: str, at_s: float, height_px: int, output: str) -> None:
+    from seehear.media import read_clip, thumbnail
+
+    spec = MediaSpec(side_px=height_px, frames_per_s=25.0, max_frames=1)
+    clip = read_clip(Path(path), max(at_s - 0.02, 0.0), at_s + 0.5, spec)
+    if not len(clip.frames):
+        raise MediaError("there is no picture at that time")
+    Path(output).write_bytes(thumbnail(clip.frames[0], height_px))
+
+
+def _proxy(path: str, start_s: float, end_s: float, height_px: int, output: str) -> None:
+    from seehear.export import Moment, cut
+
+    moment = Moment(path=path, start_s=start_s, end_s=end_s, fps=0, duration_s=end_s)
+    cut(moment, Path(output), exact=True, height_px=height_px)
+
+
+WORKS: dict[str, Callable[..., None]] = {"example": _example, "frame": _frame, "proxy": _proxy}
+
+
+def main() -> int:
+    """One piece of work under a limit of memory."""
+    work, limit, given = sys.argv[1:]
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
+    try:
+        WORKS[work](**json.loads(given))
+    except (MediaError, MemoryError) as error:
+        sys.stderr.write(f"{error or 'the file needs more memory than this service gives'}\n")
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

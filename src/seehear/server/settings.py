@@ -1,0 +1,80 @@
+"""What a service may do, and the token that opens it to other machines."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+from seehear.errors import UsageError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Limits of one service; bytes, seconds, requests."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    names: tuple[str, ...] = ()  # further names this machine is called by
+    token_hash: str = ""  # hex SHA-256; empty: no token, on loopback only
+    upload_bytes: int = 64 * 1024 * 1024
+    decode_s: float = 20.0
+    decode_bytes: int = 3 * 1024**3
+    searches_at_once: int = 2
+    searches_waiting: int = 32
+    cache: Path | None = None  # for proxies of films a browser cannot play
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises: UsageError for a door to the network without a lock."""
+        if not self.token_hash and not is_loopback(self.host):
+            raise UsageError(
+                f"serving on {self.host!r} opens the library to other machines and needs a token; "
+                "make one with 'seehear serve --new-token'"
+            )
+
+    def accepts(self, token: str) -> bool:
+        """True for the token; the time it takes says nothing about it."""
+        return hmac.compare_digest(hash_of(token), self.token_hash)
+
+    def signature(self, path: str, until: int) -> str:
+        """Lets the holder of a link see `path` until then, in place of a token."""
+        return hmac.new(self.secret, f"{path}|{until}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def allowed_hosts(self) -> frozenset[str]:
+        """Host headers that are meant for this service; others come from rebound names."""
+        own = (*LOOPBACK_NAMES, self.host, *self.names)
+        return frozenset({*own, *(f"{name}:{self.port}" for name in own)})
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def hash_of(token: str) -> str:
+    """What is stored of a token: it has 256 random bits, so a plain hash cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def token_file(folder: Path) -> Path:
+    """Where the hash of the token lies."""
+    return folder / "serve-token.sha256"
+
+
+def make_token(folder: Path) -> str:
+    """A fresh token; its hash replaces the old one, itself is never stored."""
+    token = secrets.token_urlsafe(32)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = token_file(folder)
+    path.write_text(hash_of(token), encoding="ascii")
+    path.chmod(0o600)
+    return token

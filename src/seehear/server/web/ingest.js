@@ -1,0 +1,55 @@
+// The library panel: what it holds, and indexing with live progress.
+
+import { call, follow } from "./api.js";
+import { make } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+let job = null;
+
+export async function refresh() {
+  const held = await call("/status");
+  $("engine").textContent = `Engine: ${held.engine}${held.engine === "tags" ? " (tag names; a lesser engine than CLIP + AST)" : ""}.`;
+  $("held").textContent = `${held.videos} files, ${held.items} moments, ${held.hours.toFixed(1)} h, ` +
+    `${held.without_sound} without sound, ${(held.size_bytes / 1e6).toFixed(0)} MB in ${held.root}`;
+  $("problems").replaceChildren(...held.failed.map((one) => make("li", { text: `${one.path}: ${one.reason}` })));
+  const folder = $("folder").value;
+  $("folder").replaceChildren(make("option", { value: "", text: "all" }),
+    ...held.folders.map((path) => make("option", { value: path, text: path, selected: path === folder })));
+  return held;
+}
+
+export async function start(event, fail) {
+  event.preventDefault();
+  const paths = $("paths").value.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (!paths.length) return;
+  try {
+    await watch(await call("/jobs", { method: "POST", json: { paths } }));
+  } catch (error) {
+    fail(error);
+  }
+}
+
+export async function resume() {
+  const running = (await call("/jobs")).find((one) => one.state === "running");
+  if (running) watch(running);
+}
+
+async function watch(started) {
+  job = started;
+  $("bar").hidden = $("cancel").hidden = false;
+  await follow(`/jobs/${job.id}/events`, (news) => {
+    $("bar").value = news.total ? news.done / news.total : 0;
+    $("progress").textContent = {
+      running: news.total ? `${Math.round(news.done)} of ${Math.round(news.total)} s of media` : "Looking for files …",
+      done: `Done: ${news.indexed} files as ${news.items} moments.`,
+      cancelled: "Stopped; what was indexed stays.",
+      failed: news.error,
+    }[news.state];
+  });
+  $("bar").hidden = $("cancel").hidden = true;
+  await refresh();
+}
+
+export async function cancel() {
+  if (job) await call(`/jobs/${job.id}`, { method: "DELETE" });
+}
