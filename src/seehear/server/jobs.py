@@ -7,13 +7,14 @@ import os
 import queue
 import secrets
 import threading
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
-NICENESS = 10
+NICENESS, LOOK_S = 10, 5.0
 
 
 @dataclass(kw_only=True)
@@ -81,16 +82,23 @@ class Jobs:
                 self._process.terminate()
 
     def _watch(self, job: Job, process: Any, news: Any) -> None:
-        while job.state == "running":
+        """Pass on what the child tells; what it committed is searched from then on."""
+        told, looked = {"state": "running"}, time.monotonic()
+        while told["state"] == "running":
             try:
-                for name, value in news.get(timeout=0.5).items():
-                    setattr(job, name, value)
+                told |= news.get(timeout=0.5)
             except queue.Empty:
-                if not process.is_alive() and news.empty() and job.state == "running":
-                    job.error = "the ingest ended without a word; what was committed stays"
-                    job.state = "failed"
-        process.join()
-        self._library.refresh()
+                if not process.is_alive() and news.empty():
+                    told["error"] = "the ingest ended without a word; what was committed stays"
+                    told["state"] = "failed"
+            if told["state"] == "running" and time.monotonic() - looked > LOOK_S:
+                self._library.refresh()
+                looked = time.monotonic()
+            if told["state"] != "running":
+                process.join()
+                self._library.refresh()
+            for name, value in told.items():
+                setattr(job, name, value)
 
 
 def _ingest(root: str, paths: list[str], prune: bool, news: Any, cancel: Any) -> None:

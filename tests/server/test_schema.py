@@ -1,0 +1,52 @@
+"""Whatever the OpenAPI document allows, and much that it does not: no 5xx, nothing off schema."""
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case
+from schemathesis.checks import (
+    content_type_conformance,
+    not_a_server_error,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.schemas import APIOperation
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+SKIPPED = {("POST", "/api/v1/jobs")}  # it would index whatever path comes to mind
+EXAMPLES = {"/api/v1/search/upload": 5, "/api/v1/export": 25}
+
+
+def test_no_answer_leaves_the_schema(url: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", wait_for_schema=10)
+    tried = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if (operation.method.upper(), operation.path) in SKIPPED:
+            continue
+
+        assault(operation, url)
+        tried += 1
+    assert tried >= 12
+
+
+def assault(operation: APIOperation, url: str) -> None:
+    @seed(0)
+    @settings(
+        max_examples=EXAMPLES.get(operation.path, 15),
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def attack(case: Case) -> None:
+        answer = case.call(base_url=url, timeout=60)
+        case.validate_response(answer, checks=CHECKS)
+
+    attack()
