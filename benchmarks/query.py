@@ -56,7 +56,7 @@ class Stopwatch:
             (run, "_candidates", "stage 1"),
             (library._store, "tokens", "read tokens"),
             (library.engine, "score", "score"),
-            (run, "calibrate", "bands"),
+            (run, "_bands", "bands"),
             (run, "_reason", "explain"),
         ):
             setattr(owner, name, self._timed(getattr(owner, name), part))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from seehear.engine import Engine
 from seehear.errors import UsageError
 from seehear.rank import best_first, union
 from seehear.search.query import encode
-from seehear.search.scoring import calibrate, fill, sample
-from seehear.store import Store
-from seehear.types import Answer, Clip, EncodedQuery, Filter, Hit, Item, Mode, Parts, Query, Video
+from seehear.search.scoring import Bands, calibrate, fill, sample, weight
+from seehear.store import Store, Summaries
+from seehear.types import Answer, Clip, EncodedQuery, Filter, Hit, Mode, Parts, Query, Tokens, Video
 
 CHUNK = 64  # candidates whose tokens are in memory at once
 Lists = Literal["union", "seen", "all"]
+_known: WeakKeyDictionary[Summaries, dict[tuple[Engine, float], Bands]] = WeakKeyDictionary()
 
 
 def search(
@@ -51,11 +53,12 @@ def search(
     ids = _candidates(store, encoded, where, k, stage1)
     if not ids:
         return _answer(engine, query, encoded, (), counts)
-    background = sample(store.summaries())
+    summaries = store.summaries()
+    background = sample(summaries)
     parts = fill(_score(engine, store, encoded, ids), engine.score(encoded, background))
-    bands = calibrate(engine, background, encoded)
-    videos = {video.id: video for video in store.videos()}
+    bands = _bands(engine, summaries, background, encoded)
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
+    tokens = store.tokens([ids[at] for at in best])
     hits: list[Hit] = []
     for rank, at in enumerate(best, start=1):
         item = store.item(ids[at])
@@ -72,8 +75,8 @@ def search(
                 band=bands.of(score),
                 seen=seen,
                 heard=heard,
-                **_file(videos[item.video_id]),
-                **_reason(engine, store, encoded, item),
+                **_file(store.video(item.video_id)),
+                **_reason(engine, encoded, one_of(tokens, rank - 1)),
             )
         )
     return _answer(engine, query, encoded, tuple(hits), counts)
@@ -95,9 +98,33 @@ def _file(video: Video) -> dict[str, Any]:
     return {"video_id": video.id, "path": video.path, "aliases": video.aliases}
 
 
-def _reason(engine: Engine, store: Store, query: EncodedQuery, item: Item) -> dict[str, Any]:
+def _bands(engine: Engine, summaries: Summaries, background: Tokens, query: EncodedQuery) -> Bands:
+    """Kept while the library stays as it is: they do not depend on the words of a query."""
+    if query.is_example:
+        return calibrate(engine, background, query)
+    known = _known.setdefault(summaries, {})
+    key = (engine, weight(query))
+    if key not in known:
+        known[key] = calibrate(engine, background, query)
+    return known[key]
+
+
+def one_of(tokens: Tokens, at: int) -> Tokens:
+    """One item of a batch, without the padding of the others."""
+    frames, sounds = (int(mask[at].sum()) for mask in (tokens.frame_mask, tokens.audio_mask))
+    one = slice(at, at + 1)
+    return Tokens(
+        frames=tokens.frames[one, :frames],
+        frame_mask=tokens.frame_mask[one, :frames],
+        frame_times_s=tokens.frame_times_s[one, :frames],
+        audio=tokens.audio[one, :sounds],
+        audio_mask=tokens.audio_mask[one, :sounds],
+        audio_times_s=tokens.audio_times_s[one, :sounds],
+    )
+
+
+def _reason(engine: Engine, query: EncodedQuery, tokens: Tokens) -> dict[str, Any]:
     """When inside the item the match was seen and heard, and as what."""
-    tokens = store.tokens([item.id])
     why = engine.explain(query, tokens)
     return {
         "frame_times_s": _rounded(tokens.frame_times_s[0][tokens.frame_mask[0]]),

@@ -67,10 +67,11 @@ def calibrate(engine: Engine, background: Tokens, query: EncodedQuery) -> Bands:
 
     For words: every tag name against every sampled item. An item shows only a few of all the
     things the engine has names for, so nearly all of these pairs do not match. For an example: the
-    sampled items against each other. Both are weighed between sight and sound as the query is.
+    sampled items against each other. Both are weighed between sight and sound as the query is, to
+    the hundredth.
     """
     bank = _examples(background) if query.is_example else engine.bank()
-    share = np.full(len(bank.seen), query.heard_share[0], np.float32)
+    share = np.full(len(bank.seen), weight(query), np.float32)
     parts = engine.score(replace(bank, heard_share=share), background)
     filled = fill(parts, parts)
     scores = filled.seen + filled.heard
@@ -78,6 +79,11 @@ def calibrate(engine: Engine, background: Tokens, query: EncodedQuery) -> Bands:
         scores = scores[~np.eye(len(scores), dtype=bool)]
     fair, strong = np.quantile(scores, [FAIR, STRONG])
     return Bands(fair=float(fair), strong=float(strong))
+
+
+def weight(query: EncodedQuery) -> float:
+    """The share of sound in a query, to the hundredth."""
+    return round(float(query.heard_share[0]), 2)
 
 
 def _examples(items: Tokens) -> EncodedQuery:

@@ -104,6 +104,10 @@ class Store:
         """All videos, by id."""
         return tuple(self._now().videos.values())
 
+    def video(self, video_id: str) -> Video:
+        """One video. Raises: KeyError if it is not here."""
+        return self._now().videos[video_id]
+
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
         """Items of the videos that pass, by id, with summaries and without tokens."""
         for place in np.flatnonzero(summaries.mask_of(self._now(), where)):
