@@ -1,0 +1,174 @@
+"""Score a gallery with a model, in chunks: never more than a budget of bytes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from seehear.models.base import RetrievalModel
+from seehear.nn.tokens import TokenBatch
+from seehear.rank import dual_softmax, inverted_softmax, qb_norm
+from seehear.rank.hubness import LABELS
+
+BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
+Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm"]
+
+
+class Gallery(Protocol):
+    """Captions and the items they are searched in; `own[caption]` is the number of its item."""
+
+    item_ids: Sequence[str]
+    query_ids: Sequence[str]
+    own: Int[np.ndarray, " query"]
+    has_sound: Bool[np.ndarray, " item"]
+
+    def queries(self, rows: slice) -> Any:
+        """Some captions as a model's `encode_query` takes them."""
+        ...
+
+    def media(self, rows: slice) -> Any:
+        """Some items as a model's `encode_items` takes them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """A gallery after its towers: what every score is made of."""
+
+    query: Float[Tensor, "query dim"]
+    items: TokenBatch
+
+
+@torch.inference_mode()
+def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encoded:
+    """All captions and items through the towers, `batch` at a time, on the model's device."""
+    model.eval()
+    device = model.logit_scale.device
+    query = [
+        model.encode_query(to_device(gallery.queries(rows), device))
+        for rows in chunks(len(gallery.query_ids), batch)
+    ]
+    items = [
+        model.encode_items(to_device(gallery.media(rows), device))
+        for rows in chunks(len(gallery.item_ids), batch)
+    ]
+    return Encoded(query=torch.cat(query), items=joined(items))
+
+
+@torch.inference_mode()
+def score_all(
+    model: RetrievalModel, encoded: Encoded, *, budget_bytes: int = BUDGET_BYTES
+) -> Float32[np.ndarray, "query item"]:
+    """scores[query, item] of the whole gallery, block by block.
+
+    Note: a block is sized as if a model kept four vectors and one weight a token for every pair.
+    """
+    query, items = encoded.query, encoded.items
+    tokens = items.frames.shape[1] + items.audio.shape[1]
+    pairs = max(budget_bytes // (4 * (4 * query.shape[1] + 2 * tokens)), 1)
+    per_item = 8 * tokens * query.shape[1]  # keys and values, in float32
+    wide = max(min(len(items.frames), budget_bytes // per_item, 256), 1)
+    high = max(pairs // wide, 1)
+    scores = np.empty((len(query), len(items.frames)), np.float32)
+    for columns in chunks(scores.shape[1], wide):
+        block = taken(items, columns)
+        for rows in chunks(len(query), high):
+            scores[rows, columns] = model.score(query[rows], block).float().cpu().numpy()
+    return scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TwoStage:
+    """Scores whose order is the order of two stages, and what stage 1 let through in percent."""
+
+    scores: Float64[np.ndarray, "query item"]
+    stage1_recall: float
+
+
+@torch.inference_mode()
+def score_two_stage(
+    model: RetrievalModel, encoded: Encoded, own: Int[np.ndarray, " query"], *, keep: int
+) -> TwoStage:
+    """Only the `keep` nearest summaries of each query get the model's score; the rest stay below.
+
+    Source: TEFAL, Table 9.
+    Raises: ValueError if `keep` is not within 1 .. the number of items.
+    """
+    query = encoded.query
+    if not 1 <= keep <= len(encoded.items.frames):
+        raise ValueError(f"keep={keep} of {len(encoded.items.frames)} items; choose from 1 to that")
+    summary = F.normalize(model.summary(encoded.items), dim=-1)
+    first = (F.normalize(query, dim=-1) @ summary.T).double()
+    kept = first.topk(keep, dim=1).indices
+    scores = first.clone()
+    for row, candidates in enumerate(kept):
+        second = model.score(query[row : row + 1], taken(encoded.items, candidates))[0].double()
+        scores[row, candidates] = second - second.min() + first[row].max() + 1
+    found = (kept.cpu() == torch.from_numpy(own)[:, None]).any(1)
+    return TwoStage(scores=scores.cpu().numpy(), stage1_recall=100 * float(found.double().mean()))
+
+
+def corrected(
+    scores: Float[np.ndarray, "query item"],
+    method: Method,
+    *,
+    bank_scores: Float[np.ndarray, "bank item"] | None = None,
+) -> tuple[Float[np.ndarray, "query item"], str]:
+    """Scores after a hubness correction, and how the row is to be labelled in a table.
+
+    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others.
+
+    Raises: ValueError if QB-Norm gets no bank.
+    """
+    if method == "none":
+        return scores, "plain"
+    if method == "dual_softmax":
+        return dual_softmax(scores), LABELS[method]
+    if method == "inverted_softmax":
+        return inverted_softmax(scores, beta=100.0), LABELS[method]
+    if bank_scores is None:
+        raise ValueError("qb_norm needs the scores of a bank of other captions, e.g. of training")
+    return qb_norm(scores, bank_scores), LABELS[method]
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """[0, count) in slices of at most `size`."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def taken(batch: Any, rows: Any) -> Any:
+    """Some rows of a tensor, or of every tensor of a dataclass."""
+    if isinstance(batch, Tensor):
+        return batch[rows]
+    return type(batch)(**{name: taken(value, rows) for name, value in vars(batch).items()})
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A tensor, or every tensor of a dataclass, on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    return type(batch)(**{name: to_device(value, device) for name, value in vars(batch).items()})
+
+
+def joined(parts: Sequence[TokenBatch]) -> TokenBatch:
+    """Batches of items one after the other, padded to the longest sequence."""
+    widths = {name: max(vars(part)[name].shape[1] for part in parts) for name in vars(parts[0])}
+
+    def padded(value: Tensor, width: int) -> Tensor:
+        tail = [0, 0] * (value.ndim - 2) + [0, width - value.shape[1]]
+        return F.pad(value, tail)
+
+    return TokenBatch(
+        **{
+            name: torch.cat([padded(vars(part)[name], width) for part in parts])
+            for name, width in widths.items()
+        }
+    )
