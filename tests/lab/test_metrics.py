@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def orders(row: np.ndarray) -> list[tuple[int, ...]]:
     return [
         order
         for order in permutations(range(len(row)))
-        if all(row[a] >= row[b] for a, b in zip(order, order[1:], strict=False))
+        if all(row[a] >= row[b] for a, b in pairwise(order))
     ]
 
 

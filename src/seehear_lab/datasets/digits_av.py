@@ -103,7 +103,7 @@ def _make(spec: DigitsSpec, material: media.Material) -> dict[str, np.ndarray]:
 
 
 def _drawn(spec: DigitsSpec, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
-    """(shown, said, kind of sound, named of both) of each clip; silent ones and noise come first."""
+    """(shown, said, kind of sound, shown and said as named) of each clip; the silent first."""
     taken: set[bytes] = set()
     slots, named = SLOTS[spec.level], NAMED[spec.level]
     silent, noisy = (spec.count * share // 1000 for share in (PER_MILLE_SILENT, PER_MILLE_NOISE))
