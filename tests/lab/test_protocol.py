@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models.samples import pick, small_batch, small_model
-from seehear_lab.evaluate.protocol import Encoded, corrected, joined, score_all, score_two_stage
+from seehear_lab.datasets.batches import joined
+from seehear_lab.evaluate.protocol import Encoded, corrected, score_all, score_two_stage
 
 
 @pytest.mark.parametrize("name", ["tefal", "xpool", "clip4clip.meanp"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int
+from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,26 +15,10 @@ from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
 from seehear.rank import dual_softmax, inverted_softmax, qb_norm
 from seehear.rank.hubness import LABELS
+from seehear_lab.datasets.batches import Gallery, chunks, joined, taken, to_device
 
 BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
 Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm"]
-
-
-class Gallery(Protocol):
-    """Captions and the items they are searched in; `own[caption]` is the number of its item."""
-
-    item_ids: Sequence[str]
-    query_ids: Sequence[str]
-    own: Int[np.ndarray, " query"]
-    has_sound: Bool[np.ndarray, " item"]
-
-    def queries(self, rows: slice) -> Any:
-        """Some captions as a model's `encode_query` takes them."""
-        ...
-
-    def media(self, rows: slice) -> Any:
-        """Some items as a model's `encode_items` takes them."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,39 +119,3 @@ def corrected(
     if bank_scores is None:
         raise ValueError("qb_norm needs the scores of a bank of other captions, e.g. of training")
     return qb_norm(scores, bank_scores), LABELS[method]
-
-
-def chunks(count: int, size: int) -> Iterator[slice]:
-    """[0, count) in slices of at most `size`."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def taken(batch: Any, rows: Any) -> Any:
-    """Some rows of a tensor, or of every tensor of a dataclass."""
-    if isinstance(batch, Tensor):
-        return batch[rows]
-    return type(batch)(**{name: taken(value, rows) for name, value in vars(batch).items()})
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    """A tensor, or every tensor of a dataclass, on a device."""
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    return type(batch)(**{name: to_device(value, device) for name, value in vars(batch).items()})
-
-
-def joined(parts: Sequence[TokenBatch]) -> TokenBatch:
-    """Batches of items one after the other, padded to the longest sequence."""
-    widths = {name: max(vars(part)[name].shape[1] for part in parts) for name in vars(parts[0])}
-
-    def padded(value: Tensor, width: int) -> Tensor:
-        tail = [0, 0] * (value.ndim - 2) + [0, width - value.shape[1]]
-        return F.pad(value, tail)
-
-    return TokenBatch(
-        **{
-            name: torch.cat([padded(vars(part)[name], width) for part in parts])
-            for name, width in widths.items()
-        }
-    )

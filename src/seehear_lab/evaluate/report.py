@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from seehear_lab.datasets.batches import Gallery
 from seehear_lab.evaluate.metrics import Direction, Metrics, breakdown, interval, rank, summarise
-from seehear_lab.evaluate.protocol import Gallery
 
 SelectedOn = Literal["val", "test", "last step", "train"]
 
