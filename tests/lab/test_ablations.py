@@ -27,8 +27,8 @@ from tiny_towers import make_ast_folder
 
 FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
 SENSES = ("tefal.heard", "tefal.meanp")
-SETTINGS = dict.fromkeys(FUSIONS, {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 2})
-SETTINGS |= dict.fromkeys(SENSES, {"dim": DIM, "sound_dim": SOUND_DIM})
+SETTINGS = {key: {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 2} for key in FUSIONS}
+SETTINGS |= {key: {"dim": DIM, "sound_dim": SOUND_DIM} for key in SENSES}
 ENTRIES = {name: registry._ENTRIES.pop(name) for name in SETTINGS}  # other tests know none of them
 ELSEWHERE = {
     ("tefal.heard", "test_shapes_and_unit_summaries"),
