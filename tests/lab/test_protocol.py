@@ -76,3 +76,18 @@ def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
     assert corrected(scores, "dual_softmax")[0].argmax(1).tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="bank"):
         corrected(scores, "qb_norm")
+
+
+def test_a_union_finds_what_is_only_heard() -> None:
+    model, (query, items) = small_model("tefal"), small_batch()
+    encoded = Encoded(query=query, items=model.encode_items(items))
+    heard = model.hear.uniform(encoded.items.audio, encoded.items.audio_mask)
+    loudest = torch.nn.functional.normalize(heard, dim=-1) @ query.T
+    own = loudest.argmax(0).numpy()  # the best by sound is right
+    union = score_two_stage(model, encoded, own, keep=2, stage1="union")
+    assert union.stage1_recall == 100
+    full = score_all(model, encoded)
+    both = score_two_stage(model, encoded, own, keep=5, stage1="union")
+    assert (np.argsort(-both.scores, 1) == np.argsort(-full, 1)).all()
+    with pytest.raises(ValueError, match="no blocks for sight and sound"):
+        score_two_stage(small_model("clip4clip.meanp"), encoded, own, keep=2, stage1="union")

@@ -77,25 +77,54 @@ class TwoStage:
 
 @torch.inference_mode()
 def score_two_stage(
-    model: RetrievalModel, encoded: Encoded, own: Int[np.ndarray, " query"], *, keep: int
+    model: RetrievalModel,
+    encoded: Encoded,
+    own: Int[np.ndarray, " query"],
+    *,
+    keep: int,
+    stage1: Literal["seen", "union"] = "seen",
 ) -> TwoStage:
-    """Only the `keep` nearest summaries of each query get the model's score; the rest stay below.
+    """Only `keep` items of each query get the model's score; the rest stay below, as in stage 1.
+
+    "seen" keeps the items with the nearest summaries, as the papers do; "union" takes half of them
+    by sight and half by sound, each under uniform attention, as a search of a library does.
 
     Source: TEFAL, Table 9.
-    Raises: ValueError if `keep` is not within 1 .. the number of items.
+    Raises: ValueError if `keep` is not within 1 .. the number of items, or nothing is heard.
     """
-    query = encoded.query
-    if not 1 <= keep <= len(encoded.items.frames):
-        raise ValueError(f"keep={keep} of {len(encoded.items.frames)} items; choose from 1 to that")
-    summary = F.normalize(model.summary(encoded.items), dim=-1)
-    first = (F.normalize(query, dim=-1) @ summary.T).double()
+    query, items = encoded.query, encoded.items
+    if not 1 <= keep <= len(items.frames):
+        raise ValueError(f"keep={keep} of {len(items.frames)} items; choose from 1 to that")
+    is_union = stage1 == "union"
+    first = _union(query, model, items) if is_union else _nearness(query, model.summary(items))
     kept = first.topk(keep, dim=1).indices
     scores = first.clone()
     for row, candidates in enumerate(kept):
-        second = model.score(query[row : row + 1], taken(encoded.items, candidates))[0].double()
+        second = model.score(query[row : row + 1], taken(items, candidates))[0].double()
         scores[row, candidates] = second - second.min() + first[row].max() + 1
     found = (kept.cpu() == torch.from_numpy(own)[:, None]).any(1)
     return TwoStage(scores=scores.cpu().numpy(), stage1_recall=100 * float(found.double().mean()))
+
+
+def _nearness(
+    query: Float[Tensor, "query dim"], summary: Float[Tensor, "item dim"]
+) -> Float[Tensor, "query item"]:
+    return (F.normalize(query, dim=-1) @ F.normalize(summary, dim=-1).T).double()
+
+
+def _union(
+    query: Float[Tensor, "query dim"], model: RetrievalModel, items: TokenBatch
+) -> Float[Tensor, "query item"]:
+    """Minus the better of an item's two places: by sight, and by sound."""
+    see, hear = getattr(model, "see", None), getattr(model, "hear", None)
+    if see is None or hear is None:
+        raise ValueError("the model has no blocks for sight and sound; use stage1='seen'")
+    lists = (
+        _nearness(query, see.uniform(items.frames, items.frame_mask)),
+        _nearness(query, hear.uniform(items.audio, items.audio_mask)),
+    )
+    places = [each.argsort(1, descending=True).argsort(1).double() for each in lists]
+    return -torch.minimum(places[0], places[1] + 0.5)  # no two items tie
 
 
 def corrected(
