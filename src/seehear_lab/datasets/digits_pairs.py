@@ -28,11 +28,12 @@ class DigitPairs:
     """Training pairs: the pictures of a clip with the sound of another one drawn by the seed.
 
     The caption says what is shown in the one and said in the other, so each epoch is new. Pictures
-    move by up to 2 pixels, sound by up to 75 ms and a little in loudness.
+    move by up to 2 pixels, sound by up to 75 ms and a little in loudness. `is_deaf`: all is silent,
+    and captions say what is shown.
     """
 
-    def __init__(self, clips: DigitClips) -> None:
-        self.clips = clips
+    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
+        self.clips = muted(clips) if is_deaf else clips
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -58,8 +59,8 @@ class DigitPairs:
 class DigitGallery:
     """A split as it was written: every clip with its own sound and its own caption."""
 
-    def __init__(self, clips: DigitClips) -> None:
-        self.clips = clips
+    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
+        self.clips = clips = muted(clips) if is_deaf else clips
         self.item_ids = tuple(f"clip{number}" for number in range(len(clips)))
         self.query_ids = tuple(f"caption{number}" for number in range(len(clips)))
         self.own: Int[np.ndarray, " query"] = np.arange(len(clips))
@@ -80,3 +81,10 @@ def digits_encoder(clips: DigitClips, *, dim: int = 64) -> DigitsEncoder:
     """Fresh towers that fit the clips."""
     _, rows, mels = clips.banks.shape
     return DigitsEncoder(dim, rows=rows, mels=mels, words=len(vocabulary()) + 1)
+
+
+def muted(clips: DigitClips) -> DigitClips:
+    """The same pictures without a sound."""
+    nothing = {"has_sound": np.zeros_like(clips.has_sound)}
+    nothing |= {"said_named": np.full_like(clips.said_named, -1)}
+    return DigitClips(**(vars(clips) | nothing))

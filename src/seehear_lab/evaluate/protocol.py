@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,17 +51,24 @@ def score_all(
 ) -> Float32[np.ndarray, "query item"]:
     """scores[query, item] of the whole gallery, block by block.
 
-    Note: a block is sized as if a model kept four vectors and one weight a token for every pair.
+    Blocks are as high as they can be, so that what a model computes of an item alone is computed
+    once. Items may be kept in half precision.
+
+    Note: a block is sized as if a model kept four vectors and two weights a token for every pair,
+    and six vectors for every token of an item: what the text-conditioned pools do.
     """
     query, items = encoded.query, encoded.items
     tokens = items.frames.shape[1] + items.audio.shape[1]
     pairs = max(budget_bytes // (4 * (4 * query.shape[1] + 2 * tokens)), 1)
-    per_item = 8 * tokens * query.shape[1]  # keys and values, in float32
-    wide = max(min(len(items.frames), budget_bytes // per_item, 256), 1)
-    high = max(pairs // wide, 1)
+    high = min(len(query), pairs)
+    per_item = 4 * 6 * tokens * query.shape[1]
+    wide = max(min(pairs // high, budget_bytes // per_item), 1)
     scores = np.empty((len(query), len(items.frames)), np.float32)
     for columns in chunks(scores.shape[1], wide):
         block = taken(items, columns)
+        block = replace(
+            block, frames=block.frames.to(query.dtype), audio=block.audio.to(query.dtype)
+        )
         for rows in chunks(len(query), high):
             scores[rows, columns] = model.score(query[rows], block).float().cpu().numpy()
     return scores
