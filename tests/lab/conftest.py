@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.test_ablations import ENTRIES
+from lab.variants import ENTRIES
 from seehear.models import registry
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lab.variants import ENTRIES, FUSIONS, SETTINGS
 from models import test_contract
 from models.naive import Array, Weights, conditioned, linear, unit
 from models.samples import DIM, SMALL, SOUND_DIM, shaken, small_batch, small_model
@@ -25,11 +26,6 @@ from seehear.nn.tokens import TokenBatch
 from seehear_lab.ablations.tefal_sound import fixed_filter_bank, freeze
 from tiny_towers import make_ast_folder
 
-FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
-SENSES = ("tefal.heard", "tefal.meanp")
-SETTINGS = {key: {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 2} for key in FUSIONS}
-SETTINGS |= {key: {"dim": DIM, "sound_dim": SOUND_DIM} for key in SENSES}
-ENTRIES = {name: registry._ENTRIES.pop(name) for name in SETTINGS}  # other tests know none of them
 ELSEWHERE = {
     ("tefal.heard", "test_shapes_and_unit_summaries"),
     ("tefal.meanp", "test_shapes_and_unit_summaries"),
