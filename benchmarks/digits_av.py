@@ -33,7 +33,7 @@ from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.loop import BEST, fit
 
-DIM, BATCH = 64, 128
+DIM, BATCH = 64, {"whole": 128, "part": 64}
 SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
 FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
 STEPS: dict[tuple[str, str], int] = {
@@ -43,11 +43,11 @@ STEPS: dict[tuple[str, str], int] = {
     ("tefal.meanp", "whole"): 1500,
     ("clip4clip.meanp", "order"): 700,
     ("clip4clip.seqtransf", "order"): 700,
-    ("tefal", "part"): 1200,
-    ("tefal.meanp", "part"): 1200,
-    ("xpool", "part"): 800,
-    ("clip4clip.seqtransf", "part"): 800,
-    **{(name, "part"): 1200 for name in FUSIONS},
+    ("tefal", "part"): 1000,
+    ("tefal.meanp", "part"): 1000,
+    ("xpool", "part"): 500,
+    ("clip4clip.seqtransf", "part"): 500,
+    **{(name, "part"): 1000 for name in FUSIONS},
 }
 TRAIN_CLIPS: dict[Level, int] = {"whole": 6000, "part": 4000}
 Rows = list[tuple[str, float, str]]
@@ -76,7 +76,7 @@ class Bench:
         torch.manual_seed(seed)
         model = build_model(name, encoder=digits_encoder(clips, dim=DIM), **settings(name))
         config = TrainConfig(
-            batch_size=BATCH,
+            batch_size=BATCH[level],
             steps=steps,
             lr=1e-3,
             weight_decay=0.05,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from seehear_lab.ablations.tefal_sound import freeze
 from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
 from seehear_lab.datasets.spec import DataSet, load_spec
 from seehear_lab.datasets.towers import ClipAst
-from seehear_lab.evaluate.protocol import corrected, encode, score_all, score_two_stage
+from seehear_lab.evaluate.protocol import (
+    corrected,
+    encode,
+    encode_captions,
+    score_all,
+    score_two_stage,
+)
 from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
 from seehear_lab.recipe import Recipe
 from seehear_lab.train.checkpoint import load_weights
@@ -25,6 +31,7 @@ from seehear_lab.train.loop import BEST, fit
 from seehear_lab.train.world import World
 
 RESULTS = "results.json"
+BANK = 2000  # training captions that QB-Norm looks at
 assert ablations  # imported for the models it registers
 
 
@@ -79,7 +86,10 @@ def run_recipe(
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
     selected: SelectedOn = "val" if chosen else "last step"
-    results = judged(name, recipe, model, ClipGallery(parts.test, reader), selected, about)
+    bank = [pair.caption for pair in parts.train]
+    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
+    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
+    results = judged(name, recipe, model, gallery, selected, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
     return results
@@ -99,7 +109,11 @@ def judged(
     rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
     rule = recipe.evaluate
     if rule.correction != "none":
-        scores, label = corrected(plain, rule.correction)
+        bank = None
+        if rule.correction == "qb_norm":
+            words = replace(encoded, query=encode_captions(model, gallery.bank_queries()))
+            bank = score_all(model, words)
+        scores, label = corrected(plain, rule.correction, bank_scores=bank)
         rows.append(("t2v", scores, label, about | {"correction": rule.correction}))
     if rule.rerank:
         keep = max(round(rule.rerank * len(gallery.item_ids)), 1)

@@ -84,6 +84,16 @@ def test_a_recipe_takes_one_step(
     assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
 
 
+def test_qb_norm_takes_its_bank_from_training(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    dim, method = "model.settings.dim=32", "evaluate.correction=qb_norm"
+    recipe = load_recipe("xpool_charades", changes=[*SMALL, dim, method, "clips.frames=4"])
+    places = Places(root=generated("charades"), towers=towers, output=tmp_path)
+    results = run_recipe("x", recipe, places, device=CPU)
+    assert [result.label for result in results] == ["plain", "plain", "inductive"]
+
+
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
     recipe = load_recipe("xpool_msrvtt9k", changes=["data.holdout=1"])
     parts = split_pairs(recipe, DataSet(load_spec("msrvtt"), generated("msrvtt")))

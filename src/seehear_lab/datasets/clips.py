@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from seehear.errors import MediaError
 from seehear.media import probe, read_clip
 from seehear.types import Clip, MediaSpec
 from seehear_lab.ablations.tefal_sound import FIXED_SHIFT
-from seehear_lab.datasets.batches import Batch
+from seehear_lab.datasets.batches import Batch, chunks
 
 Sampler = Literal["segment_middle", "per_second"]
 
@@ -166,10 +166,15 @@ class ClipPairs:
 
 
 class ClipGallery:
-    """Captioned files as a gallery: each file once, every caption a query."""
+    """Captioned files as a gallery: each file once, every caption a query.
 
-    def __init__(self, pairs: Sequence[Pair], reader: ClipReader) -> None:
-        self.reader = reader
+    `bank`: captions of training, for corrections that may not look at test queries.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], reader: ClipReader, *, bank: Sequence[str] = ()
+    ) -> None:
+        self.reader, self._bank = reader, bank
         self.paths = list(dict.fromkeys(pair.path for pair in pairs))
         number = {path: at for at, path in enumerate(self.paths)}
         self.item_ids = tuple(path.stem for path in self.paths)
@@ -183,6 +188,11 @@ class ClipGallery:
     def queries(self, rows: slice) -> WordIds:
         """Captions as word ids."""
         return self.reader.captions(self._captions[rows])
+
+    def bank_queries(self, size: int = 64) -> Iterator[WordIds]:
+        """The captions of the bank as word ids, `size` at a time."""
+        for rows in chunks(len(self._bank), size):
+            yield self.reader.captions(self._bank[rows])
 
     def media(self, rows: slice) -> ClipMedia:
         """Files as arrays."""

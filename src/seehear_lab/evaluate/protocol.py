@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,15 +35,19 @@ def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encod
     """All captions and items through the towers, `batch` at a time, on the model's device."""
     model.eval()
     device = model.logit_scale.device
-    query = [
-        model.encode_query(to_device(gallery.queries(rows), device))
-        for rows in chunks(len(gallery.query_ids), batch)
-    ]
+    captions = (gallery.queries(rows) for rows in chunks(len(gallery.query_ids), batch))
     items = [
         model.encode_items(to_device(gallery.media(rows), device))
         for rows in chunks(len(gallery.item_ids), batch)
     ]
-    return Encoded(query=torch.cat(query), items=joined(items))
+    return Encoded(query=encode_captions(model, captions), items=joined(items))
+
+
+@torch.inference_mode()
+def encode_captions(model: RetrievalModel, batches: Iterable[Any]) -> Float[Tensor, "query dim"]:
+    """Batches of captions through the text tower, on the model's device."""
+    device = model.logit_scale.device
+    return torch.cat([model.encode_query(to_device(batch, device)) for batch in batches])
 
 
 @torch.inference_mode()

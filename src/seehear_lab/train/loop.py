@@ -188,6 +188,8 @@ class _Run:
     def finish(self) -> Progress:
         if self.world.is_first and not self.judge:
             checkpoint.save_weights(self.model, self.folder / BEST)
+        if self.world.size > 1:
+            dist.barrier()  # the others may want to read it
         return self.progress
 
     def _log(self, row: dict[str, Any]) -> None:
