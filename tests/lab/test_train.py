@@ -182,5 +182,5 @@ def test_an_epoch_visits_every_pair_once() -> None:
     batches = epoch_batches(17, batch_size=4, seed=1, epoch=0)
     assert batches.shape == (4, 4) and len(set(batches.ravel().tolist())) == 16
     assert not (batches == epoch_batches(17, batch_size=4, seed=1, epoch=1)).all()
-    with pytest.raises(ValueError, match="do not fill"):
+    with pytest.raises(UsageError, match="do not fill"):
         epoch_batches(3, batch_size=4, seed=1, epoch=0)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from seehear.errors import UsageError
 from seehear.nn.tokens import TokenBatch
 
 
@@ -61,11 +62,12 @@ def epoch_batches(
 ) -> Int[np.ndarray, "batch pair"]:
     """The pairs of each batch of an epoch, shuffled; what does not fill a batch is left out.
 
-    Raises: ValueError if there are fewer pairs than a batch holds.
+    Raises: UsageError if there are fewer pairs than a batch holds.
     """
     if count < batch_size:
-        raise ValueError(
-            f"{count} pairs do not fill one batch of {batch_size}; set batch_size lower"
+        raise UsageError(
+            f"{count} pairs of training do not fill one batch of {batch_size}; set "
+            "train.batch_size lower"
         )
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return order[: count // batch_size * batch_size].reshape(-1, batch_size)
