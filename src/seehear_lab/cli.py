@@ -1,4 +1,4 @@
-"""The command line of the lab: `seehear-lab convert` makes published checkpoints ours."""
+"""The command line of the lab; `seehear-lab convert` makes published checkpoints ours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from seehear.errors import ModelError, SeeHearError, UsageError
+from seehear_lab import commands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,11 +32,17 @@ AST_ORIGIN = "MIT/ast-finetuned-audioset-10-10-0.4593"
 app = typer.Typer(
     name="seehear-lab",
     help="The research half of seehear.",
-    epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use, 3 not the checkpoint that was named.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 wrong use, "
+    "3 not the checkpoint or weights that were named, 5 unreadable media, "
+    "6 a data set that is not whole.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("train")(commands.train)
+app.command("table")(commands.show_table)
+app.command("finetune")(commands.tune)
+app.add_typer(commands.data, name="data")
 
 
 @app.callback()

@@ -1,0 +1,199 @@
+"""digits-av: do models see and hear, and does attention help? Trained from scratch on a processor.
+
+`whole`: two digits shown, two said, the caption names all four. `part`: six and six, the caption
+names three in a row of each. Galleries of 1,000 test clips of digits never seen or heard in
+training; weights are chosen on 500 validation clips, of digits of their own too. `order`: sight
+alone, a clip against the same clip played backwards; 50 is chance.
+
+A full run trains three seeds of everything, hours on two cores, each training under 20 minutes; it
+goes on where it was stopped (--runs FOLDER). --quick: TEFAL on `whole`, 90 steps, 300 clips.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from _report import arguments, report
+from seehear.models import RetrievalModel, build_model
+from seehear_lab import ablations
+from seehear_lab.datasets.digits_av import DigitClips, DigitsSpec, Level, digits_av
+from seehear_lab.datasets.digits_pairs import DigitGallery, DigitPairs, digits_encoder
+from seehear_lab.evaluate.metrics import compare, interval, rank, recall
+from seehear_lab.evaluate.protocol import encode, score_all, score_two_stage
+from seehear_lab.evaluate.ranks import Ranks
+from seehear_lab.train.checkpoint import load_weights
+from seehear_lab.train.config import TrainConfig
+from seehear_lab.train.loop import BEST, fit
+
+DIM, BATCH = 64, {"whole": 128, "part": 64}
+SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
+FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
+STEPS: dict[tuple[str, str], int] = {
+    ("tefal", "whole"): 2500,
+    ("xpool", "whole"): 700,
+    ("tefal.heard", "whole"): 700,
+    ("tefal.meanp", "whole"): 1500,
+    ("clip4clip.meanp", "order"): 700,
+    ("clip4clip.seqtransf", "order"): 700,
+    ("tefal", "part"): 1000,
+    ("tefal.meanp", "part"): 1000,
+    ("xpool", "part"): 500,
+    ("clip4clip.seqtransf", "part"): 500,
+    **{(name, "part"): 1000 for name in FUSIONS},
+}
+TRAIN_CLIPS: dict[Level, int] = {"whole": 6000, "part": 4000}
+Rows = list[tuple[str, float, str]]
+assert ablations  # imported for the models it registers
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where data and runs lie, and how much is done."""
+
+    fsdd: Path
+    cache: Path
+    is_quick: bool
+
+    def clips(self, level: Level, split: str) -> DigitClips:
+        count = {"train": TRAIN_CLIPS[level], "val": 500, "test": 1000}[split]
+        if self.is_quick:
+            count = {"train": 400, "val": 50, "test": 300}[split]
+        spec = DigitsSpec(level=level, split=split, count=count)
+        return digits_av(spec, fsdd=self.fsdd, cache=self.cache / "clips")
+
+    def train(self, name: str, task: str, seed: int, steps: int) -> tuple[RetrievalModel, float]:
+        """A model trained on a task, or as far as it was; and the seconds that took."""
+        level: Level = "part" if task == "part" else "whole"
+        clips, held_out = self.clips(level, "train"), DigitGallery(self.clips(level, "val"))
+        torch.manual_seed(seed)
+        model = build_model(name, encoder=digits_encoder(clips, dim=DIM), **settings(name))
+        config = TrainConfig(
+            batch_size=64 if self.is_quick else BATCH[level],
+            steps=steps,
+            lr=1e-3,
+            weight_decay=0.05,
+            warmup=0.05,
+            logit_scale=20.0,
+            seed=seed,
+            evaluate_every=250,
+            save_every=50,
+        )
+
+        def r1(model: RetrievalModel) -> float:
+            return recall(ranks_of(model, held_out), 1)
+
+        folder, begun = self.cache / f"{name}-{task}-{seed}", perf_counter()
+        is_deaf = task == "order"
+        judge = None if is_deaf else r1
+        fit(model, DigitPairs(clips, is_deaf=is_deaf), config, folder, judge=judge)
+        load_weights(model, folder / BEST)
+        return model.eval(), perf_counter() - begun
+
+
+def settings(name: str) -> dict[str, int]:
+    if name == "clip4clip.seqtransf":
+        return {"dim": DIM, "layers": 2, "heads": 4, "positions": 12}
+    is_deaf = name in ("xpool", "clip4clip.meanp")
+    return {"dim": DIM} if is_deaf else {"dim": DIM, "sound_dim": DIM}
+
+
+def ranks_of(model: RetrievalModel, gallery: DigitGallery) -> Ranks:
+    return rank(score_all(model, encode(model, gallery)), gallery.own, "t2v")
+
+
+def prefers_order(model: RetrievalModel, clips: DigitClips) -> float:
+    """How often, in percent, a caption scores its clip above the clip played backwards."""
+    backwards = DigitClips(**(vars(clips) | {"frames": clips.frames[:, ::-1].copy()}))
+    own, other = (encode(model, DigitGallery(each, is_deaf=True)) for each in (clips, backwards))
+    with torch.inference_mode():
+        right, wrong = (model.score(own.query, each.items).diagonal() for each in (own, other))
+    tied = torch.isclose(right, wrong, atol=1e-6)
+    return 100 * float(torch.where(tied, 0.5, (right > wrong).double()).mean())
+
+
+def two_stages(model: RetrievalModel, gallery: DigitGallery, what: str) -> Rows:
+    """Re-ranking a tenth of the gallery, with the papers' first stage and with a search's."""
+    rows: Rows = []
+    encoded = encode(model, gallery)
+    for stage1 in ("seen", "union"):
+        two = score_two_stage(
+            model, encoded, gallery.own, keep=len(gallery.own) // 10, stage1=stage1
+        )
+        r1 = recall(rank(two.scores, gallery.own, "t2v"), 1)
+        rows.append((f"{what}, re-rank 10 % by {stage1}: R@1", r1, "%"))
+        rows.append((f"{what}, re-rank 10 % by {stage1}: found by stage 1", two.stage1_recall, "%"))
+    return rows
+
+
+def quick(bench: Bench) -> tuple[Rows, bool]:
+    """TEFAL on `whole`, just long enough to leave chance behind."""
+    model, seconds = bench.train("tefal", "whole", 0, 90)
+    r10 = recall(ranks_of(model, DigitGallery(bench.clips("whole", "test"))), 10)
+    rows = [("tefal, whole, 90 steps: R@10 of 300", r10, "%, chance 3.3, floor 7")]
+    return [*rows, ("training", seconds, "s")], r10 >= 7
+
+
+def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
+    """Every model and level, as means over seeds, with intervals and the papers' claims."""
+    rows: Rows = []
+    ranks: dict[tuple[str, str], Ranks] = {}
+    for (name, task), steps in STEPS.items():
+        level: Level = "part" if task == "part" else "whole"
+        test = bench.clips(level, "test")
+        gallery, found, orders = DigitGallery(test), [], []
+        for seed in range(seeds):
+            model, seconds = bench.train(name, task, seed, steps)
+            rows.append((f"{name}, {task}, seed {seed}: training in this run", seconds, "s"))
+            if task == "order":
+                orders.append(prefers_order(model, test))
+                continue
+            found.append(ranks_of(model, gallery))
+            if (name, seed) == ("tefal", 0):
+                rows += two_stages(model, gallery, f"tefal, {task}, seed 0")
+        if orders:
+            rows.append((f"{name}, order", float(np.mean(orders)), "%, chance 50"))
+            continue
+        ranks[name, task] = joined = pooled(found)
+        low, high = interval(joined, groups=np.tile(np.arange(len(test)), seeds))
+        rows.append((f"{name}, {task}: R@1", recall(joined, 1), f"%, {low:.1f} to {high:.1f}"))
+        silent = np.tile(test.has_sound == 0, seeds)
+        rows.append((f"{name}, {task}: R@1 of silent clips", recall(joined[silent], 1), "%"))
+    groups = np.tile(np.arange(1000), seeds)
+    for other in ("tefal.meanp", *FUSIONS):
+        gain = compare(ranks["tefal", "part"], ranks[other, "part"], groups=groups)
+        what = f"part: tefal above {other}"
+        rows.append((what, gain.difference, f"points, {gain.low:.1f} to {gain.high:.1f}"))
+    is_good = recall(ranks["tefal", "whole"], 1) >= 85
+    deaf_or_blind = [recall(ranks[name, "whole"], 1) for name in ("xpool", "tefal.heard")]
+    return rows, is_good and max(deaf_or_blind) <= 15
+
+
+def pooled(found: list[Ranks]) -> Ranks:
+    """The queries of all seeds as one."""
+    keys = vars(found[0])
+    return Ranks(**{key: np.concatenate([vars(each)[key] for each in found]) for key in keys})
+
+
+def main() -> int:
+    options = arguments(__doc__ or "", fsdd="recordings.zip of FSDD", runs="keep clips and runs")
+    fsdd = options.fsdd or SHARED / "data" / "fsdd"
+    if not (fsdd / "recordings.zip").is_file():
+        print(f"no recordings.zip in {fsdd}; set --fsdd or SEEHEAR_TEST_DATA")
+        return 1
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(fsdd, options.runs or Path(scratch), options.quick)
+        rows, is_good = quick(bench) if options.quick else full(bench, seeds=3)
+    report(rows, packages=["torch", "scikit-learn", "av"], to=options.json)
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The lab's commands on data sets, recipes and libraries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seehear.errors import NothingDoneError
+
+data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
+Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
+Set = Annotated[str, typer.Argument(help="A data set by name, or 'folder' for captions.jsonl.")]
+
+
+def say(line: str) -> None:
+    """One line for the user."""
+    sys.stdout.write(line + "\n")
+
+
+def _tell_steps(every: int) -> Callable[[dict[str, Any]], None]:
+    def tell(row: dict[str, Any]) -> None:
+        if "figure" in row:
+            say(f"step {row['step']}: R@1 on validation {row['figure']:.1f}")
+        elif row["step"] % every == 0 or row["step"] == 1:
+            say(f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s")
+
+    return tell
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe by name, or a TOML file.")],
+    root: Root,
+    towers: Annotated[Path, typer.Option(help="Folder with clip/ and ast/ weights.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda ...")] = "cpu",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A change, e.g. train.batch_size=12.")
+    ] = None,
+) -> None:
+    """Train a recipe and judge it on its test split; goes on where it was stopped."""
+    import torch
+
+    from seehear_lab.recipe import load_recipe
+    from seehear_lab.runs import Places, run_recipe
+    from seehear_lab.train.world import joined_world
+
+    read = load_recipe(recipe, changes=changes or ())
+    places = Places(root=root, towers=towers, output=output)
+    with joined_world(torch.device(device)) as world:
+        here = torch.device(device, world.rank) if device == "cuda" else torch.device(device)
+        results = run_recipe(
+            Path(recipe).stem, read, places, device=here, world=world, tell=_tell_steps(50)
+        )
+        if not world.is_first:
+            return
+    for result in results:
+        low, high = result.r1_interval
+        figures = result.metrics
+        say(
+            f"{result.direction} {result.label}: R@1 {figures.r1:.1f} ({low:.1f} - {high:.1f}) "
+            f"R@5 {figures.r5:.1f} R@10 {figures.r10:.1f} MdR {figures.mdr:g} "
+            f"MnR {figures.mnr:.1f}, gallery {result.gallery} ({result.with_sound} with sound), "
+            f"selected on {result.selected_on}"
+        )
+
+
+def show_table(
+    name: Annotated[str, typer.Argument(help="A table by name, e.g. tefal-8.")],
+    runs: Annotated[Path, typer.Option(help="Folder with RECIPE/SEED/results.json.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Published and own numbers side by side; empty cells were not run."""
+    from seehear_lab.tables import as_text, table
+
+    for line in as_text(table(name, runs)):
+        say(line)
+
+
+@data.command("check")
+def check_data(name: Set, root: Root) -> None:
+    """Count, look for and probe every video; write no_audio.txt; say what papers have."""
+    from seehear_lab.datasets.check import check
+
+    found = check(_data_set(name, root), tell=say)
+    for line in found.lines:
+        say(line)
+    if found.problems:
+        raise NothingDoneError(f"{found.problems} things differ from what is described")
+
+
+@data.command("prepare")
+def prepare_data(
+    name: Set,
+    root: Root,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies.")],
+) -> None:
+    """Write copies at 3 pictures a second and shorter side 224; goes on where it was stopped."""
+    from seehear_lab.datasets.prepare import prepare
+
+    videos = _data_set(name, root).files.values()
+    unread = prepare(list(dict.fromkeys(videos)), output, tell=say)
+    for each in unread:
+        say(f"could not be read: {each}")
+
+
+def _data_set(name: str, root: Path) -> Any:
+    from seehear_lab.datasets.spec import DataSet, load_spec, spec_of_folder
+
+    return DataSet(spec_of_folder(root) if name == "folder" else load_spec(name), root)
+
+
+def tune(
+    library: Annotated[Path, typer.Argument(help="A library made with --models.")],
+    captions: Annotated[Path, typer.Argument(help='Lines of {"video": ..., "caption": ...}.')],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new weights.")],
+    put_in: Annotated[
+        bool, typer.Option("--install", help="Put the new head into the library if it is better.")
+    ] = False,
+) -> None:
+    """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
+    from seehear_lab.finetune import finetune, install
+
+    tuned = finetune(library, captions, output, tell=_tell_steps(50))
+    for line in tuned.skipped:
+        say(f"left out: {line}")
+    for name, result in (("before", tuned.before), ("after", tuned.after)):
+        figures = result.metrics
+        say(f"{name}: R@1 {figures.r1:.1f} MdR {figures.mdr:g} of {figures.queries} captions")
+    gain = tuned.comparison
+    say(f"R@1 {gain.difference:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), p = {gain.p:.3f}")
+    say(f"the new weights are in {tuned.weights}")
+    if put_in and gain.difference > 0:
+        install(library, tuned.weights)
+        say(f"'{library}' uses them now; its tokens were not made again")
+    elif put_in:
+        say("the library was left as it is: the new head is not better")

@@ -1,0 +1,161 @@
+"""digits-av: clips that show digits while a voice says others; a proof of learning for two cores.
+
+Clips are written as video files, read back through `seehear.media`, and kept as arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float16, Int, UInt8
+
+from seehear.encoders.filterbank import log_mel
+from seehear.media import read_clip
+from seehear.types import MediaSpec
+from seehear_lab.datasets import digits_media as media
+
+Level = Literal["whole", "part"]
+SLOTS: dict[Level, int] = {"whole": 2, "part": 6}
+NAMED: dict[Level, int] = {"whole": 2, "part": 3}  # of each sense, in a caption
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PER_MILLE_SILENT, PER_MILLE_NOISE = 20, 15  # 35 of 45 pairs of digits: a caption is unique
+SHIFT = 200  # samples at 16 kHz between rows of the filter bank: 12.5 ms
+MELS = 64  # pairs of the 128 mel bins, averaged
+VERSION = 1  # of the recipe below; a cache of another version is made anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsSpec:
+    """Which clips: everything that the cache depends on."""
+
+    level: Level
+    split: media.Split
+    count: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DigitClips:
+    """Clips as arrays. `said` is -1 where no digit is heard: a silent clip, or one with noise."""
+
+    level: Level
+    frames: UInt8[np.ndarray, "item frame side side"]
+    banks: Float16[np.ndarray, "item row mel"]
+    has_sound: Int[np.ndarray, " item"]  # 0 no audio stream, 1 speech, 2 noise
+    shown: Int[np.ndarray, "item slot"]
+    said: Int[np.ndarray, "item slot"]
+    shown_named: Int[np.ndarray, "item named"]  # what the caption names
+    said_named: Int[np.ndarray, "item named"]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def caption(self, seen_of: int, heard_of: int | None = None) -> str:
+        """What is shown in one clip and said in another (or the same one)."""
+        heard_of = seen_of if heard_of is None else heard_of
+        shown = " ".join(WORDS[digit] for digit in self.shown_named[seen_of])
+        said = " ".join(WORDS[digit] for digit in self.said_named[heard_of] if digit >= 0)
+        return f"shown {shown} said {said}" if said else f"shown {shown}"
+
+
+def digits_av(spec: DigitsSpec, *, fsdd: Path, cache: Path) -> DigitClips:
+    """The clips of a split, from the cache if they were made before.
+
+    No two captions of a split of at most 1,000 clips are equal. Pictures and recordings of one
+    split are in no other.
+    """
+    key = hashlib.sha256(f"{VERSION} {sorted(asdict(spec).items())}".encode()).hexdigest()[:12]
+    path = cache / f"digits-av-{spec.level}-{spec.split}-{key}.npz"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        arrays = _make(spec, media.load_material(fsdd, spec.split))
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **arrays)
+        partial.rename(path)
+    with np.load(path) as held:
+        return DigitClips(level=spec.level, **{name: held[name] for name in held.files})
+
+
+def _make(spec: DigitsSpec, material: media.Material) -> dict[str, np.ndarray]:
+    """Draw digits, write each clip, read it back."""
+    rng = np.random.default_rng([spec.seed, *spec.level.encode(), *spec.split.encode()])
+    rows = list(_drawn(spec, rng))
+    read = [_filmed(shown, said, kind, material, rng) for shown, said, kind, _, _ in rows]
+    frames, banks = zip(*read, strict=True)
+    shown, said, kind, shown_named, said_named = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
+    return {
+        "frames": np.stack(frames),
+        "banks": np.stack(banks),
+        "has_sound": kind,
+        "shown": shown,
+        "said": said,
+        "shown_named": shown_named,
+        "said_named": said_named,
+    }
+
+
+def _drawn(spec: DigitsSpec, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
+    """(shown, said, kind of sound, shown and said as named) of each clip; the silent first."""
+    taken: set[bytes] = set()
+    slots, named = SLOTS[spec.level], NAMED[spec.level]
+    silent, noisy = (spec.count * share // 1000 for share in (PER_MILLE_SILENT, PER_MILLE_NOISE))
+    number = 0
+    while number < spec.count:
+        kind = 0 if number < silent else 2 if number < silent + noisy else 1
+        shown = media.draw(slots, rng)
+        said = media.draw(slots, rng) if kind == 1 else np.full(slots, -1)
+        first, other = rng.integers(slots - named + 1, size=2)
+        seen, heard = shown[first : first + named], said[other : other + named]
+        key = (np.sort(seen) if kind != 1 else seen).tobytes() + heard.tobytes()
+        if spec.count <= 1000 and key in taken:
+            continue
+        taken.add(key)
+        number += 1
+        yield shown, said, np.array(kind), seen, heard
+
+
+def _filmed(
+    shown: Int[np.ndarray, " slot"],
+    said: Int[np.ndarray, " slot"],
+    kind: Int[np.ndarray, ""],
+    material: media.Material,
+    rng: np.random.Generator,
+) -> tuple[UInt8[np.ndarray, "frame side side"], Float16[np.ndarray, "row mel"]]:
+    """One clip through a file: written with sound, read back by the media room."""
+    sound = media.say(said, material, rng) if kind == 1 else None
+    if kind == 2:
+        sound = media.noise(len(shown), rng)
+    seconds = media.SLOT_S * len(shown)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mkv"
+        media.write_clip(path, media.show(shown, material, rng), sound)
+        clip = read_clip(path, 0.0, seconds, MediaSpec(side_px=media.SIDE_PX, frames_per_s=2.5))
+    bank = np.zeros((round(seconds * 16000) // SHIFT, 2 * MELS), np.float32)
+    if clip.sound == "sound":
+        rows = log_mel(clip.waveform, shift=SHIFT)[: len(bank)]
+        bank[: len(rows)] = (rows + 8.0) / 8.0  # roughly -1 .. 1
+    return clip.frames[..., 0], bank.reshape(len(bank), MELS, 2).mean(2).astype(np.float16)
+
+
+def vocabulary() -> dict[str, int]:
+    """Word -> id; 0 is padding."""
+    words = ("<start>", "<end>", "shown", "said", *WORDS)
+    return {word: number for number, word in enumerate(words, start=1)}
+
+
+def word_ids(captions: Sequence[str], *, length: int = 12) -> Int[np.ndarray, "query word"]:
+    """Captions as padded ids between start and end."""
+    known = vocabulary()
+    ids = np.zeros((len(captions), length), np.int64)
+    for row, caption in zip(ids, captions, strict=True):
+        words = ["<start>", *caption.split(), "<end>"]
+        row[: len(words)] = [known[word] for word in words]
+    return ids

@@ -1,0 +1,90 @@
+"""digits-av as the pairs that training reads and the gallery that evaluation searches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+
+from seehear_lab.datasets.batches import Batch
+from seehear_lab.datasets.digits_av import DigitClips, vocabulary, word_ids
+from seehear_lab.datasets.digits_towers import DigitsEncoder, DigitsMedia
+
+
+def digits_media(
+    clips: DigitClips, seen: Int[np.ndarray, " item"], heard: Int[np.ndarray, " item"]
+) -> DigitsMedia:
+    """The pictures of some clips with the sound of others (or the same)."""
+    return DigitsMedia(
+        frames=torch.from_numpy(clips.frames[seen]),
+        banks=torch.from_numpy(clips.banks[heard]),
+        has_sound=torch.from_numpy(clips.has_sound[heard] > 0),
+    )
+
+
+class DigitPairs:
+    """Training pairs: the pictures of a clip with the sound of another one drawn by the seed.
+
+    The caption says what is shown in the one and said in the other, so each epoch is new. Pictures
+    move by up to 2 pixels, sound by up to 75 ms and a little in loudness. `is_deaf`: all is silent,
+    and captions say what is shown.
+    """
+
+    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
+        self.clips = muted(clips) if is_deaf else clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def batch(self, indices: Sequence[int], seeds: Sequence[int]) -> Batch:
+        """Clips by number; sounds and small moves by seed."""
+        draws = [np.random.default_rng(seed) for seed in seeds]
+        seen = np.asarray(indices)
+        heard = np.array([rng.integers(len(self)) for rng in draws])
+        captions = [self.clips.caption(*pair) for pair in zip(seen, heard, strict=True)]
+        media = digits_media(self.clips, seen, heard)
+        for row, rng in enumerate(draws):
+            down, right, later = rng.integers((-2, -2, -6), (3, 3, 7)).tolist()
+            media.frames[row] = media.frames[row].roll((down, right), (1, 2))
+            media.banks[row] = media.banks[row].roll(later, 0) + rng.normal(0, 0.1)
+        return Batch(
+            query=torch.from_numpy(word_ids(captions)),
+            media=media,
+            names=tuple(f"{a}+{b}" for a, b in zip(seen, heard, strict=True)),
+        )
+
+
+class DigitGallery:
+    """A split as it was written: every clip with its own sound and its own caption."""
+
+    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
+        self.clips = clips = muted(clips) if is_deaf else clips
+        self.item_ids = tuple(f"clip{number}" for number in range(len(clips)))
+        self.query_ids = tuple(f"caption{number}" for number in range(len(clips)))
+        self.own: Int[np.ndarray, " query"] = np.arange(len(clips))
+        self.has_sound: Bool[np.ndarray, " item"] = clips.has_sound > 0
+
+    def queries(self, rows: slice) -> torch.Tensor:
+        """Captions as word ids."""
+        numbers = range(*rows.indices(len(self.clips)))
+        return torch.from_numpy(word_ids([self.clips.caption(number) for number in numbers]))
+
+    def media(self, rows: slice) -> DigitsMedia:
+        """Clips as arrays."""
+        numbers = np.arange(*rows.indices(len(self.clips)))
+        return digits_media(self.clips, numbers, numbers)
+
+
+def digits_encoder(clips: DigitClips, *, dim: int = 64) -> DigitsEncoder:
+    """Fresh towers that fit the clips."""
+    _, rows, mels = clips.banks.shape
+    return DigitsEncoder(dim, rows=rows, mels=mels, words=len(vocabulary()) + 1)
+
+
+def muted(clips: DigitClips) -> DigitClips:
+    """The same pictures without a sound."""
+    nothing = {"has_sound": np.zeros_like(clips.has_sound)}
+    nothing |= {"said_named": np.full_like(clips.said_named, -1)}
+    return DigitClips(**(vars(clips) | nothing))

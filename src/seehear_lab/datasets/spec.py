@@ -1,0 +1,151 @@
+"""A data set is data: what its TOML says, and its splits read from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from seehear.errors import UsageError
+from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
+from seehear_lab.settings import build, nearest, read_toml
+
+OWN_FILES = {"captions.jsonl": "jsonl", "captions.csv": "csv"}  # of a folder that has no spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionFile:
+    """Where captions lie and how they are read; `id` and `text` name columns of a table."""
+
+    file: str
+    reader: str
+    pairing: Literal["each_caption", "paragraph"] = "each_caption"
+    id: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ids:
+    """Which videos of the caption file: those of a list, or of a range of numbers."""
+
+    file: str = ""
+    reader: str = "lines"
+    id: str = ""
+    prefix: str = ""
+    first: int = 0
+    last: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A part of a data set, with the counts of the papers; 0 where none is known."""
+
+    captions: CaptionFile
+    ids: Ids | None = None
+    videos: int = 0
+    pairs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundCounts:
+    """How many videos of the common archive have a sound track."""
+
+    videos: int
+    with_sound: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A data set: how to get it, what it holds, what is known to be wrong with it."""
+
+    title: str
+    licence: str
+    obtain: str
+    videos: str  # folder of the videos, below the root
+    splits: Mapping[str, Split]
+    known: tuple[str, ...] = ()
+    sound: SoundCounts | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)  # of list files, where known
+
+
+def list_specs() -> tuple[str, ...]:
+    """The names of all data sets that are described here."""
+    folder = files("seehear_lab.datasets") / "specs"
+    return tuple(sorted(Path(str(each)).stem for each in folder.iterdir()))
+
+
+def load_spec(name: str) -> Spec:
+    """The description of a data set.
+
+    Raises: UsageError if there is none of that name.
+    """
+    if name not in list_specs():
+        raise UsageError(f"no data set named {name!r}{nearest(name, list_specs())}")
+    path = Path(str(files("seehear_lab.datasets") / "specs" / f"{name}.toml"))
+    return build(Spec, read_toml(path), where=path.name)
+
+
+def spec_of_folder(root: Path) -> Spec:
+    """The description of a folder of one's own: captions.jsonl or captions.csv beside videos.
+
+    Raises: UsageError if it has neither.
+    """
+    for name, reader in OWN_FILES.items():
+        if (root / name).is_file():
+            captions = CaptionFile(file=name, reader=reader, id="video", text="caption")
+            own = {"all": Split(captions=captions)}
+            return Spec(title=root.name, licence="", obtain="", videos=".", splits=own)
+    raise UsageError(
+        f"'{root}' has neither captions.jsonl nor captions.csv; write one line for each caption: "
+        '{"video": "file.mp4", "caption": "what is seen and heard"}'
+    )
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A spec and the folder it describes."""
+
+    spec: Spec
+    root: Path
+
+    def captions(self, split: str) -> Captions:
+        """(video id, caption) of a split, in the order of its files.
+
+        Raises: UsageError for an unknown split or a missing file.
+        """
+        if split not in self.spec.splits:
+            raise UsageError(
+                f"{self.spec.title} has no split {split!r}{nearest(split, self.spec.splits)}"
+            )
+        part = self.spec.splits[split]
+        found = self._read(part.captions)
+        if part.ids:
+            wanted = self._ids(part.ids)
+            found = [(name, text) for name, text in found if name in wanted]
+        return as_paragraphs(found) if part.captions.pairing == "paragraph" else found
+
+    def _ids(self, ids: Ids) -> set[str]:
+        if not ids.file:
+            return {f"{ids.prefix}{number}" for number in range(ids.first, ids.last + 1)}
+        listed = self._read(CaptionFile(file=ids.file, reader=ids.reader, id=ids.id))
+        return {name for name, _ in listed}
+
+    def _read(self, captions: CaptionFile) -> Captions:
+        path = self.root / captions.file
+        if not path.is_file():
+            raise UsageError(f"'{path}' is missing; {self.spec.obtain or 'see data check'}")
+        return READERS[captions.reader](path, {"id": captions.id, "text": captions.text})
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """Video id -> file: names without the last suffix, and paths below the video folder."""
+        folder = self.root / self.spec.videos
+        found: dict[str, Path] = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name not in OWN_FILES:
+                found.setdefault(path.stem, path)
+                found[path.relative_to(folder).as_posix()] = path
+        return found

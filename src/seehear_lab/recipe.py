@@ -1,0 +1,103 @@
+"""A recipe: one row of a paper's table as data, with the published numbers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from seehear.errors import UsageError
+from seehear_lab.datasets.clips import ClipConfig
+from seehear_lab.evaluate.protocol import Method
+from seehear_lab.settings import build, nearest, read_toml, with_changes
+from seehear_lab.train.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPart:
+    """A registered model and its settings."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerPart:
+    """Which published towers it starts from, and which of them stay as they are."""
+
+    clip: str
+    ast: str = ""  # none: nothing is heard
+    frozen: tuple[str, ...] = ()  # "clip", "ast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPart:
+    """Data set and splits; weights are chosen on `val`, or on `holdout` videos of training."""
+
+    set: str
+    train: str
+    test: str
+    val: str = ""
+    holdout: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatePart:
+    """How the test split is scored."""
+
+    correction: Method = "none"
+    rerank: float = 0.0  # share of the gallery that stage 2 sees; 0: all of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One row: what is trained on what and how, and what the paper reports (R@K in percent)."""
+
+    table: str
+    row: str
+    model: ModelPart
+    towers: TowerPart
+    data: DataPart
+    published: Mapping[str, float]
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluatePart = field(default_factory=EvaluatePart)
+    note: str = ""  # what the paper leaves open, or where this differs
+
+
+def list_recipes() -> tuple[str, ...]:
+    """The names of all recipes."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.toml")))
+
+
+def load_recipe(name: str, *, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by name, or from a TOML file, with `a.b=value` changes applied.
+
+    `based_on` names the recipe whose values hold where this one says nothing.
+
+    Raises: UsageError if it is not there or names what does not exist.
+    """
+    return build(Recipe, with_changes(_table(name), changes), where=f"recipe {Path(name).stem!r}")
+
+
+def _table(name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
+    if not path.is_file():
+        raise UsageError(f"no recipe named {name!r}{nearest(name, list_recipes())}")
+    table = read_toml(path)
+    base = table.pop("based_on", None)
+    return _merged(_table(base), table) if base else table
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    both = base | own
+    for key in base.keys() & own.keys() - {"published", "settings"}:
+        if isinstance(base[key], dict) and isinstance(own[key], dict):
+            both[key] = _merged(base[key], own[key])
+    return both
+
+
+def _folder() -> Path:
+    return Path(str(files("seehear_lab") / "recipes"))

@@ -1,0 +1,199 @@
+"""A recipe as a run: read the data, train, choose on validation, judge on test, write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seehear.errors import UsageError
+from seehear.models import RetrievalModel, build_model
+from seehear_lab import ablations
+from seehear_lab.ablations.tefal_sound import freeze
+from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
+from seehear_lab.datasets.spec import DataSet, load_spec
+from seehear_lab.datasets.towers import ClipAst
+from seehear_lab.evaluate.protocol import (
+    corrected,
+    encode,
+    encode_captions,
+    score_all,
+    score_two_stage,
+)
+from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
+from seehear_lab.recipe import Recipe
+from seehear_lab.train.checkpoint import load_weights
+from seehear_lab.train.loop import BEST, fit
+from seehear_lab.train.world import World
+
+RESULTS = "results.json"
+BANK = 2000  # training captions that QB-Norm looks at
+assert ablations  # imported for the models it registers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a run finds its data and towers, and where it writes."""
+
+    root: Path  # of the data set
+    towers: Path  # a folder with clip/ and, where sound is heard, ast/
+    output: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The pairs of a run, by use."""
+
+    train: list[Pair]
+    val: list[Pair]
+    test: list[Pair]
+    missing: int  # pairs whose video is not there
+
+
+def run_recipe(
+    name: str,
+    recipe: Recipe,
+    places: Places,
+    *,
+    device: torch.device,
+    world: World = World(),  # noqa: B008  frozen
+    tell: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[Result]:
+    """Train a recipe, or go on with it, and judge the chosen weights on the test split.
+
+    Raises: UsageError if data, towers and recipe do not fit each other.
+    """
+    parts = split_pairs(recipe, DataSet(load_spec(recipe.data.set), places.root))
+    model = new_model(recipe, places.towers).to(device)
+    reader = ClipReader(
+        recipe.clips, words=model.encoder.clip.words, side_px=model.encoder.clip.side_px
+    )
+    chosen = _chooser(parts.val, reader)
+    progress = fit(
+        model,
+        ClipPairs(parts.train, reader),
+        recipe.train,
+        places.output,
+        judge=chosen,
+        tell=tell,
+        world=world,
+    )
+    load_weights(model, places.output / BEST)
+    about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
+    about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
+    selected: SelectedOn = "val" if chosen else "last step"
+    bank = [pair.caption for pair in parts.train]
+    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
+    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
+    results = judged(name, recipe, model, gallery, selected, about)
+    if world.is_first:
+        write_results(places.output / RESULTS, results)
+    return results
+
+
+def judged(
+    name: str,
+    recipe: Recipe,
+    model: RetrievalModel,
+    gallery: ClipGallery,
+    selected_on: SelectedOn,
+    about: dict[str, Any],
+) -> list[Result]:
+    """Results on a gallery: text to video as the recipe says it, and plain video to text."""
+    encoded = encode(model, gallery)
+    plain = score_all(model, encoded)
+    rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
+    rule = recipe.evaluate
+    if rule.correction != "none":
+        bank = None
+        if rule.correction == "qb_norm":
+            words = replace(encoded, query=encode_captions(model, gallery.bank_queries()))
+            bank = score_all(model, words)
+        scores, label = corrected(plain, rule.correction, bank_scores=bank)
+        rows.append(("t2v", scores, label, about | {"correction": rule.correction}))
+    if rule.rerank:
+        keep = max(round(rule.rerank * len(gallery.item_ids)), 1)
+        two = score_two_stage(model, encoded, gallery.own, keep=keep)
+        extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
+        rows.append(("t2v", two.scores, "plain", about | extra))
+    return [
+        judge(
+            name,
+            scores,
+            gallery,
+            selected_on=selected_on,
+            label=label,
+            direction=direction,
+            about=extra,
+        )
+        for direction, scores, label, extra in rows
+    ]
+
+
+def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
+    """The recipe's model on towers from a folder.
+
+    Raises: UsageError if the sizes do not fit; ValueError for an unknown model or setting.
+    """
+    encoder = ClipAst(towers / "clip", towers / "ast" if recipe.towers.ast else None)
+    settings = recipe.model.settings
+    for key, size in (("dim", encoder.dim), ("sound_dim", encoder.sound_dim)):
+        if settings.get(key, size) != size:
+            raise UsageError(
+                f"the towers in {towers} have {key} {size}, the recipe says {settings[key]}; "
+                f"bring {recipe.towers.clip}, or --set model.settings.{key}={size}"
+            )
+    for name in recipe.towers.frozen:
+        freeze(getattr(encoder, name))
+    torch.manual_seed(recipe.train.seed)
+    return build_model(recipe.model.name, encoder=encoder, **settings)
+
+
+def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
+    """The pairs of training, validation and test; no video of validation is trained on.
+
+    Raises: UsageError if not one video of a split is there.
+    """
+    part = recipe.data
+    train, lost = _pairs(data, part.train)
+    test, lost_test = _pairs(data, part.test)
+    val: list[Pair] = []
+    if part.val:
+        val = _pairs(data, part.val)[0]
+    elif part.holdout:
+        videos = sorted({pair.path for pair in train})
+        picked = np.random.default_rng(0).permutation(len(videos))[: part.holdout]
+        kept_out = {videos[at] for at in picked}
+        val = [pair for pair in train if pair.path in kept_out]
+        train = [pair for pair in train if pair.path not in kept_out]
+    return Parts(train=train, val=val, test=test, missing=lost + lost_test)
+
+
+def _pairs(data: DataSet, split: str) -> tuple[list[Pair], int]:
+    captions = data.captions(split)
+    pairs = [
+        Pair(name=name, path=data.files[name], caption=text)
+        for name, text in captions
+        if name in data.files
+    ]
+    if not pairs:
+        folder = data.root / data.spec.videos
+        raise UsageError(f"not one video of the split {split!r} is in '{folder}'")
+    return pairs, len(captions) - len(pairs)
+
+
+def _chooser(val: Sequence[Pair], reader: ClipReader) -> Callable[[RetrievalModel], float] | None:
+    """R@1 on validation, or nothing to choose by."""
+    if not val:
+        return None
+    gallery = ClipGallery(val, reader)
+
+    def r1(model: RetrievalModel) -> float:
+        scores = score_all(model, encode(model, gallery))
+        return judge("val", scores, gallery, selected_on="val").metrics.r1
+
+    return r1

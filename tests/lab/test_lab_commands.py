@@ -1,0 +1,80 @@
+"""`seehear-lab train | table | data | finetune`, in this process and by their exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.generated_sets import write_set
+from lab.test_cli import run
+from seehear.media import probe, read_clip
+from seehear.types import MediaSpec
+from seehear_lab.datasets.spec import load_spec
+from seehear_lab.recipe import list_recipes, load_recipe
+from seehear_lab.tables import HEAD, table
+from tiny_towers import make_clip_folder
+
+CHANGES = ("train.batch_size=2", "train.steps=2", "data.holdout=1", "model.settings.dim=32")
+
+
+def test_train_then_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    write_set(load_spec("msrvtt"), tmp_path / "data")
+    make_clip_folder(tmp_path / "towers/clip")
+    words = ["--root", tmp_path / "data", "--towers", tmp_path / "towers"]
+    output = tmp_path / "runs/xpool_msrvtt9k/0"
+    sets = [word for change in CHANGES for word in ("--set", change)]
+    assert run(monkeypatch, "train", "xpool_msrvtt9k", *words, "-o", output, *sets) == 0
+    text = capsys.readouterr().out
+    assert "step 1: loss" in text
+    assert "gallery 3 (2 with sound), selected on val" in text
+    assert run(monkeypatch, "table", "tefal-msrvtt9k", "--runs", tmp_path / "runs") == 0
+    lines = capsys.readouterr().out.splitlines()
+    mine = next(line for line in lines if line.startswith("X-Pool"))
+    assert mine.split()[2:5] == ["R@1", "46.9", mine.split()[4]]
+    assert mine.endswith("1          val  plain")
+    empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
+    assert empty.split()[2:] == ["R@1", "49.4"]
+
+
+def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path) -> None:
+    tables = {load_recipe(name).table for name in list_recipes()}
+    for name in tables:
+        rows = table(name, tmp_path)
+        assert rows[0] == HEAD
+        assert all(row[3:] == ("",) * 5 for row in rows[1:])
+    assert len(table("tefal-8", tmp_path)) == 1 + 5 * 3
+
+
+def test_wrong_names_end_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "table", "tefal8") == 2
+    assert "no table named 'tefal8'; did you mean 'tefal-8'?" in capsys.readouterr().err
+    assert run(monkeypatch, "data", "check", "charadez", "--root", tmp_path) == 2
+    assert "did you mean 'charades'" in capsys.readouterr().err
+
+
+def test_data_check_and_prepare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, copies = tmp_path / "data", tmp_path / "copies"
+    root.mkdir()
+    ids = write_set(load_spec("charades"), root)
+    assert run(monkeypatch, "data", "check", "charades", "--root", root) == 6
+    assert "train: 3 videos where the papers have 7985" in capsys.readouterr().out
+    prepare = ("data", "prepare", "charades", "--root", root, "-o", copies)
+    assert run(monkeypatch, *prepare) == 0
+    made = sorted(copies.iterdir())
+    assert [path.stem for path in made] == sorted(ids["train"] + ids["test"])
+    info = probe(made[0])
+    assert (info.height, info.has_audio, round(info.duration_s)) == (224, True, 1)
+    assert not probe(made[2]).has_audio
+    clip = read_clip(made[0], 0, 1, MediaSpec(side_px=64, frames_per_s=3))
+    assert clip.sound == "sound" and abs(clip.waveform).max() > 0.05
+    stamps = [path.stat().st_mtime_ns for path in made]
+    assert run(monkeypatch, *prepare) == 0  # nothing is made twice
+    assert [path.stat().st_mtime_ns for path in made] == stamps

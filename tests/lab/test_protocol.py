@@ -1,0 +1,93 @@
+"""A gallery scored in chunks and in two stages, and the corrections that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.samples import pick, small_batch, small_model
+from seehear_lab.datasets.batches import joined
+from seehear_lab.evaluate.protocol import Encoded, corrected, score_all, score_two_stage
+
+
+@pytest.mark.parametrize("name", ["tefal", "xpool", "clip4clip.meanp"])
+def test_blocks_equal_the_whole(name: str) -> None:
+    model, (query, items) = small_model(name), small_batch()
+    encoded = Encoded(query=query, items=model.encode_items(items))
+    whole = model.score(query, encoded.items).detach().numpy()
+    for budget in (1, 5000, 10**9):
+        assert np.allclose(score_all(model, encoded, budget_bytes=budget), whole, atol=1e-6)
+
+
+def test_two_stages_that_keep_all_order_as_one() -> None:
+    model, (query, items) = small_model("tefal"), small_batch()
+    encoded = Encoded(query=query, items=model.encode_items(items))
+    full = score_all(model, encoded)
+    both = score_two_stage(model, encoded, np.zeros(4, int), keep=5)
+    assert (np.argsort(-both.scores, 1) == np.argsort(-full, 1)).all()
+    assert both.stage1_recall == 100
+
+
+def test_what_stage_one_drops_stays_below_in_its_order() -> None:
+    model, (query, items) = small_model("tefal"), small_batch()
+    encoded = Encoded(query=query, items=model.encode_items(items))
+    summary = model.summary(encoded.items)
+    first = torch.nn.functional.normalize(query, dim=-1) @ summary.T
+    second = model.score(query, encoded.items).detach()
+    own = np.array([0, 1, 2, 3])
+    both = score_two_stage(model, encoded, own, keep=2)
+    for row in range(4):
+        ranked = first[row].argsort(descending=True)
+        kept = sorted(ranked[:2].tolist(), key=lambda item, row=row: -float(second[row, item]))
+        assert np.argsort(-both.scores[row]).tolist() == kept + ranked[2:].tolist()
+    found = [own[row] in first[row].topk(2).indices.tolist() for row in range(4)]
+    assert both.stage1_recall == 100 * np.mean(found)
+    with pytest.raises(ValueError, match="keep=6 of 5"):
+        score_two_stage(model, encoded, own, keep=6)
+
+
+def test_joined_batches_keep_every_item() -> None:
+    _, items = small_batch()
+    short = pick(items, slice(0, 2))
+    short = type(short)(**{name: value[:, :4] for name, value in vars(short).items()})
+    both = joined([short, pick(items, slice(2, 5))])
+    assert both.frames.shape[:2] == (5, 6) and both.audio.shape[:2] == (5, 7)
+    assert not both.frame_mask[:2, 4:].any()
+    assert torch.equal(both.audio[2:], items.audio[2:])
+
+
+def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
+    scores = np.array([[0.9, 0.5, 0.1], [0.7, 0.6, 0.2], [0.8, 0.1, 0.75]])  # item 0 is a hub
+    before = scores.copy()
+    bank = np.array([[0.9, 0.1, 0.1]])
+    labels = {
+        method: corrected(scores, method, bank_scores=bank)[1]
+        for method in ("none", "dual_softmax", "inverted_softmax", "qb_norm")
+    }
+    assert labels == {
+        "none": "plain",
+        "dual_softmax": "transductive",
+        "inverted_softmax": "transductive",
+        "qb_norm": "inductive",
+    }
+    assert (scores == before).all()
+    assert scores.argmax(1).tolist() == [0, 0, 0]
+    assert corrected(scores, "dual_softmax")[0].argmax(1).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="bank"):
+        corrected(scores, "qb_norm")
+
+
+def test_a_union_finds_what_is_only_heard() -> None:
+    model, (query, items) = small_model("tefal"), small_batch()
+    encoded = Encoded(query=query, items=model.encode_items(items))
+    heard = model.hear.uniform(encoded.items.audio, encoded.items.audio_mask)
+    loudest = torch.nn.functional.normalize(heard, dim=-1) @ query.T
+    own = loudest.argmax(0).numpy()  # the best by sound is right
+    union = score_two_stage(model, encoded, own, keep=2, stage1="union")
+    assert union.stage1_recall == 100
+    full = score_all(model, encoded)
+    both = score_two_stage(model, encoded, own, keep=5, stage1="union")
+    assert (np.argsort(-both.scores, 1) == np.argsort(-full, 1)).all()
+    with pytest.raises(ValueError, match="no blocks for sight and sound"):
+        score_two_stage(small_model("clip4clip.meanp"), encoded, own, keep=2, stage1="union")

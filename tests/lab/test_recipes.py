@@ -1,0 +1,140 @@
+"""Every recipe names existing things and takes one step on a set in the layout of the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.generated_sets import write_set
+from seehear.errors import UsageError
+from seehear.models import list_models
+from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
+from seehear_lab.evaluate.report import read_results
+from seehear_lab.recipe import list_recipes, load_recipe
+from seehear_lab.runs import RESULTS, Places, run_recipe, split_pairs
+from seehear_lab.settings import with_changes
+from tiny_towers import make_ast_folder, make_clip_folder
+
+Generated = Callable[[str], Path]
+CPU = torch.device("cpu")
+DIM = {"model.settings.dim": 32, "model.settings.sound_dim": 48}
+SMALL = ("train.batch_size=2", "train.steps=1", "clips.workers=1")
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("towers")
+    make_clip_folder(folder / "clip")
+    make_ast_folder(folder / "ast")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A data set by name in its real layout, written once."""
+
+    @cache
+    def root(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        write_set(load_spec(name), folder)
+        return folder
+
+    return root
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_names_existing_things(name: str, variants: None) -> None:
+    recipe = load_recipe(name)
+    assert recipe.model.name in list_models()
+    assert recipe.data.set in list_specs()
+    splits = load_spec(recipe.data.set).splits
+    named = [recipe.data.train, recipe.data.test, *filter(None, [recipe.data.val])]
+    assert set(named) <= splits.keys()
+    assert recipe.published.keys() <= {"r1", "r5", "r10", "mdr", "mnr"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_takes_one_step(
+    name: str, variants: None, towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    recipe = load_recipe(name)
+    known = [key for key in DIM if key.rsplit(".")[-1] in recipe.model.settings]
+    changes = [*SMALL, *(f"{key}={DIM[key]}" for key in known)]
+    if recipe.data.holdout:
+        changes.append("data.holdout=1")
+    if recipe.clips.frames > 12:
+        changes.append("clips.frames=6")
+    recipe = load_recipe(name, changes=changes)
+    places = Places(root=generated(recipe.data.set), towers=towers, output=tmp_path)
+    results = run_recipe(name, recipe, places, device=CPU)
+    assert read_results(tmp_path / RESULTS) == results
+    assert [result.direction for result in results[:2]] == ["t2v", "v2t_grouped"]
+    has_val = bool(recipe.data.val or recipe.data.holdout)
+    assert results[0].selected_on == ("val" if has_val else "last step")
+    assert results[0].gallery == 3 and results[0].with_sound == 2
+    if recipe.evaluate.correction != "none":
+        assert results[2].label == "transductive"
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
+
+
+def test_qb_norm_takes_its_bank_from_training(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    changes = ("model.settings.dim=32", "evaluate.correction=qb_norm", "data.holdout=0")
+    recipe = load_recipe("xpool_charades", changes=[*SMALL, *changes, "clips.frames=4"])
+    places = Places(root=generated("charades"), towers=towers, output=tmp_path)
+    results = run_recipe("x", recipe, places, device=CPU)
+    assert [result.label for result in results] == ["plain", "plain", "inductive"]
+
+
+def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
+    recipe = load_recipe("xpool_msrvtt9k", changes=["data.holdout=1"])
+    parts = split_pairs(recipe, DataSet(load_spec("msrvtt"), generated("msrvtt")))
+    held_out = {pair.path for pair in parts.val}
+    assert len(held_out) == 1
+    assert not held_out & {pair.path for pair in parts.train}
+    assert len(parts.val) == 2 and len(parts.train) == 4 and parts.missing == 0
+
+
+def test_towers_of_another_size_are_refused(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    places = Places(root=generated("msrvtt"), towers=towers, output=tmp_path)
+    with pytest.raises(UsageError, match=r"have dim 32, the recipe says 512"):
+        run_recipe("x", load_recipe("xpool_msrvtt9k"), places, device=CPU)
+
+
+def test_unknown_keys_and_wrong_values_are_refused() -> None:
+    with pytest.raises(UsageError, match="no recipe named 'tefal_msrvtt9'; did you mean"):
+        load_recipe("tefal_msrvtt9")
+    with pytest.raises(UsageError, match=r"train has no setting 'bach_size'; did you mean 'batch"):
+        load_recipe("xpool_msrvtt9k", changes=["train.bach_size=3"])
+    with pytest.raises(UsageError, match="expected a value of type int"):
+        load_recipe("xpool_msrvtt9k", changes=["train.batch_size=many"])
+    with pytest.raises(UsageError, match="did you mean 'infonce_sum'"):
+        load_recipe("xpool_msrvtt9k", changes=["train.loss=infonce_sun"])
+    with pytest.raises(UsageError, match=r"write it as train\.batch_size=12"):
+        load_recipe("xpool_msrvtt9k", changes=["train.batch_size"])
+
+
+def test_changes_leave_the_table_alone() -> None:
+    table = {"train": {"lr": 1e-5}}
+    assert with_changes(table, ["train.lr=2e-5", "a.b=word"]) == {
+        "train": {"lr": 2e-5},
+        "a": {"b": "word"},
+    }
+    assert table == {"train": {"lr": 1e-5}}
+
+
+def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text('based_on = "xpool_msrvtt9k"\nrow = "mine"\n[train]\nlr = 1e-4\n')
+    recipe = load_recipe(str(own))
+    assert (recipe.row, recipe.train.lr, recipe.train.batch_size) == ("mine", 1e-4, 32)
