@@ -2,8 +2,8 @@
 
     python benchmarks/mismatch.py [--quick] [--json FILE] [--media FOLDER]
 
-Trained: `avma`, its associative loss alone, on tokens of the engine `tags` (names of things seen and
-heard) of the composed pairs, less the photographs of dog and horse that the contrast clips show.
+Trained: `avma`, its associative loss alone, on tokens of the engine `tags` (names of what is seen
+and heard) of the composed pairs, less the photographs that the contrast clips show.
 Asked: the same two photographs with their own sound, a wrong animal, music, and silence. 5 seeds.
 Exit code 1 unless the own sound fits better than the wrong one in the mean of all seeds.
 """

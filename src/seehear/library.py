@@ -154,6 +154,10 @@ class Library:
         """One moment. Raises: LibraryError if it is not here."""
         return self._store.item(item_id)
 
+    def video(self, video_id: str) -> Video:
+        """One indexed file. Raises: LibraryError if it is not here."""
+        return self._store.video(video_id)
+
     def thumbnail(self, item_id: str) -> bytes:
         """A small picture of an item, empty where there is nothing to see."""
         return self._store.thumbnail(item_id)

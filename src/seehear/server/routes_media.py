@@ -14,6 +14,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
+from seehear.errors import LibraryError
 from seehear.server import shapes
 from seehear.server.routes_search import NOT_FOUND, PROBLEMS, find
 from seehear.server.sandbox import call
@@ -99,10 +100,10 @@ async def _decode(service: Any, work: str, **given: Any) -> None:
 
 
 def _video(service: Any, video_id: str) -> Video:
-    for video in service.library.videos():
-        if video.id == video_id:
-            return video
-    raise HTTPException(404, f"no file {video_id} in this library")
+    try:
+        return service.library.video(video_id)
+    except LibraryError as error:
+        raise HTTPException(404, f"no file {video_id} in this library") from error
 
 
 def _unchanged(video: Video) -> str:

@@ -90,8 +90,8 @@ async def _answer(service: Any, ask: shapes.Ask, like: Clip | Item | str) -> sha
         where=Filter(**ask.where.model_dump()),
         stage1="all" if ask.exact else "union",
     )
-    videos = {video.id: video for video in service.library.videos()}
-    hits = [_hit(service, hit, videos[hit.video_id]) for hit in answer.hits[ask.offset :]]
+    shown = answer.hits[ask.offset :]
+    hits = [_hit(service, hit, service.library.video(hit.video_id)) for hit in shown]
     more = len(answer.hits) == ask.offset + ask.limit < answer.items_searched
     return shapes.AnswerOut(
         engine=answer.engine,
@@ -184,8 +184,7 @@ def item(request: Request, item: Annotated[shapes.Ident, InPath()]) -> shapes.It
     """One moment."""
     service = request.app.state.service
     found = find(service, item)
-    paths = {video.id: video.path for video in service.library.videos()}
-    return _item(service, found, paths[found.video_id])
+    return _item(service, found, service.library.video(found.video_id).path)
 
 
 @router.get("/status", responses=PROBLEMS)

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
 from seehear.store.summaries import Summaries, load
@@ -78,6 +80,12 @@ class Snapshot:
     def rows(self) -> list[Row]:
         """Visible items, by id."""
         return sorted(row for row in self._rows if row.video_id in self.videos)
+
+    @cached_property
+    def video_of_row(self) -> np.ndarray:
+        """For every visible item the number of its video in `videos`."""
+        numbers = {video_id: number for number, video_id in enumerate(self.videos)}
+        return np.array([numbers[row.video_id] for row in self.rows], np.int64)
 
     @cached_property
     def summaries(self) -> Summaries:

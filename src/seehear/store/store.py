@@ -105,8 +105,11 @@ class Store:
         return tuple(self._now().videos.values())
 
     def video(self, video_id: str) -> Video:
-        """One video. Raises: KeyError if it is not here."""
-        return self._now().videos[video_id]
+        """One video. Raises: LibraryError if it is not here."""
+        try:
+            return self._now().videos[video_id]
+        except KeyError:
+            raise LibraryError(f"the library '{self.root}' holds no file {video_id!r}") from None
 
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
         """Items of the videos that pass, by id, with summaries and without tokens."""
@@ -199,11 +202,8 @@ class Store:
     def counts(self, *, where: Filter | None = None) -> dict[str, int]:
         """How many videos and items are visible, of those that pass."""
         snapshot = self._now()
-        if where is None:
-            return {"videos": len(snapshot.videos), "items": len(snapshot.rows)}
-        places = np.flatnonzero(summaries.mask_of(snapshot, where))
-        videos = {snapshot.rows[place].video_id for place in places}
-        return {"videos": len(videos), "items": len(places)}
+        videos = snapshot.video_of_row[summaries.mask_of(snapshot, where)]
+        return {"videos": len(np.unique(videos)), "items": len(videos)}
 
     def size_bytes(self) -> int:
         """Bytes of the whole folder, old versions included."""

@@ -107,10 +107,10 @@ def nearest(
 
 def mask_of(snapshot: Snapshot, where: Filter | None) -> np.ndarray:
     """Items of a snapshot whose videos pass."""
-    if where is None:
+    if where is None or where == Filter():
         return np.ones(len(snapshot.rows), bool)
-    passing = {video.id for video in snapshot.videos.values() if passes(video, where)}
-    return np.array([row.video_id in passing for row in snapshot.rows], bool)
+    passing = np.array([passes(video, where) for video in snapshot.videos.values()], bool)
+    return passing[snapshot.video_of_row]
 
 
 def passes(video: Video, where: Filter) -> bool:
