@@ -1,6 +1,7 @@
 """Each line that the service promises about safety, tried from outside."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -137,6 +138,16 @@ def test_uploads_are_bounded_in_size(library: Library, tmp_path: Path) -> None:
     with serving(library, settings) as url:
         files = {"file": ("big.bin", os.urandom(200_001))}
         assert httpx.post(f"{url}/api/v1/search/upload", files=files).status_code == 413
+
+        def unannounced():
+            yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+            for _ in range(100):
+                yield b"x" * 65536
+
+        form = {"Content-Type": "multipart/form-data; boundary=b"}
+        with contextlib.suppress(httpx.WriteError):  # the line may be cut while sending
+            answer = httpx.post(f"{url}/api/v1/search/upload", content=unannounced(), headers=form)
+            assert answer.status_code == 413
 
 
 def test_decoding_is_bounded_in_time_and_memory(films: list[Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def cut(moment: Moment, output: Path, *, exact: bool = False, height_px: int | N
 
     Raises: MediaError if the file cannot be read or the container cannot hold its streams.
     """
-    partial = output.with_name(f".{output.name}.partial{output.suffix}")
+    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial{output.suffix}")
     try:
         with av.open(moment.path) as source, av.open(str(partial), "w") as target:
             if exact or height_px:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seehear.server.problems import problem
 from seehear.server.settings import Settings
@@ -23,10 +25,33 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 LINK_S = 12 * 3600
+FORM_BYTES = 1 << 16  # what a request may hold beside an upload
+
+
+class BodyLimit:
+    """Stops reading a request that is longer than anything this service asks for: 413."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most + FORM_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Counts the bytes as they come, whatever their sender announced."""
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._most:
+                raise HTTPException(413, f"the request is larger than {self._most >> 10} kB")
+            return message
+
+        await self._app(scope, counted if scope["type"] == "http" else receive, send)
 
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Put the guard before every route."""
+    app.add_middleware(BodyLimit, most=settings.upload_bytes)
     hosts = settings.allowed_hosts()
 
     @app.middleware("http")

@@ -26,7 +26,7 @@ ItemId = Annotated[shapes.Ident, InPath()]
 MEDIA = PROBLEMS | NOT_FOUND | {410: {"description": "The file changed since it was indexed"}}
 PICTURE = {200: {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "A picture"}}
 FILM = {200: {"content": {"video/mp4": {}}, "description": "A film"}}
-PROXY_HEIGHT_PX = 480
+PROXY_HEIGHT_PX, PROXIES = 480, 500
 
 
 @router.get("/items/{item}/thumbnail", responses=MEDIA | PICTURE, response_class=Response)
@@ -81,6 +81,7 @@ async def proxy(request: Request, item: ItemId) -> Response:
     place = service.cache / f"{found.id}-{PROXY_HEIGHT_PX}.mp4"
     if not place.exists():
         service.cache.mkdir(parents=True, exist_ok=True)
+        _make_room(service.cache)
         await _decode(
             service,
             "proxy",
@@ -91,6 +92,13 @@ async def proxy(request: Request, item: ItemId) -> Response:
             output=str(place),
         )
     return FileResponse(place, media_type="video/mp4", headers={"Cache-Control": "private"})
+
+
+def _make_room(cache: Path) -> None:
+    """Of many proxies the oldest go."""
+    kept = sorted(cache.glob("*.mp4"), key=lambda path: path.stat().st_mtime)
+    for path in kept[: max(0, len(kept) - PROXIES)]:
+        path.unlink(missing_ok=True)
 
 
 async def _decode(service: Any, work: str, **given: Any) -> None:
