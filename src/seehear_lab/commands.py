@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seehear.errors import NothingDoneError
+from seehear.errors import NothingDoneError, UsageError
 
 data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
@@ -111,6 +111,8 @@ def prepare_data(
 def _data_set(name: str, root: Path) -> Any:
     from seehear_lab.datasets.spec import DataSet, load_spec, spec_of_folder
 
+    if not root.is_dir():
+        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
     return DataSet(spec_of_folder(root) if name == "folder" else load_spec(name), root)
 
 

@@ -31,7 +31,7 @@ def test_train_then_table(
     text = capsys.readouterr().out
     assert "step 1: loss" in text
     assert "gallery 3 (2 with sound), selected on val" in text
-    assert run(monkeypatch, "table", "tefal-msrvtt9k", "--runs", tmp_path / "runs") == 0
+    assert run(monkeypatch, "table", "tefal-3", "--runs", tmp_path / "runs") == 0
     lines = capsys.readouterr().out.splitlines()
     mine = next(line for line in lines if line.startswith("X-Pool"))
     assert mine.split()[2:5] == ["R@1", "46.9", mine.split()[4]]
@@ -78,3 +78,11 @@ def test_data_check_and_prepare(
     stamps = [path.stat().st_mtime_ns for path in made]
     assert run(monkeypatch, *prepare) == 0  # nothing is made twice
     assert [path.stat().st_mtime_ns for path in made] == stamps
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("data", "check", "msrvtt"), ("data", "check", "folder")):
+        assert run(monkeypatch, *words, "--root", tmp_path / "nowhere") == 2
+        assert "there is no folder" in capsys.readouterr().err
