@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Num
-from torch import Tensor
 from torch.nn import functional as F
 
 from seehear.engine.clip_ast_files import ClipAstFiles
@@ -170,12 +169,10 @@ class ClipAstEngine:
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
         """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""
-        batch = TokenBatch.from_tokens(tokens)
-        text = torch.from_numpy(query.seen)
-        frames = self._attention(self._head.see, text, batch.frames, batch.frame_mask)
+        frames = self._scores.attention(0, query.seen, tokens.frames, tokens.frame_mask)
         sounds = np.zeros(0, np.float32)
         if self._hears and tokens.audio_mask.any():
-            sounds = self._attention(self._head.hear, text, batch.audio, batch.audio_mask)
+            sounds = self._scores.attention(1, query.seen, tokens.audio, tokens.audio_mask)
             times = tokens.audio_times_s[0]
             _, column = np.unique(times, return_inverse=True)
             sounds = np.bincount(column, sounds)[column].astype(np.float32)
@@ -185,11 +182,3 @@ class ClipAstEngine:
             seen_tags=(),
             heard_tags=(),
         )
-
-    @staticmethod
-    def _attention(
-        pool: Any, text: Float[Tensor, "1 dim"], tokens: Tensor, mask: Tensor
-    ) -> Float32[np.ndarray, " token"]:
-        inner = getattr(pool, "pool", pool)
-        with torch.inference_mode():
-            return inner.weights(text, tokens, mask)[0, 0].mean(0).numpy()

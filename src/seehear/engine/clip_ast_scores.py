@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Num
 from torch import nn
 from torch.nn import functional as F
 
-from seehear.engine.scoring import Affine, BlockWeights, branch, cross, fold, pack, parts, score
+from seehear.engine.scoring import (
+    Affine,
+    BlockWeights,
+    branch,
+    cross,
+    fold,
+    fold_queries,
+    pack,
+    parts,
+    score,
+)
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Parts, Tokens
 
@@ -38,10 +48,38 @@ class Scores:
         elif sees and hears:
             seen, heard = self._together(text, tokens)
         elif sees:
-            seen = score(text, branch(self._blocks[0], pack(tokens.frames, tokens.frame_mask)))
+            seen = self._alone(0, text, tokens.frames, tokens.frame_mask)
         elif hears:
-            heard = score(text, branch(self._blocks[1], pack(tokens.audio, tokens.audio_mask)))
+            heard = self._alone(1, text, tokens.audio, tokens.audio_mask)
         return Parts(seen=seen, heard=heard)
+
+    def _alone(
+        self,
+        sense: int,
+        text: Float32[np.ndarray, "query dim"],
+        tokens: Num[np.ndarray, "item token dim"],
+        mask: Bool[np.ndarray, "item token"],
+    ) -> Float32[np.ndarray, "query item"]:
+        most = min(len(text), MOST_TOKENS)
+        return score(text, branch(self._blocks[sense], pack(tokens, mask), most_tokens=most))
+
+    def attention(
+        self,
+        sense: int,
+        text: Float32[np.ndarray, "1 dim"],
+        tokens: Num[np.ndarray, "1 token dim"],
+        mask: Bool[np.ndarray, "1 token"],
+    ) -> Float32[np.ndarray, " token"]:
+        """How one text shares its attention among the tokens of one item; sums to 1."""
+        if not self._blocks:
+            pool = getattr(self._pools[sense], "pool", self._pools[sense])
+            wide = torch.tensor(tokens, dtype=torch.float32)
+            with torch.inference_mode():
+                weights = pool.weights(torch.from_numpy(text), wide, torch.from_numpy(mask))
+            return weights[0, 0].mean(0).numpy()
+        logits = pack(tokens, mask).values @ fold_queries(self._blocks[sense], text).both[0, 0]
+        weights = np.exp(logits - logits.max(initial=-np.inf))
+        return weights / max(float(weights.sum()), 1e-12)
 
     def _together(
         self, text: Float32[np.ndarray, "query dim"], tokens: Tokens

@@ -55,7 +55,9 @@ def search(
         return _answer(engine, query, encoded, (), counts)
     summaries = store.summaries()
     background = sample(summaries)
-    parts = fill(_score(engine, store, encoded, ids), engine.score(encoded, background))
+    parts = _score(engine, store, encoded, ids)
+    if np.isnan(parts.seen).any() or np.isnan(parts.heard).any():
+        parts = fill(parts, engine.score(encoded, background))
     bands = _bands(engine, summaries, background, encoded)
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
     tokens = store.tokens([ids[at] for at in best])
