@@ -14,7 +14,7 @@ from typing import Any, Literal
 from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
-NICENESS, LOOK_S = 10, 5.0
+NICENESS, LOOK_S = 5, 5.0
 
 
 @dataclass(kw_only=True)
