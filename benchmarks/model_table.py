@@ -88,7 +88,7 @@ def measure(name: str) -> Row:
         scores = model.score(query, items)
     muted = model.encode_items(replace(raw, audio_mask=torch.zeros_like(raw.audio_mask)))
     hears = not torch.equal(model.score(query, muted), scores)
-    kept = items.audio.shape[1:] if hears or name == "tefal.gated" else (0, 0)
+    kept = items.audio.shape[1:] if hears else (0, 0)
     frames = items.frames.shape[1:]
     return Row(
         name=name,

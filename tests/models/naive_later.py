@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from models.naive import (
     softmax,
     transformer,
     unit,
-    xpool_block,
 )
 
 
@@ -170,46 +168,3 @@ def score_avma(text: Array, frames: Array, sound: Array, w: Weights, heads: int)
         name = f"join.{layer}"
         joined = mlp_part(block_part(joined, w, name, heads), w, name)
     return cosine(text, linear(joined[0], w, "out"))
-
-
-def pooled_columns(sound: Array) -> Array:
-    """With 2 rows, at most 3 stretches."""
-    columns = -(-len(sound) // 2)
-    stretches = min(3, columns)
-    groups: list[list[Array]] = [[] for _ in range(stretches)]
-    for j, token in enumerate(sound):
-        groups[(j % columns) * stretches // columns].append(token)
-    return np.array([np.mean(group, axis=0) for group in groups])
-
-
-def score_weighed(
-    text: Array, frames: Array, sound: Array, w: Weights, heads: int, weigh: Callable[..., float]
-) -> float:
-    heard = np.array([linear(x, w, "project") for x in pooled_columns(sound)])
-    fused = xpool_block(text, frames, w, name="see", heads=heads)
-    if len(heard):
-        fused = fused + weigh(frames, heard, w) * xpool_block(
-            text, heard, w, name="hear", heads=heads
-        )
-    return cosine(text, fused)
-
-
-def gate(frames: Array, heard: Array, w: Weights) -> float:
-    seen = frames.mean(0) if len(frames) else np.zeros(heard.shape[1])
-    means = np.concatenate([unit(seen), unit(heard.mean(0))])
-    return math.tanh(float(linear(means, w, "gate")[0]))
-
-
-def match(frames: Array, heard: Array, w: Weights) -> float:
-    if not len(frames):
-        return 0.0
-    shares = np.mean([address(linear(f, w, "look"), w["memory.sights"]) for f in frames], axis=0)
-    return cosine(shares, address(heard.mean(0), w["memory.sounds"]))
-
-
-def score_gated(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
-    return score_weighed(text, frames, sound, w, heads, gate)
-
-
-def score_matched(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
-    return score_weighed(text, frames, sound, w, heads, match)

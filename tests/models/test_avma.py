@@ -83,17 +83,13 @@ def pairs(count: int, *, seed: int) -> TokenBatch:
     )
 
 
-LEARNERS = {
-    "avma": {"hidden": 16, "wide": 32, "layers": 2, "heads": 2, "slots": 8, "projection": 8},
-    "tefal.matched": {"sound_rows": 1, "slots": 8, "projection": 8},
-}
+SMALLER = {"hidden": 16, "wide": 32, "layers": 2, "heads": 2, "slots": 8, "projection": 8}
 
 
-@pytest.mark.parametrize("name", list(LEARNERS))
-def test_association_alone_teaches_what_fits(name: str) -> None:
+def test_association_alone_teaches_what_fits() -> None:
     """Trained without a word on pairs, match tells right from wrong sound on new items."""
     torch.manual_seed(0)
-    model: Any = build_model(name, dim=DIM, sound_dim=SOUND_DIM, **LEARNERS[name])
+    model: Any = build_model("avma", dim=DIM, sound_dim=SOUND_DIM, **SMALLER)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(60):
         optimiser.zero_grad()

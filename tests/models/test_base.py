@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.samples import DIM, SMALL, SOUND_DIM, silent, small_batch, small_model
+from models.samples import DIM, SOUND_DIM, silent, small_batch, small_model
 from seehear.models import Encoder, build_model
 from seehear.nn.tokens import TokenBatch
 
@@ -88,22 +88,6 @@ def test_tefal_hears_and_starts_deaf_on_request(name: str) -> None:
     assert torch.equal(scores, model.score(query, model.encode_items(silent(raw))))
     scores.sum().backward()
     assert model.get_parameter("hear.norm_out.weight").grad.abs().sum() > 0  # and can learn to hear
-
-
-def test_gated_tefal_starts_as_xpool_and_learns_to_open() -> None:
-    xpool = small_model("xpool", heads=1)
-    gated = build_model("tefal.gated", **SMALL["tefal.gated"]).double().eval()
-    gated.load_state_dict(xpool.state_dict(), strict=False)
-    query, raw = small_batch()
-    scores = gated.score(query, gated.encode_items(raw))
-    assert torch.equal(scores, xpool.score(query, raw))
-    scores.sum().backward()
-    assert gated.get_parameter("gate.weight").grad.abs().sum() > 0
-    with torch.no_grad():
-        gated.get_parameter("gate.bias").fill_(0.5)
-    heard = gated.score(query, gated.encode_items(raw)) - scores
-    assert (heard[:, raw.audio_mask.any(1)].abs() > 1e-6).all()
-    assert (heard[:, 2] == 0).all()  # the silent one
 
 
 def test_sight_and_sound_have_blocks_of_their_own() -> None:

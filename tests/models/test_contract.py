@@ -19,7 +19,6 @@ from seehear.nn.tokens import TokenBatch
 IDLE = {  # weights that no score depends on: a scale that a paper has not, parts of a second loss
     "clip4clip.tighttransf": ("logit_scale",),
     "avma": ("fit.",),
-    "tefal.matched": ("fit.", "imagine."),
 }
 every_model = pytest.mark.parametrize("name", product_models())
 

@@ -12,7 +12,7 @@ import torch
 from models import naive, naive_later
 from models.samples import SMALL, product_models, small_batch, small_model
 from seehear.nn.conditioning import TextConditionedPool
-from seehear.nn.pooling import masked_mean, pool_columns
+from seehear.nn.pooling import masked_mean
 
 TWINS: dict[str, Any] = {
     "avigate": naive_later.score_avigate,
@@ -24,8 +24,6 @@ TWINS: dict[str, Any] = {
     "clip4clip.tighttransf": naive.score_tight,
     "eclipse": naive.score_clip4clip,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
-    "tefal.gated": naive_later.score_gated,
-    "tefal.matched": naive_later.score_matched,
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),
     "ts2net": naive_later.score_ts2net,
     "xclip": naive_later.score_xclip,
@@ -88,19 +86,3 @@ def test_words_that_are_zeros_are_not_seen() -> None:
     torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
     with pytest.raises(ValueError, match=r"6 words do not fit into matrices of 5; .*words=6"):
         model.score(torch.nn.functional.pad(query, (0, 0, 0, 3)), raw)
-
-
-def test_columns_of_a_grid_become_stretches_of_time() -> None:
-    """2 rows of 5 columns: token f * 5 + t; then 3 stretches; the padding is NaN."""
-    grid = torch.tensor([[0.0, 1, 2, 3, 4], [10, 11, 12, 13, 14]])
-    tokens = torch.cat([grid.flatten(), torch.full((3,), torch.nan)])[None, :, None]
-    mask = torch.arange(13)[None] < 10
-    columns, there = pool_columns(tokens, mask, rows=2, count=101)
-    assert columns[0, :5, 0].tolist() == [5, 6, 7, 8, 9]
-    assert there.tolist() == [[True] * 5 + [False] * 2]
-    stretches, there = pool_columns(tokens, mask, rows=2, count=3)
-    assert stretches[0, :, 0].tolist() == [5.5, 7.5, 9]
-    assert there.all()
-    nothing, there = pool_columns(tokens, mask & False, rows=2, count=3)
-    assert not there.any()
-    assert (nothing == 0).all()

@@ -22,8 +22,6 @@ def test_models_are_listed_by_name() -> None:
         "clip4clip.tighttransf",
         "eclipse",
         "tefal",
-        "tefal.gated",
-        "tefal.matched",
         "tefal.xpool",
         "ts2net",
         "xclip",

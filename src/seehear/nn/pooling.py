@@ -70,26 +70,3 @@ def masked_softmax(
     """Softmax over the tokens that are there; all zeros where an item has none."""
     lowest = torch.finfo(logits.dtype).min  # not -inf: a row without tokens would be NaN
     return F.softmax(logits.masked_fill(~mask, lowest), dim=-1).masked_fill(~mask, 0)
-
-
-def pool_columns(
-    tokens: Float[Tensor, "item sound dim"],
-    mask: Bool[Tensor, "item sound"],
-    *,
-    rows: int,
-    count: int,
-) -> tuple[Float[Tensor, "item column dim"], Bool[Tensor, "item column"]]:
-    """Sound tokens, which AST gives row by row, as at most `count` stretches of time.
-
-    Token j of n lies in column j mod (n / rows); the columns are shared out evenly, and each
-    stretch is the mean of its tokens. AST: 12 rows of 101 columns.
-    """
-    present = mask.sum(1, keepdim=True)
-    columns = (present + rows - 1) // rows  # of each item
-    stretches = columns.clamp(max=count)
-    at = torch.arange(tokens.shape[1], device=tokens.device) % columns.clamp(min=1)
-    stretch = at * stretches // columns.clamp(min=1)
-    room = torch.arange(min(count, -(-tokens.shape[1] // rows)), device=tokens.device)
-    share = ((stretch[:, None] == room[:, None]) & mask[:, None]).to(tokens.dtype)
-    share = share / share.sum(-1, keepdim=True).clamp(min=1)
-    return share @ tokens.masked_fill(~mask[..., None], 0), room < stretches

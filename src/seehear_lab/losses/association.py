@@ -15,7 +15,7 @@ from seehear_lab.losses.infonce import symmetric_infonce
 
 
 class Associating(Protocol):
-    """A model with AVMA's memory: `avma` and `tefal.matched`."""
+    """A model with AVMA's memory."""
 
     memory: AudioVisualMemory
     imagine: Any  # what is recalled -> what is heard
