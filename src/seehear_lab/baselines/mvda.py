@@ -27,7 +27,7 @@ class MvDAConfig(LinearConfig):
 class MvDA(LinearSystem):
     """One direction a view, such that all projections together part the classes.
 
-    E w = l (D + ridge I) w; blocks for views j, r; n_ij items of class i in view j, their mean m_ij:
+    E w = l (D + ridge I) w; blocks for views j, r; n_ij items of class i in view j, mean m_ij:
     D_jr = [j = r] sum x x' - sum_i n_ij n_ir / n_i m_ij m_ir'
     E_jr = sum_i n_ij n_ir / n_i m_ij m_ir' - (1/n) (sum_i n_ij m_ij)(sum_i n_ir m_ir)'
     With `consistency` alpha, D gains alpha sum_{j<r} 2 |b_j - b_r|^2, b_v = (X_v'X_v)^-1 X_v' w_v

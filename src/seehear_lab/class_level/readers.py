@@ -174,10 +174,10 @@ def _digits(folder: Path) -> ClassSet:
 
     sounds, spoken, part = _recordings(_there(folder / "recordings.zip"))
     images, written = load_digits(return_X_y=True)
-    chosen = np.zeros(len(spoken), int)
+    chosen, rng = np.zeros(len(spoken), int), np.random.default_rng(0)
     for digit in range(10):
         ends = np.cumsum([0, 30, 30, len(written)])  # of its pictures: test, validation, training
-        own = np.flatnonzero(written == digit)
+        own = rng.permutation(np.flatnonzero(written == digit))
         for at in range(3):
             rows = np.flatnonzero((spoken == digit) & (part == at))
             chosen[rows] = np.resize(own[ends[at] : ends[at + 1]], len(rows))
