@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from seehear.errors import ModelError, SeeHearError, UsageError
+from seehear_lab.class_level import commands as class_level_commands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("class-level")(class_level_commands.class_level)
+app.command("table")(class_level_commands.show_table)
 
 
 @app.callback()

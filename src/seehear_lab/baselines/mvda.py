@@ -24,6 +24,13 @@ class MvDAConfig(LinearConfig):
     consistency: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class MvDAVCConfig(MvDAConfig):
+    """MvDA with view consistency."""
+
+    consistency: float = 1.0
+
+
 class MvDA(LinearSystem):
     """One direction a view, such that all projections together part the classes.
 

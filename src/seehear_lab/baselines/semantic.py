@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,15 @@ class SemanticConfig:
 
     strengths: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
     correlated: LinearConfig | None = None  # CCA before the regressions: SCM
+
+
+@dataclass(frozen=True, kw_only=True)
+class SCMConfig(SemanticConfig):
+    """SCM: CCA first, its settings chosen on validation too."""
+
+    correlated: LinearConfig | None = field(
+        default_factory=lambda: LinearConfig(ridges=(1e-3, 1e-1), components=(7, 9, 15))
+    )
 
 
 class SM:
