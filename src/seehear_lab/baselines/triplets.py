@@ -21,6 +21,7 @@ class CJMEConfig(DeepConfig):
     hidden: int = 256
     code: int = 64
     margin: float = 1.0
+    lr: float = 1e-3
     epochs: int = 60
 
 

@@ -9,6 +9,7 @@ import wave
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ def _wikipedia_sift(folder: Path) -> ClassSet:
     x, y = (np.concatenate([held[f"{side}_tr"], held[f"{side}_te"]]) for side in "IT")
     labels = np.concatenate([held["L_tr"].ravel(), held["L_te"].ravel()]).astype(int) - 1
     return _wikipedia(folder, "SIFT-128 + LDA-10", x, y, labels)
+
+
+def _wikipedia_2010(folder: Path) -> ClassSet:
+    """The protocol of 2010: all 693 others are tested, none selects."""
+    held, rest = _wikipedia_sift(folder), np.arange(2173, 2866)
+    return replace(held, cuts=(Cut(train=held.cuts[0].train, val=rest[:0], test=rest),))
 
 
 def _wikipedia(
@@ -256,6 +263,7 @@ def _there(path: Path) -> Path:
 
 READERS: dict[str, tuple[str, Callable[[Path], ClassSet]]] = {
     "wikipedia_cnn": ("wikipedia", _wikipedia_cnn),
+    "wikipedia_2010": ("wikipedia", _wikipedia_2010),
     "wikipedia_sift": ("wikipedia", _wikipedia_sift),
     "pascal": ("pascal_sentence", _pascal),
     "pascal_open": ("pascal_sentence", _pascal_open),
