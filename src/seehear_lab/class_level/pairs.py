@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -32,6 +32,15 @@ class Pairs:
 
     def __getitem__(self, rows: Rows | slice) -> Pairs:
         return Pairs(x=self.x[rows], y=self.y[rows], labels=self.labels[rows])
+
+
+def pairs_of(x: Any, y: Any, labels: Any) -> Pairs:
+    """Pairs of whatever numbers a file held, as float32 and int64."""
+    return Pairs(
+        x=np.ascontiguousarray(x, np.float32),
+        y=np.ascontiguousarray(y, np.float32),
+        labels=np.asarray(labels).astype(np.int64),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

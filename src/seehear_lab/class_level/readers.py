@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
-import wave
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,10 +14,17 @@ from typing import Any
 import numpy as np
 
 from seehear.errors import NothingDoneError, UsageError
-from seehear_lab.class_level.pairs import ClassSet, Cut, Pairs, cut_balanced, cut_rest
+from seehear_lab.class_level.digits import read_digits
+from seehear_lab.class_level.pairs import (
+    ClassSet,
+    Cut,
+    Pairs,
+    cut_balanced,
+    cut_rest,
+    pairs_of,
+)
 
 SEEN = 23  # classes of AudioSetZSL that DSTC uses
-TIMES, BANDS, RATE_HZ = 12, 40, 8000  # digits: mean log-mel energy in 12 stretches x 40 bands
 
 
 def read_set(name: str, root: Path) -> ClassSet:
@@ -62,7 +66,7 @@ def _wikipedia(
         features=features,
         x_name="image",
         y_name="text",
-        pairs=_pairs(x, y, labels),
+        pairs=pairs_of(x, y, labels),
         cuts=cut_rest(2173, 693, test=462, times=10),
         class_names=tuple(_there(folder / "categories.list").read_text("utf-8").split()),
     )
@@ -71,7 +75,7 @@ def _wikipedia(
 def _pascal(folder: Path) -> ClassSet:
     """DSCMR's files: 800 pairs train, 100 are tested (and select, as there are no others)."""
     parts = [
-        _pairs(
+        pairs_of(
             _mat(folder / f"{part}_img.mat")[f"{part}_img"],
             _mat(folder / f"{part}_txt.mat")[f"{part}_txt"],
             _mat(folder / f"{part}_img_lab.mat")[f"{part}_img_lab"].ravel(),
@@ -93,7 +97,7 @@ def _pascal(folder: Path) -> ClassSet:
 def _pascal_open(folder: Path) -> ClassSet:
     """Features of one's own in pascal.npz (image, text, labels): ten balanced 800/100/100 cuts."""
     with np.load(_there(folder / "pascal.npz")) as held:
-        pairs = _pairs(held["image"], held["text"], held["labels"])
+        pairs = pairs_of(held["image"], held["text"], held["labels"])
     return ClassSet(
         name="pascal",
         features="own features",
@@ -116,7 +120,7 @@ def _audiosetzsl(folder: Path) -> ClassSet:
         sides = [_class_files(folder / "features", part, name) for name in names]
         labels = np.repeat(np.arange(len(names)), [len(audio) for audio, _ in sides])
         x, y = (np.concatenate([side[at] for side in sides]) for at in (0, 1))
-        parts.append(_pairs(x, y, labels))
+        parts.append(pairs_of(x, y, labels))
         sizes.append(len(labels))
     ends = np.cumsum([0, *sizes])
     rows = [np.arange(start, end) for start, end in pairwise(ends)]
@@ -171,79 +175,12 @@ def class_counts(folder: Path, part: str) -> Counter[str]:
         return Counter(r["class"] for r in rows if r["split"] == part and r["class"] in names)
 
 
-def _digits(folder: Path) -> ClassSet:
-    """Spoken digits (recordings 0-4 test, 5-9 select) with scikit-learn's written ones, by class.
-
-    A written digit belongs to one part only; in a class they are dealt out in turn, as there are
-    fewer of them than recordings.
-    """
-    from sklearn.datasets import load_digits
-
-    sounds, spoken, part = _recordings(_there(folder / "recordings.zip"))
-    images, written = load_digits(return_X_y=True)
-    chosen, rng = np.zeros(len(spoken), int), np.random.default_rng(0)
-    for digit in range(10):
-        ends = np.cumsum([0, 30, 30, len(written)])  # of its pictures: test, validation, training
-        own = rng.permutation(np.flatnonzero(written == digit))
-        for at in range(3):
-            rows = np.flatnonzero((spoken == digit) & (part == at))
-            chosen[rows] = np.resize(own[ends[at] : ends[at + 1]], len(rows))
-    test, val, train = (np.flatnonzero(part == at) for at in range(3))
-    return ClassSet(
-        name="digits",
-        features="log-mel-480 + pixels-64",
-        x_name="audio",
-        y_name="image",
-        pairs=_pairs(sounds, images[chosen], spoken),
-        cuts=(Cut(train=train, val=val, test=test),),
-        class_names=tuple("0123456789"),
-    )
-
-
-def _recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, digits and parts (0 test, 1 validation, 2 training) of digit_speaker_index.wav."""
-    rows = []
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(n for n in archive.namelist() if n.endswith(".wav")):
-            digit, _, index = Path(name).stem.split("_")
-            with wave.open(io.BytesIO(archive.read(name))) as sound:
-                samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
-            rows.append((stretch_log_mel(samples / 32768), int(digit), min(int(index) // 5, 2)))
-    features, digits, parts = zip(*rows, strict=True)
-    return np.stack(features), np.array(digits), np.array(parts)
-
-
-def stretch_log_mel(samples: np.ndarray) -> np.ndarray:
-    """ln of mel energies, averaged over 12 equal stretches of a recording: 480 numbers."""
-    window, hop, fft = 200, 80, 256
-    padded = np.pad(samples, (0, max(0, window + TIMES * hop - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * np.hanning(window)
-    energy = np.log(np.abs(np.fft.rfft(frames, fft)) ** 2 @ _mel(fft) + 1e-6)
-    return np.concatenate([part.mean(0) for part in np.array_split(energy, TIMES)])
-
-
-def _mel(fft: int) -> np.ndarray:
-    mel = 1127 * np.log1p(np.arange(fft // 2 + 1) * RATE_HZ / fft / 700)
-    edges = np.linspace(1127 * np.log1p(20 / 700), mel[-1], BANDS + 2)
-    rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
-    falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
-    return np.clip(np.minimum(rising, falling), 0, None)
-
-
 def joined(parts: Sequence[Pairs]) -> Pairs:
     """Several lots of pairs as one."""
     x, y, labels = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "labels")
     )
     return Pairs(x=x, y=y, labels=labels)
-
-
-def _pairs(x: Any, y: Any, labels: Any) -> Pairs:
-    return Pairs(
-        x=np.ascontiguousarray(x, np.float32),
-        y=np.ascontiguousarray(y, np.float32),
-        labels=np.asarray(labels).astype(np.int64),
-    )
 
 
 def _mat(path: Path) -> dict[str, Any]:
@@ -268,5 +205,5 @@ READERS: dict[str, tuple[str, Callable[[Path], ClassSet]]] = {
     "pascal": ("pascal_sentence", _pascal),
     "pascal_open": ("pascal_sentence", _pascal_open),
     "audiosetzsl": ("audiosetzsl", _audiosetzsl),
-    "digits": ("fsdd", _digits),
+    "digits": ("fsdd", lambda folder: read_digits(_there(folder / "recordings.zip"))),
 }
