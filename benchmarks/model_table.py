@@ -25,6 +25,7 @@ from seehear.models.eclipse import ListeningEncoder
 from seehear.nn.tokens import TokenBatch
 
 FRAMES, SOUNDS, DIM, SOUND_DIM, WORDS = 12, 1212, 512, 768, 32
+WIDTHS = {"dstc": (256, 1024), "dstc.query": (256, 1024)}  # query and frames, where not 512
 GIVEN = {"ts2net": 50 * FRAMES, "centerclip": FRAMES // 2}  # tokens of a model's own encoder
 KNOWN = {"xpool": 1_316_352, "ts2net selection": 263_424}  # of the papers' own code
 PUBLISHED = {  # MSR-VTT-9k, text to video: R@1 / R@5 / R@10, and where it is printed
@@ -56,9 +57,9 @@ class Row:
 
 def item(name: str) -> TokenBatch:
     """What the encoder of a model gives for two clips."""
-    frames = GIVEN.get(name, FRAMES)
+    frames, (_, dim) = GIVEN.get(name, FRAMES), WIDTHS.get(name, (DIM, DIM))
     return TokenBatch(
-        frames=torch.randn(2, frames, DIM),
+        frames=torch.randn(2, frames, dim),
         frame_mask=torch.ones(2, frames, dtype=torch.bool),
         audio=torch.randn(2, SOUNDS, SOUND_DIM),
         audio_mask=torch.ones(2, SOUNDS, dtype=torch.bool),
@@ -82,7 +83,8 @@ def measure(name: str) -> Row:
     """One model with its paper's settings."""
     torch.manual_seed(0)
     model, raw = build_model(name).eval(), item(name)
-    query = torch.randn(1, 1 + WORDS, DIM) if name == "xclip" else torch.randn(1, DIM)
+    dim = WIDTHS.get(name, (DIM, DIM))[0]
+    query = torch.randn(1, 1 + WORDS, dim) if name == "xclip" else torch.randn(1, dim)
     items = model.encode_items(raw)
     with FlopCounterMode(display=False) as counter:
         scores = model.score(query, items)

@@ -12,6 +12,7 @@ import typer
 
 from seehear.errors import ModelError, SeeHearError, UsageError
 from seehear_lab import commands
+from seehear_lab.class_level import commands as class_level_commands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,7 @@ app.command("train")(commands.train)
 app.command("table")(commands.show_table)
 app.command("finetune")(commands.tune)
 app.add_typer(commands.data, name="data")
+app.command("class-level")(class_level_commands.class_level)
 
 
 @app.callback()

@@ -38,6 +38,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "clip4clip.seqlstm": {"dim": DIM},
     "clip4clip.seqtransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
     "clip4clip.tighttransf": {"dim": DIM, "layers": 2, "heads": 2, "positions": 12},
+    "dstc": {"x": (DIM, 8, DIM), "y": (DIM, 9, DIM), "translator": (6,), "classes": 3},
+    "dstc.query": {"x": (DIM, 8, DIM), "y": (DIM, 9, DIM), "translator": (6,), "classes": 3},
     "eclipse": {"dim": DIM},
     "tefal": {"dim": DIM, "sound_dim": SOUND_DIM},
     "tefal.xpool": {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 4},

@@ -19,6 +19,8 @@ from seehear.nn.tokens import TokenBatch
 IDLE = {  # weights that no score depends on: a scale that a paper has not, parts of a second loss
     "clip4clip.tighttransf": ("logit_scale",),
     "avma": ("fit.",),
+    "dstc": ("encode_x.", "classify_", "to_y."),  # queries come encoded; classes only train
+    "dstc.query": ("encode_x.", "classify_", "to_"),
 }
 every_model = pytest.mark.parametrize("name", product_models())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import naive, naive_later
+from models import naive, naive_dstc, naive_later
 from models.samples import SMALL, product_models, small_batch, small_model
 from seehear.nn.conditioning import TextConditionedPool
 from seehear.nn.pooling import masked_mean
@@ -22,6 +22,8 @@ TWINS: dict[str, Any] = {
     "clip4clip.seqlstm": naive.score_clip4clip,
     "clip4clip.seqtransf": naive.score_clip4clip,
     "clip4clip.tighttransf": naive.score_tight,
+    "dstc": naive_dstc.score_dstc,
+    "dstc.query": naive_dstc.score_dstc_query,
     "eclipse": naive.score_clip4clip,
     "tefal": partial(naive.score_tefal, block=naive.conditioned),
     "tefal.xpool": partial(naive.score_tefal, block=naive.xpool_block),

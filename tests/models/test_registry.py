@@ -20,6 +20,8 @@ def test_models_are_listed_by_name() -> None:
         "clip4clip.seqlstm",
         "clip4clip.seqtransf",
         "clip4clip.tighttransf",
+        "dstc",
+        "dstc.query",
         "eclipse",
         "tefal",
         "tefal.xpool",

@@ -1,0 +1,121 @@
+"""DCCA and DCCAE: networks whose outputs correlate (Andrew et al., 2013; Wang et al., 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seehear_lab.baselines.deep import DeepConfig, DeepSystem
+from seehear_lab.baselines.linear import CCA, LinearConfig
+from seehear_lab.class_level.pairs import Pairs, Vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCCAConfig(DeepConfig):
+    """One batch holds all pairs by default: the loss needs many more pairs than outputs."""
+
+    hidden: tuple[int, ...] = (512, 512)
+    outputs: int = 20
+    ridge: float = 1e-3  # r1 and r2
+    components: int = 9  # of the linear CCA on the outputs
+    batch_size: int = 4096
+    lr: float = 1e-3
+    epochs: int = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCCAEConfig(DCCAConfig):
+    """DCCA and decoders."""
+
+    reconstruction: float = 0.01
+
+
+class DCCA(DeepSystem):
+    """loss = -corr(f(x), g(y)); after each epoch a linear CCA of the outputs.
+
+    Source: Andrew et al., 2013, with ReLU and Adam in place of their units and L-BFGS.
+    """
+
+    config: DCCAConfig
+
+    def build(self, x_dim: int, y_dim: int, classes: int) -> None:
+        """Two networks that share nothing."""
+        sizes = (*self.config.hidden, self.config.outputs)
+        self.encode_x, self.encode_y = perceptron((x_dim, *sizes)), perceptron((y_dim, *sizes))
+
+    def embed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs before the linear CCA."""
+        return self.encode_x(x), self.encode_y(y)
+
+    def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
+        """Minus the sum of canonical correlations."""
+        return -total_correlation(*self.embed(x, y), ridge=self.config.ridge)
+
+    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+        """One state an epoch, its linear CCA fitted on the training pairs."""
+        for state in super().fit(train, unlabelled):
+            config = LinearConfig(ridges=(self.config.ridge,), components=(self.config.components,))
+            self.linear = CCA(config)
+            outputs = self._outputs(train)
+            list(self.linear.fit(outputs, outputs))
+            yield state
+
+    def vectors(self, pairs: Pairs) -> Vectors:
+        """Outputs after the linear CCA."""
+        return self.linear.vectors(self._outputs(pairs))
+
+    def _outputs(self, pairs: Pairs) -> Pairs:
+        found = super().vectors(pairs)
+        return Pairs(x=found.x_query, y=found.y_query, labels=pairs.labels)
+
+
+class DCCAE(DCCA):
+    """DCCA's loss + lambda (mean |x - p(f(x))|^2 + mean |y - q(g(y))|^2)."""
+
+    config: DCCAEConfig
+
+    def build(self, x_dim: int, y_dim: int, classes: int) -> None:
+        """DCCA's networks and their mirror images."""
+        super().build(x_dim, y_dim, classes)
+        sizes = (self.config.outputs, *reversed(self.config.hidden))
+        self.decode_x, self.decode_y = perceptron((*sizes, x_dim)), perceptron((*sizes, y_dim))
+
+    def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
+        """Minus the sum of canonical correlations, plus the weighted errors of reconstruction."""
+        f, g = self.embed(x, y)
+        errors = (x - self.decode_x(f)).square().sum(1).mean()
+        errors = errors + (y - self.decode_y(g)).square().sum(1).mean()
+        correlation = total_correlation(f, g, ridge=self.config.ridge)
+        return self.config.reconstruction * errors - correlation
+
+
+def total_correlation(
+    f: Float[Tensor, "pair x_dim"], g: Float[Tensor, "pair y_dim"], *, ridge: float
+) -> Float[Tensor, ""]:
+    """Sum of the singular values of S_ff^-1/2 S_fg S_gg^-1/2, with ridges on S_ff and S_gg.
+
+    Note: whitens with Cholesky factors, L_f^-1 S_fg L_g^-T, which has the same singular values: the
+    usual inverse root by eigenvectors has gradients of 1 / (l_i - l_j), NaN where eigenvalues
+    repeat. Double precision inside, whatever comes in.
+    """
+    dtype, n = f.dtype, len(f)
+    f, g = f.double(), g.double()
+    f, g = f - f.mean(0), g - g.mean(0)
+    squares = [v.T @ v / (n - 1) for v in (f, g)]
+    low_f, low_g = (torch.linalg.cholesky(s + ridge * torch.eye(len(s)).to(s)) for s in squares)
+    half = torch.linalg.solve_triangular(low_f, f.T @ g / (n - 1), upper=False)
+    whitened = torch.linalg.solve_triangular(low_g, half.T, upper=False)
+    return torch.linalg.svdvals(whitened).sum().to(dtype)
+
+
+def perceptron(sizes: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
