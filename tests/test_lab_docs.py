@@ -9,7 +9,8 @@ from seehear_lab.cli import app
 from seehear_lab.datasets.spec import list_specs
 from seehear_lab.recipe import list_recipes, load_recipe
 
-MANUAL = (Path(__file__).resolve().parents[1] / "docs" / "lab.md").read_text("utf-8")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MANUAL = "".join((DOCS / name).read_text("utf-8") for name in ("lab.md", "class-level.md"))
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 
 
