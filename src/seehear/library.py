@@ -43,14 +43,16 @@ class Library:
     def create(
         cls, root: str | Path, *, engine: str = "auto", models: str | Path | None = None
     ) -> Library:
-        """A new, empty library in a folder of its own; the engine is chosen here, once.
+        """A new, empty library in a folder of its own, or below `s3://bucket/prefix`.
+
+        The engine is chosen here, once.
 
         `models` is a folder of weights for `clip-ast`; with it, "auto" means that engine.
         Raises: ModelError without the weights; LibraryError for a taken folder or a network one.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
         Store.create(
-            Path(root).expanduser(),
+            root,
             model=chosen.manifest,
             seen_dim=chosen.seen_dim,
             heard_dim=chosen.heard_dim,
@@ -60,7 +62,7 @@ class Library:
     @classmethod
     def open(cls, root: str | Path) -> Library:
         """An existing library. Raises: LibraryError if there is none or it cannot be read."""
-        return cls(Store.open(Path(root).expanduser()))
+        return cls(Store.open(root))
 
     @cached_property
     def engine(self) -> Engine:

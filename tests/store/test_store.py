@@ -12,6 +12,7 @@ from samples import HEARD, MODEL, SEEN, Put, five, make_tokens, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, tables
+from seehear.store.place import Place
 from seehear.types import Item
 
 
@@ -155,11 +156,11 @@ def test_a_write_between_the_opening_of_two_tables_hides_nothing(
     waiting = iter([[(video, items)]])
     opened = tables.open_table
 
-    def interrupted(path: Path) -> object:
-        if path.name == "media":
+    def interrupted(place: Place, name: str) -> object:
+        if name == "media":
             for batch in waiting:
                 filled.put(batch)
-        return opened(path)
+        return opened(place, name)
 
     monkeypatch.setattr(tables, "open_table", interrupted)
     with Store.open(filled.root) as reader:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
+from seehear.store.place import Place
 from seehear.store.summaries import Summaries, load
 from seehear.types import Sound, Tokens, Video
 
@@ -34,26 +34,21 @@ class Row(NamedTuple):
     place: int
 
 
-def heads(root: Path) -> dict[str, int]:
-    """Newest version of every table, readable or not."""
-    folders = (folder.parent for folder in sorted(root.glob("*/_versions")))
-    return {folder.name: tables.head_version(folder) for folder in folders}
-
-
 class Snapshot:
     """What a library holds at one moment; later writes do not change it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.root = place.root
         for _ in range(OPENINGS):
-            self.heads = heads(root)
+            self.heads = place.heads()
             self.values = self._catalog()
             self.model: dict[str, object] = self.values["model"]
             self.emb = self._open(schema.emb(self.model))
             self.tok = self._open(schema.tok(self.model))
             self.media = self._open(schema.MEDIA)
             self.table = self._open(schema.VIDEOS)
-            now = heads(root)
+            now = place.heads()
             if all(now.get(name) == self.heads[name] for name in (schema.VIDEOS, schema.CATALOG)):
                 return
 
@@ -130,6 +125,7 @@ class Snapshot:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
+            self.place.explain()
             raise LibraryError(
                 f"table '{table}' of the library '{self.root}' could not be read "
                 f"({str(error).splitlines()[0][:200]}); refresh or reopen the library, and if "
@@ -170,7 +166,7 @@ class Snapshot:
             ) from error
 
     def _open(self, name: str) -> lance.LanceDataset:
-        return tables.open_table(tables.table_path(self.root, name))[0]
+        return tables.open_table(self.place, name)[0]
 
     def _catalog(self) -> dict[str, Any]:
         rows = self._open(schema.CATALOG).to_table().to_pydict()
