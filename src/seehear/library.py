@@ -11,7 +11,7 @@ from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report, is_below, listed
 from seehear.search import Lists, search
-from seehear.store import Store
+from seehear.store import Store, place_of
 from seehear.types import (
     Answer,
     Clip,
@@ -63,6 +63,11 @@ class Library:
     def open(cls, root: str | Path) -> Library:
         """An existing library. Raises: LibraryError if there is none or it cannot be read."""
         return cls(Store.open(root))
+
+    @staticmethod
+    def is_at(root: str | Path) -> bool:
+        """Whether something lies at a place already."""
+        return not place_of(root).is_empty()
 
     @cached_property
     def engine(self) -> Engine:

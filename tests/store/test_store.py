@@ -1,7 +1,7 @@
 """What every store answers, whatever lies below it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,15 @@ from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, tables
 from seehear.store.place import Place
 from seehear.types import Item
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty library, opened for writing."""
+    is_folder = request.param == "folder"
+    root = tmp_path / "library" if is_folder else request.getfixturevalue("address")
+    with Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as made:
+        yield made
 
 
 def items_of(videos: Sequence[Put]) -> list[Item]:

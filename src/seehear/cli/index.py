@@ -114,19 +114,18 @@ def reindex(
 
 
 @contextmanager
-def _open(root: Path, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
+def _open(root: str, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
     """The library at `root`, made first if there is none; a dry run makes it somewhere else."""
     from seehear.library import Library
 
-    root = root.expanduser()
     with ExitStack() as stack:
-        if root.is_dir() and any(root.iterdir()):
+        if Library.is_at(root):
             opened = stack.enter_context(Library.open(root))
             _check_engine(opened, engine)
         else:
             place = root
             if dry_run:
-                place = Path(stack.enter_context(TemporaryDirectory())) / "library"
+                place = f"{stack.enter_context(TemporaryDirectory())}/library"
             made = Library.create(place, engine=engine, models=models)
             opened = stack.enter_context(made)
         yield opened

@@ -1,104 +1,84 @@
 """A library below a prefix of an S3 bucket, or of a server that speaks S3.
 
-Where the server is and who asks comes from the environment, as every S3 tool takes it (AWS_*,
-AWS_ENDPOINT_URL, profiles, roles); nothing of it is stored or logged.
+Where the server is and who asks comes from the environment, as S3 tools take it (AWS_REGION,
+AWS_ENDPOINT_URL, keys, profiles, roles); nothing of it is stored or logged.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
 from seehear.errors import LibraryError, UsageError
 from seehear.store import schema
+from seehear.store.lease import NAME as LEASE
 from seehear.store.lease import Lease
 from seehear.store.place import S3, versions
 
 PATIENCE_S = 60.0  # for a server that does not answer, before the sentence
 LISTERS = 8
-WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
-REFUSALS = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled")
+T = TypeVar("T")
 
 
 class Bucket:
-    """Objects below `s3://bucket/prefix`; a PUT that was acknowledged is durable."""
+    """Objects below `s3://bucket/prefix`; one that was acknowledged is durable."""
 
     def __init__(self, address: str) -> None:
         self.bucket, _, prefix = address.removeprefix(S3).strip("/").partition("/")
         if not self.bucket or not prefix:
             raise UsageError(f"'{address}' names no library; write s3://BUCKET/PREFIX")
-        self.prefix = prefix + "/"
         self.root = f"{S3}{self.bucket}/{prefix}"
+        self._base = f"{self.bucket}/{prefix}/"
+        self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         self._lease = Lease(self)
 
-    @cached_property
-    def client(self) -> Any:
-        """The connection. Raises: UsageError without the packages it needs."""
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError as error:
-            raise UsageError(f"{S3} needs more: pip install 'seehear[s3]' ({error})") from error
-        session = boto3.Session()
-        client: Any = session.client(
-            "s3",
-            region_name=session.region_name or "us-east-1",
-            config=Config(
-                retries={"total_max_attempts": 1},  # `ask` has the patience
-                connect_timeout=5,
-                read_timeout=30,
-                max_pool_connections=LISTERS,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-        return client
-
-    @cached_property
-    def own(self):
-        key = hashlib.sha256(f"{self.client.meta.endpoint_url} {self.root}".encode())
-        folder = user_data_path("seehear") / "remote" / key.hexdigest()[:24]
+    @property
+    def own(self) -> Path:
+        key = hashlib.sha256(f"{self._endpoint} {self.root}".encode()).hexdigest()
+        folder = user_data_path("seehear") / "remote" / key[:24]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @cached_property
+    @property
     def options(self) -> dict[str, str]:
-        endpoint = urlsplit(self.client.meta.endpoint_url)
         options = {
-            "aws_region": self.client.meta.region_name,
+            "aws_region": self._region,
             "client_max_retries": "32",
             "client_retry_timeout": str(int(PATIENCE_S)),
             "connect_timeout": "5s",
         }
-        if not str(endpoint.hostname).endswith(".amazonaws.com"):
-            options["aws_endpoint"] = endpoint.geturl()
-        if endpoint.scheme == "http":
-            options["allow_http"] = "true"
+        if self._endpoint:
+            options["aws_endpoint"] = self._endpoint
+            options["allow_http"] = str(self._endpoint.startswith("http:")).lower()
         return options
 
     def uri(self, table: str) -> str:
         return f"{self.root}/{table}"
 
     def prepare(self) -> None:
-        if self.files(f"{schema.CATALOG}/"):
+        self.explain()
+        if schema.CATALOG in self._tables():
             raise LibraryError(f"'{self.root}' is already a library; open it, or choose another")
         if not self.is_empty():
             raise LibraryError(f"'{self.root}' holds other objects; choose a prefix of its own")
-        self._lease.probe()
         for file in self.own.iterdir():  # of a library that was here before
             file.unlink()
+        self._lease.create()
 
     def refuse_strange(self) -> None:
         if schema.CATALOG in self._tables():
             return
+        self.explain()
         if self.is_empty():
             raise LibraryError(
                 f"there is no library at '{self.root}'; index a folder of videos into it first"
@@ -109,27 +89,24 @@ class Bucket:
         )
 
     def is_empty(self) -> bool:
-        return not self.ask("list_objects_v2", Prefix=self.prefix, MaxKeys=1).get("Contents")
+        return not any(each.is_file for each in self._list("", recursive=True))
 
     def heads(self) -> dict[str, int]:
-        tables = self._tables()
+        tables = [name for name in self._tables() if name != LEASE]
         with ThreadPoolExecutor(LISTERS) as pool:
-            newest = pool.map(self._head, tables)
-            return {name: head for name, head in zip(tables, newest, strict=True) if head}
+            found = pool.map(self.manifests, tables)
+            pairs = zip(tables, found, strict=True)
+            return {name: max(numbers) for name, numbers in pairs if numbers}
 
     def manifests(self, table: str) -> dict[int, str]:
         return versions(self.files(f"{table}/_versions/"))
 
     def files(self, start: str) -> dict[str, int]:
-        pages = self._pages(Prefix=self.prefix + start)
-        found = {
-            each["Key"].removeprefix(self.prefix): each["Size"]
-            for page in pages
-            for each in page.get("Contents", ())
-        }
         if not start or start.endswith("/"):
-            return found
-        return {name: size for name, size in found.items() if name == start}
+            found = self._list(start.rstrip("/"), recursive=True)
+        else:
+            found = [self._info(start)]
+        return {each.path.removeprefix(self._base): each.size for each in found if each.is_file}
 
     def keep(self, names: Iterable[str]) -> None:
         """An acknowledged object is durable already."""
@@ -139,13 +116,16 @@ class Bucket:
 
     def drop(self, folder: str) -> None:
         for name in self.files(f"{folder}/"):
-            self.ask("delete_object", Key=self.prefix + name)
+            self.ask(partial(self._fs.delete_file, self._base + name))
 
     def tidy(self, table: str) -> None:
         """There are no folders."""
 
     def explain(self) -> None:
-        self.is_empty()
+        from pyarrow.fs import FileType
+
+        if self.ask(partial(self._fs.get_file_info, self.bucket)).type == FileType.NotFound:
+            raise LibraryError(self._hopeless("NoSuchBucket"))
 
     def claim(self) -> bool:
         return self._lease.take()
@@ -156,90 +136,90 @@ class Bucket:
     def release(self) -> None:
         self._lease.give_back()
 
-    def ask(self, verb: str, **fields: Any) -> Any:
-        """One request; a server that does not answer is asked again until patience ends.
+    def age_s(self, name: str) -> float:
+        """Seconds since a file was written, by the clock of the server: a copy is stamped now."""
+        copy = f"{LEASE}/now"
+        self.ask(partial(self._fs.copy_file, self._base + name, self._base + copy))
+        return (self._info(copy).mtime - self._info(name).mtime).total_seconds()
 
-        Raises: LibraryError in one sentence; ClientError for conditions and keys that are absent.
+    def ask(self, request: Callable[[], T]) -> T:
+        """A request; a server that does not answer is asked again until patience ends.
+
+        Raises: LibraryError in one sentence.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        client = self.client
         until = time.monotonic() + PATIENCE_S
         pause_s = 0.2
         while True:
             try:
-                return getattr(client, verb)(Bucket=self.bucket, **fields)
-            except (ClientError, BotoCoreError) as error:
-                sentence = self._sentence(error)
-                if sentence is None:
-                    raise
+                return request()
+            except OSError as error:
+                sentence = self._hopeless(str(error))
                 if sentence or time.monotonic() + pause_s > until:
-                    raise LibraryError(sentence or self._silent(error)) from error
+                    raise LibraryError(sentence or self._silent(str(error))) from error
             time.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, 8.0)
 
-    def _sentence(self, error: Exception) -> str | None:
-        """Why a request can never succeed; "" if it may later; None for the caller to judge."""
-        code = error_code(error)
-        kind = type(error).__name__
-        if code in ("NoSuchKey", "PreconditionFailed", "ConditionalRequestConflict", "404", "412"):
-            return None
-        if kind in ("NoCredentialsError", "PartialCredentialsError"):
-            return (
-                f"no credentials for '{self.root}'; set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            )
-        if code == "NoSuchBucket":
+    def _hopeless(self, text: str) -> str:
+        """Why a request can never succeed; "" if it may later."""
+        said = text.replace("_", "").lower()
+        if "nosuchbucket" in said:
             return f"there is no bucket '{self.bucket}'; create it, or correct the address"
-        if code == "RequestTimeTooSkewed":
+        if "requesttimetooskewed" in said:
             return (
-                f"the clock of this machine differs too much from that of '{self._server}'; set "
-                "it (an NTP service keeps it right) and try again"
+                f"the clock of this machine differs too much from that of {self._server}; set it "
+                "(an NTP service keeps it right) and try again"
             )
-        if code in WRONG_KEYS:
+        if any(word in said for word in ("accessdenied", "accesskeyid", "signaturedoes", "token")):
             return (
-                f"'{self._server}' does not accept the credentials of the environment ({code}); "
-                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
-            )
-        if code in REFUSALS:
-            return (
-                f"no permission for '{self.root}' ({code}); the credentials must allow to list "
-                "the bucket and to get, put and delete objects below the prefix"
+                f"no permission for '{self.root}'; give credentials that may list the bucket and "
+                "get, put and delete objects below the prefix (AWS_ACCESS_KEY_ID with "
+                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
             )
         return ""
 
-    def _silent(self, error: Exception) -> str:
-        reason = error_code(error) or type(error).__name__
+    def _silent(self, text: str) -> str:
         return (
-            f"the S3 server '{self._server}' did not answer for {PATIENCE_S:.0f} s ({reason}); "
+            f"{self._server} did not answer for {PATIENCE_S:.0f} s ({text.splitlines()[0][:160]}); "
             "start it, or check AWS_ENDPOINT_URL and the network; nothing committed is lost"
         )
 
     @property
     def _server(self) -> str:
-        return str(urlsplit(self.client.meta.endpoint_url).netloc)
+        host = urlsplit(self._endpoint).netloc if self._endpoint else "AWS"
+        return f"the S3 server '{host}'"
 
-    def _pages(self, **fields: Any) -> Iterator[Any]:
-        more: dict[str, str] = {}
-        while True:
-            page = self.ask("list_objects_v2", **fields, **more)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+    @cached_property
+    def _region(self) -> str:
+        from pyarrow.fs import resolve_s3_region
+
+        said = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if said or self._endpoint:
+            return said or "us-east-1"
+        return self.ask(partial(resolve_s3_region, self.bucket))
+
+    @cached_property
+    def _fs(self) -> Any:
+        from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+        return S3FileSystem(
+            region=self._region,
+            endpoint_override=self._endpoint,
+            connect_timeout=5,
+            request_timeout=30,
+            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=1),  # `ask` has the patience
+        )
+
+    def _list(self, folder: str, *, recursive: bool) -> list[Any]:
+        from pyarrow.fs import FileSelector
+
+        where = FileSelector(
+            (self._base + folder).rstrip("/"), recursive=recursive, allow_not_found=True
+        )
+        return self.ask(partial(self._fs.get_file_info, where))
+
+    def _info(self, name: str) -> Any:
+        return self.ask(partial(self._fs.get_file_info, self._base + name))
 
     def _tables(self) -> list[str]:
-        pages = self._pages(Prefix=self.prefix, Delimiter="/")
-        folders = (each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ()))
-        return sorted(folder.removeprefix(self.prefix).strip("/") for folder in folders)
-
-    def _head(self, table: str) -> int:
-        """The newest manifest comes first in the order of names."""
-        prefix = f"{self.prefix}{table}/_versions/"
-        page = self.ask("list_objects_v2", Prefix=prefix, MaxKeys=1)
-        return max(versions(each["Key"] for each in page.get("Contents", ())), default=0)
-
-
-def error_code(error: Exception) -> str:
-    """The code that S3 gave, if it gave one."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        found = self._list("", recursive=False)
+        return sorted(each.base_name for each in found if not each.is_file)

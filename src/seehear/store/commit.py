@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import lance
     import pyarrow as pa
 
+
 class Committer:
     """Writes batches; the holder of the library's lock owns the only one."""
 

@@ -43,10 +43,8 @@ class Folder:
     def refuse_strange(self) -> None:
         if (self.root / schema.CATALOG).is_dir():
             return disk.refuse_network_folder(self.root, disk.mounts())
-        if not self.root.is_dir() or not any(self.root.iterdir()):
-            reason = (
-                f"there is no library at '{self.root}'; index a folder of videos into it first"
-            )
+        if self.is_empty():
+            reason = f"there is no library at '{self.root}'; index a folder of videos into it first"
         elif (self.root / schema.VIDEOS).is_dir():
             reason = (
                 f"the library '{self.root}' lacks its catalog (its creation was cut off, or files "

@@ -1,4 +1,4 @@
-"""A library in a folder or a bucket: one writer, any number of readers, every batch all or nothing."""
+"""A library in a folder or a bucket: one writer, many readers, every batch all or nothing."""
 
 from __future__ import annotations
 

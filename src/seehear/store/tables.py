@@ -87,9 +87,7 @@ def stage(place: Place, name: str, rows: pa.Table) -> tuple[list[str], dict[str,
     return [json.dumps(each) for each in written], sizes
 
 
-def commit(
-    place: Place, dataset: lance.LanceDataset, step: Step, batch: int
-) -> lance.LanceDataset:
+def commit(place: Place, dataset: lance.LanceDataset, step: Step, batch: int) -> lance.LanceDataset:
     """Show the rows of a step and hide those it deletes, in one version; durable on return."""
     import lance
     from lance.dataset import LanceOperation, Transaction
