@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 OPENINGS = 20  # a writer may commit between the openings of two tables
 
 
+Part = tuple[int, int]  # number of a part, and how many there are
+WHOLE: Part = (0, 1)
+
+
+def part_of(video_id: str, parts: int) -> int:
+    """Part of a library that a video, with all its items, falls into."""
+    return zlib.crc32(video_id.encode()) % parts
+
+
 class Row(NamedTuple):
     """An item without its vectors; `place` is its place in a scan of the table of summaries."""
 
@@ -37,8 +47,9 @@ class Row(NamedTuple):
 class Snapshot:
     """What a library holds at one moment; later writes do not change it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, part: Part = WHOLE) -> None:
         self.place = place
+        self.part = part
         self.root = place.root
         for _ in range(OPENINGS):
             self.heads = place.heads()
@@ -57,7 +68,8 @@ class Snapshot:
         """Revision of every video row; rows of other tables count only with the same one."""
         with self.reading(schema.VIDEOS):
             rows = self.table.to_table(columns=["id", "rev"]).to_pydict()
-        return dict(zip(rows["id"], rows["rev"], strict=True))
+        pairs = zip(rows["id"], rows["rev"], strict=True)
+        return {key: rev for key, rev in pairs if part_of(key, self.part[1]) == self.part[0]}
 
     @cached_property
     def videos(self) -> dict[str, Video]:
@@ -66,7 +78,7 @@ class Snapshot:
         with self.reading(schema.VIDEOS):
             rows = self.table.to_table(columns=names).to_pylist()
         whole = Counter(row.video_id for row in self._rows)
-        made = {row["id"]: schema.video(row) for row in rows}
+        made = {row["id"]: schema.video(row) for row in rows if row["id"] in self.revisions}
         return {key: made[key] for key in sorted(made) if whole[key] == made[key].items}
 
     @cached_property

@@ -17,7 +17,7 @@ from seehear.store import check, door, schema, summaries, tables, upkeep
 from seehear.store.commit import Committer
 from seehear.store.journal import Journal
 from seehear.store.place import Place, place_of
-from seehear.store.snapshot import Snapshot
+from seehear.store.snapshot import WHOLE, Part, Snapshot
 from seehear.store.summaries import Column, Summaries
 from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
@@ -29,10 +29,11 @@ class Store:
     Note: a reader that does not refresh for an hour may find its files cleaned away.
     """
 
-    def __init__(self, place: Place, lock: FileLock | None) -> None:
+    def __init__(self, place: Place, lock: FileLock | None, part: Part = WHOLE) -> None:
         """Use `create` or `open`; a lock makes it a writer."""
         self.place = place
         self.root = place.root
+        self.part = part
         self._lock = lock
         self.journal = door.journal(place.own) if lock else Journal(place.own, write=False)
         self._writer: Writer | None = None
@@ -40,7 +41,7 @@ class Store:
             self.journal.set_writer_pid(os.getpid())
             is_stale = place.claim()
             self._writer = Writer(place, Committer(place, self.journal), is_stale=is_stale)
-        self._snapshot: Snapshot | None = Snapshot(place)
+        self._snapshot: Snapshot | None = Snapshot(place, part)
 
     @classmethod
     def create(
@@ -68,19 +69,23 @@ class Store:
         return cls._entered(place, lock)
 
     @classmethod
-    def open(cls, root: Path | str, *, write: bool = False) -> Store:
+    def open(cls, root: Path | str, *, write: bool = False, part: Part = WHOLE) -> Store:
         """An existing library; for writing, what a crash left unfinished is finished first.
+
+        A reader may open one part of several: the videos whose hash falls into it.
 
         Raises: LibraryError if there is none, it cannot be read, or another process writes.
         """
         place = place_of(root)
         place.refuse_strange()
-        return cls._entered(place, door.locked(place.own) if write else None)
+        if write and part != WHOLE:
+            raise ValueError("a part of a library can only be read")
+        return cls._entered(place, door.locked(place.own) if write else None, part)
 
     @classmethod
-    def _entered(cls, place: Place, lock: FileLock | None) -> Store:
+    def _entered(cls, place: Place, lock: FileLock | None, part: Part = WHOLE) -> Store:
         try:
-            return cls(place, lock)
+            return cls(place, lock, part)
         except BaseException:
             if lock:
                 place.release()
@@ -219,7 +224,7 @@ class Store:
     def refresh(self) -> None:
         """See what others have written meanwhile; costs little when nothing changed."""
         if self.place.heads() != self._now().heads:
-            self._snapshot = Snapshot(self.place)
+            self._snapshot = Snapshot(self.place, self.part)
 
     def close(self) -> None:
         """Let go of the tables and of the lock."""
@@ -259,5 +264,5 @@ class Store:
         if self._snapshot is None:
             raise ValueError(f"the library '{self.root}' was closed")
         if self._writer and self.place.heads() != self._snapshot.heads:
-            self._snapshot = Snapshot(self.place)
+            self._snapshot = Snapshot(self.place, self.part)
         return self._snapshot
