@@ -68,29 +68,34 @@ class Seaweed:
 
     def wait(self) -> None:
         """Until it answers and has its bucket."""
-        until = time.monotonic() + START_S
-        access, secret = KEYS.values()
-        shelves = S3FileSystem(
-            access_key=access,
-            secret_key=secret,
-            endpoint_override=self.endpoint,
-            region="us-east-1",
-            connect_timeout=2,
-            allow_bucket_creation=True,
-        )
-        while True:
-            try:
-                return shelves.create_dir(BUCKET)
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
+        make_bucket(self.endpoint)
 
     def stop(self) -> None:
         if self._child:
             self._child.kill()  # a polite end takes it half a minute
             self._child.wait()
             self._child = None
+
+
+def make_bucket(endpoint: str) -> None:
+    """Wait until a server answers and has its bucket."""
+    until = time.monotonic() + START_S
+    access, secret = KEYS.values()
+    shelves = S3FileSystem(
+        access_key=access,
+        secret_key=secret,
+        endpoint_override=endpoint,
+        region="us-east-1",
+        connect_timeout=2,
+        allow_bucket_creation=True,
+    )
+    while True:
+        try:
+            return shelves.create_dir(BUCKET)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:

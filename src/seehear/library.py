@@ -9,7 +9,7 @@ from pathlib import Path
 from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
-from seehear.ingest import Plan, Progress, Report, is_below, listed
+from seehear.ingest import Plan, Progress, Report, Work, index_all, is_below, listed
 from seehear.search import Lists, search
 from seehear.store import Store, place_of
 from seehear.types import (
@@ -93,6 +93,7 @@ class Library:
         plan: Plan | None = None,
         prune: bool = False,
         workers: int | None = None,
+        work: Work = index_all,
         progress: Progress | None = None,
     ) -> Report:
         """Index files and folders; unchanged files are passed over, bad ones are reported.
@@ -104,7 +105,13 @@ class Library:
         with Store.open(self._store.root, write=True) as writer:
             todo = plan or ingest.make_plan(writer, listed(paths))
             report = ingest.run(
-                engine, writer, todo, prune=prune, workers=workers, progress=progress
+                engine,
+                writer,
+                todo,
+                prune=prune,
+                workers=workers,
+                work=work,
+                progress=progress,
             )
         self._store.refresh()
         return report

@@ -27,7 +27,7 @@ from seehear.errors import MediaError, NothingDoneError, UsageError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from seehear.ingest import Plan, Report
+    from seehear.ingest import Plan, Report, Work
     from seehear.library import Library
 
 
@@ -59,6 +59,9 @@ def index(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Index on the Ray cluster at this address.")
+    ] = None,
     fail_on_error: Annotated[
         bool,
         typer.Option("--fail-on-error", help="Exit with code 5 if a file could not be indexed."),
@@ -84,7 +87,8 @@ def index(
             if as_json:
                 say_json("plan", _plan_fields(plan), engine=opened.engine.name)
             return
-        report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars)
+        where = {"work": _on_ray(ray)} if ray else {}
+        report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars, **where)
         bars.pause()
         if as_json:
             say_json("index", report, engine=opened.engine.name)
@@ -111,6 +115,12 @@ def reindex(
         else:
             name_engine(opened.engine.name)
             _say_report(report)
+
+
+def _on_ray(address: str) -> Work:
+    from seehear.cluster import on_ray
+
+    return on_ray(address)
 
 
 @contextmanager
