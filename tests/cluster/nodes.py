@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from seaweed import Seaweed
+from seaweed import KEYS, Seaweed
 
 HEAD, WORKER = "10.77.0.1", "10.77.0.2"
 GCS = f"{HEAD}:6379"  # outside of Ray's range of worker ports
@@ -83,6 +83,7 @@ class Nodes:
             node.wait()
         for space in self.spaces:
             subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)
+            shutil.rmtree(f"/tmp/{space}", ignore_errors=True)
 
     def _lay_cable(self) -> None:
         if not shutil.which("ip"):
@@ -111,5 +112,8 @@ class Nodes:
                 [*self.inside(number), RAY, *words],
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"RAY_TMPDIR": f"/tmp/{self.spaces[number]}"},
+                env=os.environ
+                | KEYS
+                | {"RAY_TMPDIR": f"/tmp/{self.spaces[number]}"}
+                | {"AWS_ENDPOINT_URL": self.server.endpoint if self.server else ""},
             )

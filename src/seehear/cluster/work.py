@@ -59,24 +59,28 @@ def connected(address: str) -> Any:
 
 
 class _Pool:
-    """Actors and what each is busy with; a dead one is replaced and its files are tried again."""
+    """Actors and what each is busy with; the files of a dead one go to the others.
+
+    A replacement is started only when no actor is left: a lost machine takes its cores along, and
+    an actor that waits for a core would hold its files back.
+    """
 
     def __init__(self, ray: Any, start: Any, files: Sequence[NewFile]) -> None:
         self._ray, self._start = ray, start
         self._waiting = list(reversed(files))
         self._tries: Counter[str] = Counter()
         self._running: dict[Any, tuple[Any, NewFile]] = {}
+        self._actors: list[Any] = []
 
     def run(self, workers: int) -> Iterator[Indexed]:
-        actors = [self._start() for _ in range(workers)]
+        self._actors = [self._start() for _ in range(workers)]
         try:
-            for actor in actors * IN_FLIGHT:
-                self._give(actor)
+            self._feed()
             while self._running:
                 (ready, *_), _ = self._ray.wait(list(self._running), num_returns=1)
                 yield from self._take(ready)
         finally:
-            for actor in {actor for actor, _ in self._running.values()}:
+            for actor in self._actors:
                 self._ray.kill(actor)
 
     def _take(self, ready: Any) -> Iterator[Indexed]:
@@ -86,7 +90,7 @@ class _Pool:
         except self._ray.exceptions.RayActorError:
             yield from self._again(actor, new)
             return
-        self._give(actor)
+        self._feed()
         yield result
 
     def _again(self, dead: Any, new: NewFile) -> Iterator[Indexed]:
@@ -99,12 +103,14 @@ class _Pool:
         else:
             reason = f"{new.file.path!r} made {TRIES} workers crash; it is left out"
             yield Indexed(new=new, error=reason)
-        if self._waiting:
-            actor = self._start()
-            for _ in range(IN_FLIGHT):
-                self._give(actor)
+        self._actors = [actor for actor in self._actors if actor is not dead] or [self._start()]
+        self._feed()
 
-    def _give(self, actor: Any) -> None:
-        if self._waiting:
-            new = self._waiting.pop()
-            self._running[actor.index.remote(new)] = (actor, new)
+    def _feed(self) -> None:
+        """Files for every actor that has room, one each in turn."""
+        for load in range(IN_FLIGHT):
+            for actor in self._actors:
+                held = sum(each is actor for each, _ in self._running.values())
+                if self._waiting and held <= load:
+                    new = self._waiting.pop()
+                    self._running[actor.index.remote(new)] = (actor, new)
