@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("seehear", "shape_check.check")  # shapes in annotations are checked in tests
 
+from seaweed import BUCKET, KEYS, Seaweed
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder
 from seehear.errors import ModelError
@@ -28,6 +31,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}; set SEEHEAR_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    server.start()
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def s3(_seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seaweed:
+    """An S3 server named in the environment; a skip where its wheel is not installed."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _seaweed.endpoint)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return _seaweed
+
+
+_prefixes = count()
+
+
+@pytest.fixture
+def address(s3: Seaweed) -> str:
+    """Where a new library on S3 may lie."""
+    return f"s3://{BUCKET}/library-{next(_prefixes)}"
 
 
 @pytest.fixture(scope="session")

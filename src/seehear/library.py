@@ -9,9 +9,9 @@ from pathlib import Path
 from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
-from seehear.ingest import Plan, Progress, Report, is_below, listed
+from seehear.ingest import Plan, Progress, Report, Work, index_all, is_below, listed
 from seehear.search import Lists, search
-from seehear.store import Store
+from seehear.store import Store, place_of
 from seehear.types import (
     Answer,
     Clip,
@@ -43,14 +43,16 @@ class Library:
     def create(
         cls, root: str | Path, *, engine: str = "auto", models: str | Path | None = None
     ) -> Library:
-        """A new, empty library in a folder of its own; the engine is chosen here, once.
+        """A new, empty library in a folder of its own, or below `s3://bucket/prefix`.
+
+        The engine is chosen here, once.
 
         `models` is a folder of weights for `clip-ast`; with it, "auto" means that engine.
         Raises: ModelError without the weights; LibraryError for a taken folder or a network one.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
         Store.create(
-            Path(root).expanduser(),
+            root,
             model=chosen.manifest,
             seen_dim=chosen.seen_dim,
             heard_dim=chosen.heard_dim,
@@ -60,7 +62,12 @@ class Library:
     @classmethod
     def open(cls, root: str | Path) -> Library:
         """An existing library. Raises: LibraryError if there is none or it cannot be read."""
-        return cls(Store.open(Path(root).expanduser()))
+        return cls(Store.open(root))
+
+    @staticmethod
+    def is_at(root: str | Path) -> bool:
+        """Whether something lies at a place already."""
+        return not place_of(root).is_empty()
 
     @cached_property
     def engine(self) -> Engine:
@@ -86,6 +93,7 @@ class Library:
         plan: Plan | None = None,
         prune: bool = False,
         workers: int | None = None,
+        work: Work = index_all,
         progress: Progress | None = None,
     ) -> Report:
         """Index files and folders; unchanged files are passed over, bad ones are reported.
@@ -97,7 +105,13 @@ class Library:
         with Store.open(self._store.root, write=True) as writer:
             todo = plan or ingest.make_plan(writer, listed(paths))
             report = ingest.run(
-                engine, writer, todo, prune=prune, workers=workers, progress=progress
+                engine,
+                writer,
+                todo,
+                prune=prune,
+                workers=workers,
+                work=work,
+                progress=progress,
             )
         self._store.refresh()
         return report

@@ -33,6 +33,12 @@ def test_best_first_breaks_ties_by_id_whatever_the_order() -> None:
     assert [ids[::-1][i] for i in best_first(scores[::-1], ids[::-1], k=3)] == ["a", "b", "d"]
 
 
+def test_rounding_does_not_part_equal_items() -> None:
+    scores = np.array([1.0, np.nextafter(np.float32(3), np.float32(4)), 3.0, 2.9999], np.float32)
+    assert best_first(scores, ["d", "c", "b", "a"], k=4).tolist() == [2, 1, 3, 0]
+    assert best_first(np.zeros(0, np.float32), [], k=3).tolist() == []
+
+
 def test_union_keeps_first_appearance() -> None:
     assert union([["b", "a"], ["c", "b"], []]) == ["b", "a", "c"]
 

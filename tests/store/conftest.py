@@ -1,6 +1,6 @@
 """Every kind of store there is, held to the same answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,17 +9,10 @@ from samples import HEARD, MODEL, SEEN, five
 from seehear.store import Store
 
 
-def create_local(folder: Path) -> Store:
-    return Store.create(folder / "library", model=MODEL, seen_dim=SEEN, heard_dim=HEARD)
-
-
-KINDS: dict[str, Callable[[Path], Store]] = {"local": create_local}
-
-
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty library, opened for writing."""
-    with KINDS[request.param](tmp_path) as made:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty library in a folder, opened for writing."""
+    with Store.create(tmp_path / "library", model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as made:
         yield made
 
 

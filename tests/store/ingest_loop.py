@@ -8,7 +8,6 @@ import itertools
 import json
 import random
 import sys
-from pathlib import Path
 
 from samples import make_video
 
@@ -18,7 +17,7 @@ NAMES = [f"film {number}" for number in range(12)]
 
 
 def main() -> None:
-    root, first, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    root, first, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     choose = random.Random(seed)
     with Store.open(root, write=True) as store:
         for take in itertools.count(first):

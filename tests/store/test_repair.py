@@ -9,12 +9,12 @@ from samples import HEARD, MODEL, SEEN, TABLES, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, disk, tables
-from seehear.store.commit import QUARANTINE
+from seehear.store.folder import QUARANTINE
 from seehear.store.journal import Step
 
 
 def head_of(store: Store, table: str) -> Path:
-    return next(iter(tables.manifests(store.root / table).values()))
+    return store.root / next(iter(store.place.manifests(table).values()))
 
 
 @pytest.mark.parametrize("table", [*TABLES, "catalog"])
@@ -92,8 +92,8 @@ def test_a_promised_batch_is_finished_at_the_next_start(
 
 def test_a_batch_whose_files_are_incomplete_is_given_up(filled: Store):
     batch_id = filled._write().committer.next_id()
-    rows = tables.open_table(filled.root / "media")[0].to_table().slice(0, 1)
-    fragments, files = tables.stage(filled.root / "media", rows)
+    rows = tables.open_table(filled.place, "media")[0].to_table().slice(0, 1)
+    fragments, files = tables.stage(filled.place, "media", rows)
     step = Step(table="media", fragments=fragments)
     filled._write().committer.begin([step], files, batch_id)
     filled.close()

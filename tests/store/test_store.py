@@ -1,7 +1,7 @@
 """What every store answers, whatever lies below it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,17 @@ from samples import HEARD, MODEL, SEEN, Put, five, make_tokens, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import FileRow, Store, tables
+from seehear.store.place import Place
 from seehear.types import Item
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty library, opened for writing."""
+    is_folder = request.param == "folder"
+    root = tmp_path / "library" if is_folder else request.getfixturevalue("address")
+    with Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as made:
+        yield made
 
 
 def items_of(videos: Sequence[Put]) -> list[Item]:
@@ -155,11 +165,11 @@ def test_a_write_between_the_opening_of_two_tables_hides_nothing(
     waiting = iter([[(video, items)]])
     opened = tables.open_table
 
-    def interrupted(path: Path) -> object:
-        if path.name == "media":
+    def interrupted(place: Place, name: str) -> object:
+        if name == "media":
             for batch in waiting:
                 filled.put(batch)
-        return opened(path)
+        return opened(place, name)
 
     monkeypatch.setattr(tables, "open_table", interrupted)
     with Store.open(filled.root) as reader:

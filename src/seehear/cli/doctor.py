@@ -62,19 +62,17 @@ def _torchaudio() -> str:
     return f"{version('torchaudio')} is installed and loads"
 
 
-def _disk(library: Path) -> str:
+def _disk(root: str) -> str:
+    library = Path(tempfile.gettempdir() if root.startswith("s3://") else root)
     library = library.expanduser().absolute()
-    place = next(
-        p for p in (library.expanduser().absolute(), *library.absolute().parents) if p.exists()
-    )
+    place = next(path for path in (library, *library.parents) if path.exists())
     return f"{size(shutil.disk_usage(place).free)} free at {place}"
 
 
-def _library(root: Path) -> str:
+def _library(root: str) -> str:
     from seehear.library import Library
 
-    root = root.expanduser()
-    if not root.exists():
+    if not Library.is_at(root):
         return f"none yet at {root}; 'seehear index FOLDER' makes one"
     with Library.open(root) as opened:
         found = opened.status()

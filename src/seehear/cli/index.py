@@ -27,7 +27,7 @@ from seehear.errors import MediaError, NothingDoneError, UsageError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from seehear.ingest import Plan, Report
+    from seehear.ingest import Plan, Report, Work
     from seehear.library import Library
 
 
@@ -59,6 +59,9 @@ def index(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Index on the Ray cluster at this address.")
+    ] = None,
     fail_on_error: Annotated[
         bool,
         typer.Option("--fail-on-error", help="Exit with code 5 if a file could not be indexed."),
@@ -84,7 +87,8 @@ def index(
             if as_json:
                 say_json("plan", _plan_fields(plan), engine=opened.engine.name)
             return
-        report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars)
+        where = {"work": _on_ray(ray)} if ray else {}
+        report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars, **where)
         bars.pause()
         if as_json:
             say_json("index", report, engine=opened.engine.name)
@@ -113,20 +117,25 @@ def reindex(
             _say_report(report)
 
 
+def _on_ray(address: str) -> Work:
+    from seehear.cluster import on_ray
+
+    return on_ray(address)
+
+
 @contextmanager
-def _open(root: Path, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
+def _open(root: str, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
     """The library at `root`, made first if there is none; a dry run makes it somewhere else."""
     from seehear.library import Library
 
-    root = root.expanduser()
     with ExitStack() as stack:
-        if root.is_dir() and any(root.iterdir()):
+        if Library.is_at(root):
             opened = stack.enter_context(Library.open(root))
             _check_engine(opened, engine)
         else:
             place = root
             if dry_run:
-                place = Path(stack.enter_context(TemporaryDirectory())) / "library"
+                place = f"{stack.enter_context(TemporaryDirectory())}/library"
             made = Library.create(place, engine=engine, models=models)
             opened = stack.enter_context(made)
         yield opened

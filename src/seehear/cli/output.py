@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,13 +14,14 @@ from platformdirs import user_data_path
 from seehear import __name__ as package
 
 LibraryOption = Annotated[
-    Path,
+    str,
     typer.Option(
         "--library",
         "-l",
         envvar="SEEHEAR_LIBRARY",
-        help="Folder of the library.",
-        default_factory=lambda: user_data_path(package) / "library",
+        metavar="PLACE",
+        help="Folder of the library, or s3://BUCKET/PREFIX.",
+        default_factory=lambda: str(user_data_path(package) / "library"),
         show_default="your data folder",
     ),
 ]

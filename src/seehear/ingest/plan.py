@@ -73,13 +73,14 @@ def make_plan(
     problems = list(found.problems)
     todo: list[FoundFile] = []
     unchanged = 0
+    held = {video.sha256 for video in store.videos()}
     for path in found.files:
         file = _look_at(path)
         if isinstance(file, str):
             problems.append((str(path), file))
             continue
         known = store.journal.known(file.path, file.size_bytes, file.mtime_us)
-        if known is None or (known.state == "failed" and retry):
+        if known is None or (retry if known.state == "failed" else known.sha256 not in held):
             todo.append(file)
         elif known.state == "failed":
             problems.append((file.path, known.error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from seehear.ingest.plan import (
     known_file,
     without_paths,
 )
-from seehear.ingest.work import Indexed, index_all
+from seehear.ingest.work import Indexed, Work, index_all
 from seehear.store import FileRow, Store
 from seehear.types import Item, Video
 
@@ -61,6 +61,7 @@ def run(
     *,
     prune: bool = False,
     workers: int | None = None,
+    work: Work = index_all,
     progress: Progress | None = None,
 ) -> Report:
     """Index the plan's files into the store.
@@ -81,7 +82,8 @@ def run(
         store.relabel(video)
         _remember(store, (file,), video.sha256)
         report.renamed += 1
-    _index(engine, store, plan, report, workers or os.cpu_count() or 1, progress)
+    count = min(workers or os.cpu_count() or 1, max(1, len(plan.new)))
+    _index(store, plan, report, work(engine, plan.new, workers=count), progress)
     drop_paths(store, plan.overwritten)
     if prune:
         report.pruned = drop_paths(store, plan.gone)
@@ -130,18 +132,16 @@ def reindex(
 
 
 def _index(
-    engine: Engine,
     store: Store,
     plan: Plan,
     report: Report,
-    workers: int,
+    results: Iterator[Indexed],
     progress: Progress | None,
 ) -> None:
     total_s = sum(new.info.duration_s for new in plan.new)
     done_s = 0.0
     batch: list[Indexed] = []
     last_commit = time.monotonic()
-    results = index_all(engine, plan.new, workers=min(workers, max(1, len(plan.new))))
     try:
         for result in results:
             batch.append(result)

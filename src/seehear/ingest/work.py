@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from seehear.engine import Engine, load_engine
 from seehear.errors import SeeHearError
@@ -100,6 +100,15 @@ def _video(new: NewFile, items: Sequence[Item], note: str) -> Video:
         items=len(items),
         note=note,
     )
+
+
+@runtime_checkable
+class Work(Protocol):
+    """Indexes files somewhere, results as they come."""
+
+    def __call__(
+        self, engine: Engine, files: Sequence[NewFile], *, workers: int
+    ) -> Iterator[Indexed]: ...
 
 
 _engine: Engine | None = None

@@ -7,12 +7,23 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+ROUNDING = 2e-6  # relative; some last bits of single precision
+
 
 def best_first(
     scores: Float[np.ndarray, " item"], ids: Sequence[str], *, k: int
 ) -> Int[np.ndarray, " hit"]:
-    """Positions of the k highest scores, ties in the order of their ids."""
-    return np.lexsort((np.asarray(ids, dtype=str), -scores))[:k]
+    """Positions of the k highest scores, ties in the order of their ids.
+
+    Scores closer than rounding count as ties: equal items, scored in different batches, come out
+    a few last bits apart.
+    """
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order].astype(np.float64)
+    is_lower = -np.diff(falling) > ROUNDING * np.maximum(1.0, np.abs(falling[1:]))
+    rank = np.empty(len(order), int)
+    rank[order] = np.concatenate([[0], np.cumsum(is_lower)])[: len(order)]
+    return np.lexsort((np.asarray(ids, dtype=str), rank))[:k]
 
 
 def union(lists: Iterable[Sequence[str]]) -> list[str]:

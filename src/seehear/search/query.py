@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from seehear.engine import Engine
 from seehear.errors import UsageError
 from seehear.media import read_any
-from seehear.store import Store
 from seehear.types import Clip, EncodedQuery, Item, Mode, Query
 
 
-def encode(engine: Engine, store: Store, query: Query, *, clip: Clip | None = None) -> EncodedQuery:
+@runtime_checkable
+class Items(Protocol):
+    """Whatever knows the items of a library."""
+
+    def item(self, item_id: str) -> Item: ...
+
+
+def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = None) -> EncodedQuery:
     """Encode a text or an example; `mode` "seen" or "heard" shuts the other sense out.
 
     `clip` is what the file `query.like` holds, if it was read already.

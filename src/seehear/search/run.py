@@ -16,7 +16,19 @@ from seehear.rank import best_first, union
 from seehear.search.query import encode
 from seehear.search.scoring import Bands, calibrate, fill, sample, weight
 from seehear.store import Store, Summaries
-from seehear.types import Answer, Clip, EncodedQuery, Filter, Hit, Mode, Parts, Query, Tokens, Video
+from seehear.types import (
+    Answer,
+    Candidates,
+    Clip,
+    EncodedQuery,
+    Filter,
+    Hit,
+    Mode,
+    Parts,
+    Query,
+    Tokens,
+    Video,
+)
 
 CHUNK = 64  # candidates whose tokens are in memory at once
 Lists = Literal["union", "seen", "all"]
@@ -44,48 +56,60 @@ def search(
     Source: TEFAL, section 4.4 (two stages); the union is ours: a match that is only heard is lost
     before stage 2 otherwise.
     """
-    _check(query, limit, stage1)
-    if where and where.folder:
-        where = replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
+    where = checked(query, limit, where, stage1)
     encoded = encode(engine, store, query, clip=clip)
     counts = store.counts(where=where)
-    k = counts["items"] if stage1 == "all" else max(100, 2 * limit)
-    ids = _candidates(store, encoded, where, k, stage1)
+    k = counts["items"] if stage1 == "all" else survivors(limit)
+    ids = union(found.ids for found in lists(store, encoded, where, k, stage1))
     if not ids:
-        return _answer(engine, query, encoded, (), counts)
+        return finish(engine, query, encoded, (), counts)
     summaries = store.summaries()
     background = sample(summaries)
-    parts = _score(engine, store, encoded, ids)
+    parts = score(engine, store, encoded, ids)
     if np.isnan(parts.seen).any() or np.isnan(parts.heard).any():
         parts = fill(parts, engine.score(encoded, background))
     bands = _bands(engine, summaries, background, encoded)
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
-    tokens = store.tokens([ids[at] for at in best])
-    hits: list[Hit] = []
-    for rank, at in enumerate(best, start=1):
-        item = store.item(ids[at])
-        seen, heard = float(parts.seen[0, at]), float(parts.heard[0, at])
-        score = seen + heard
-        hits.append(
-            Hit(
-                rank=rank,
-                item_id=item.id,
-                start_s=item.start_s,
-                end_s=item.end_s,
-                sound=item.sound,
-                score=score,
-                band=bands.of(score),
-                seen=seen,
-                heard=heard,
+    found = details(engine, store, encoded, [ids[at] for at in best])
+    scores = zip(parts.seen[0, best].tolist(), parts.heard[0, best].tolist(), found, strict=True)
+    hits = tuple(hit(rank, *each, bands) for rank, each in enumerate(scores, start=1))
+    return finish(engine, query, encoded, hits, counts)
+
+
+def survivors(limit: int) -> int:
+    """How many candidates each list of stage 1 passes on."""
+    return max(100, 2 * limit)
+
+
+def details(
+    engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Fields of hits that lie with the items: the file, the stretch, and where it matched."""
+    tokens = store.tokens(ids)
+    found: list[dict[str, Any]] = []
+    for at, item_id in enumerate(ids):
+        item = store.item(item_id)
+        found.append(
+            {
+                "item_id": item.id,
+                "start_s": item.start_s,
+                "end_s": item.end_s,
+                "sound": item.sound,
                 **_file(store.video(item.video_id)),
-                **_reason(engine, encoded, one_of(tokens, rank - 1)),
-            )
+                **_reason(engine, query, one_of(tokens, at)),
+            }
         )
-    return _answer(engine, query, encoded, tuple(hits), counts)
+    return found
 
 
-def _check(query: Query, limit: int, stage1: str) -> None:
-    """Raises: UsageError for an argument that cannot be meant."""
+def hit(rank: int, seen: float, heard: float, fields: Mapping[str, Any], bands: Bands) -> Hit:
+    """One hit from its scores and details."""
+    score = seen + heard
+    return Hit(rank=rank, score=score, band=bands.of(score), seen=seen, heard=heard, **fields)
+
+
+def checked(query: Query, limit: int, where: Filter | None, stage1: str) -> Filter | None:
+    """The filter with an absolute folder. Raises: UsageError for what cannot be meant."""
     for name, value, known in (
         ("mode", query.mode, get_args(Mode)),
         ("stage1", stage1, get_args(Lists)),
@@ -94,6 +118,9 @@ def _check(query: Query, limit: int, stage1: str) -> None:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
     if limit < 1:
         raise UsageError(f"a search needs room for at least one hit, not {limit}")
+    if where and where.folder:
+        return replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
+    return where
 
 
 def _file(video: Video) -> dict[str, Any]:
@@ -142,13 +169,14 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in values)
 
 
-def _answer(
+def finish(
     engine: Engine,
     query: Query,
     encoded: EncodedQuery,
     hits: tuple[Hit, ...],
     counts: Mapping[str, int],
 ) -> Answer:
+    """Hits as an answer, with a verdict in words."""
     if not hits:
         verdict = "nothing to search: the library is empty, or no moment passes the filters"
     elif hits[0].band == "weak":
@@ -166,20 +194,20 @@ def _answer(
     )
 
 
-def _candidates(
+def lists(
     store: Store, query: EncodedQuery, where: Filter | None, k: int, stage1: Lists
-) -> list[str]:
-    """Stage 1: a list by sight and a list by sound, joined; a sense without weight has no list."""
+) -> list[Candidates]:
+    """Stage 1: a list by sight and a list by sound; a sense without weight has no list."""
     share = float(query.heard_share[0])
-    lists: list[Sequence[str]] = []
+    found: list[Candidates] = []
     if share < 1 or stage1 != "union":
-        lists.append(store.nearest("seen", query.seen[0], k=k, where=where).ids)
+        found.append(store.nearest("seen", query.seen[0], k=k, where=where))
     if stage1 == "all" or (share > 0 and stage1 == "union"):
-        lists.append(store.nearest("heard", query.heard[0], k=k, where=where).ids)
-    return union(lists)
+        found.append(store.nearest("heard", query.heard[0], k=k, where=where))
+    return found
 
 
-def _score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> Parts:
+def score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> Parts:
     """Stage 2, walking the candidates so that memory is bounded."""
     chunks = [
         engine.score(query, store.tokens(ids[at : at + CHUNK])) for at in range(0, len(ids), CHUNK)

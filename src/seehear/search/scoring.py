@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from seehear.engine import Engine
 from seehear.store import Summaries
@@ -28,10 +28,14 @@ class Bands:
         return "fair" if score >= self.fair else "weak"
 
 
+def sampled(count: int, size: int = SAMPLE) -> Int[np.ndarray, " row"]:
+    """Places of up to `size` of so many items, evenly picked."""
+    return np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(int))
+
+
 def sample(summaries: Summaries, size: int = SAMPLE) -> Tokens:
     """Summaries of up to `size` items, evenly picked, as token sequences of length one."""
-    count = len(summaries.ids)
-    rows = np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(int))
+    rows = sampled(len(summaries.ids), size)
     return Tokens(
         frames=summaries.seen[rows][:, None],
         frame_mask=summaries.has_frames[rows][:, None],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
 from seehear.store.journal import Journal
-from seehear.store.snapshot import Snapshot, heads
+from seehear.store.place import Place
+from seehear.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,17 +21,17 @@ CHUNK = 64
 NOTE = "note: "
 
 
-def verify(root: Path, journal: Journal, *, full: bool) -> list[str]:
+def verify(place: Place, journal: Journal, *, full: bool) -> list[str]:
     """Problems in words, none if all is well; lines that begin with 'note: ' are no problems.
 
     Checksums are compared for a sample of items, or for all when `full`.
     """
     problems = [
         f"table '{name}' has versions that cannot be read; open the library for writing to repair"
-        for name in heads(root)
-        if tables.open_table(tables.table_path(root, name))[1]
+        for name in place.heads()
+        if tables.open_table(place, name)[1]
     ]
-    snapshot = Snapshot(root)
+    snapshot = Snapshot(place)
     try:
         problems += _rows(snapshot) + _checksums(snapshot, full=full)
         notes = [] if problems else _orphans(snapshot)

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seehear.store import disk, tables
+from seehear.store import tables
 from seehear.store.journal import Batch, Journal, Step
+from seehear.store.place import Place
 
 if TYPE_CHECKING:
     import lance
     import pyarrow as pa
 
-QUARANTINE = "quarantine"
-
 
 class Committer:
     """Writes batches; the holder of the library's lock owns the only one."""
 
-    def __init__(self, root: Path, journal: Journal) -> None:
-        self.root = root
+    def __init__(self, place: Place, journal: Journal) -> None:
+        self.place = place
         self.journal = journal
         self._heads: dict[str, lance.LanceDataset] = {}
         self._last = max((batch.id for batch in journal.batches()), default=0)
@@ -42,8 +40,7 @@ class Committer:
         files: dict[str, int] = {}
         for step, rows in steps:
             if rows is not None and rows.num_rows:
-                path = tables.table_path(self.root, step.table)
-                step.fragments, sizes = tables.stage(path, rows)
+                step.fragments, sizes = tables.stage(self.place, step.table, rows)
                 files |= sizes
         batch = self.begin([step for step, _ in steps], files, batch_id)
         self._finish(batch, batch.steps)
@@ -55,16 +52,20 @@ class Committer:
         self.journal.save(batch)
         return batch
 
-    def recover(self) -> list[str]:
+    def recover(self, *, is_stale: bool = False) -> list[str]:
         """Put every table back to a readable head and finish or give up begun batches.
 
-        Returns what was done, in words.
+        When another writer may have come in between (`is_stale`), begun batches are forgotten:
+        what they left is either whole or invisible. Returns what was done, in words.
         """
         done: list[str] = []
         self._heads.clear()
-        for path in sorted(self.root.glob("*/_versions")):
-            done += self._quarantine(path.parent)
+        for table in self.place.heads():
+            done += self._quarantine(table)
         for batch in self.journal.batches():
+            if is_stale:
+                self.journal.drop(batch)
+                continue
             lost = [step for step in batch.steps if self._is_lost(step, batch.id)]
             if not lost and batch.is_done:
                 continue
@@ -80,8 +81,7 @@ class Committer:
     def head(self, table: str) -> lance.LanceDataset:
         """Newest version of a table, kept open between batches."""
         if table not in self._heads:
-            path = tables.table_path(self.root, table)
-            self._heads[table], _ = tables.open_table(path)
+            self._heads[table], _ = tables.open_table(self.place, table)
         return self._heads[table]
 
     def moved(self, table: str) -> None:
@@ -89,36 +89,31 @@ class Committer:
         self._heads.pop(table, None)
 
     def _finish(self, batch: Batch, steps: Sequence[Step]) -> None:
+        self.place.check()
         for step in steps:
-            path = tables.table_path(self.root, step.table)
-            self._heads[step.table] = tables.commit(path, self.head(step.table), step, batch.id)
+            head = self.head(step.table)
+            self._heads[step.table] = tables.commit(self.place, head, step, batch.id)
             step.version = self._heads[step.table].version
         batch.is_done = True
         self.journal.save(batch)
 
     def _is_lost(self, step: Step, batch_id: int) -> bool:
-        if not tables.manifests(tables.table_path(self.root, step.table)):
+        if not self.place.manifests(step.table):
             return False  # the table of a model that was dropped since
         head = self.head(step.table)
         return step.version > head.version if step.version else not tables.has_batch(head, batch_id)
 
     def _has_files(self, batch: Batch) -> bool:
-        files = ((self.root / name, size) for name, size in batch.files.items())
-        return all(file.is_file() and file.stat().st_size == size for file, size in files)
+        return all(self.place.files(name).get(name) == size for name, size in batch.files.items())
 
     def _give_up(self, batch: Batch) -> None:
         self.journal.drop(batch)
         for step in batch.steps:
-            path = tables.table_path(self.root, step.table)
-            sweep = Step(table=step.table, delete=f"rev = {batch.id}")
-            self._heads[step.table] = tables.commit(path, self.head(step.table), sweep, batch.id)
+            sweep, head = Step(table=step.table, delete=f"rev = {batch.id}"), self.head(step.table)
+            self._heads[step.table] = tables.commit(self.place, head, sweep, batch.id)
 
-    def _quarantine(self, path: Path) -> list[str]:
-        _, torn = tables.open_table(path)
-        folder = self.root / QUARANTINE / path.name
-        for manifest in torn:
-            folder.mkdir(parents=True, exist_ok=True)
-            manifest.rename(folder / f"{time.time_ns()}-{manifest.name}")
+    def _quarantine(self, table: str) -> list[str]:
+        _, torn = tables.open_table(self.place, table)
         if torn:
-            disk.sync_files([*disk.tree(folder), *disk.tree(path)])
-        return [f"put aside {len(torn)} unreadable version(s) of table {path.name}"] * bool(torn)
+            self.place.put_aside(table, torn)
+        return [f"put aside {len(torn)} unreadable version(s) of table {table}"] * bool(torn)

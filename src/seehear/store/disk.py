@@ -39,13 +39,13 @@ def tree(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def size_bytes(folder: Path) -> int:
-    """Bytes of every file below a folder; files that vanish meanwhile count nothing."""
-    total = 0
-    for file in folder.rglob("*"):
+def sizes(files: Iterable[Path], root: Path) -> dict[str, int]:
+    """Bytes of files by name below a root; files that are not there are left out."""
+    found: dict[str, int] = {}
+    for file in files:
         with suppress(FileNotFoundError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total
+            found[file.relative_to(root).as_posix()] = file.stat().st_size
+    return found
 
 
 def file_system_of(path: Path, mounts: str) -> str:

@@ -1,4 +1,4 @@
-"""Who may come in: the writer's lock, and folders that are, or may become, a library."""
+"""Who may come in: the lock of the only writer of this machine, and its journal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seehear.errors import LibraryError
-from seehear.store import schema
-from seehear.store.commit import QUARANTINE
+from seehear.store.folder import QUARANTINE
 from seehear.store.journal import FILE_NAME, Journal
 
 LOCK = "writer.lock"
@@ -44,29 +43,3 @@ def journal(root: Path) -> Journal:
         for file in root.glob(FILE_NAME + "*"):  # derived state: only a re-scan is lost
             file.rename(aside / file.name)
         return Journal(root, write=True)
-
-
-def refuse_taken(root: Path) -> None:
-    """Raises: LibraryError if a folder holds anything already."""
-    if (root / schema.CATALOG).is_dir():
-        raise LibraryError(f"'{root}' is already a library; open it, or choose another folder")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise LibraryError(
-            f"'{root}' is not an empty folder; a library needs one of its own, choose another"
-        )
-
-
-def refuse_strange(root: Path) -> None:
-    """Raises: LibraryError if there is no library in a folder."""
-    if (root / schema.CATALOG).is_dir():
-        return
-    if not root.is_dir() or not any(root.iterdir()):
-        reason = f"there is no library at '{root}'; index a folder of videos into it first"
-    elif (root / schema.VIDEOS).is_dir():
-        reason = (
-            f"the library '{root}' lacks its catalog (its creation was cut off, or files were "
-            "lost); delete the folder and index the videos again"
-        )
-    else:
-        reason = f"'{root}' is a folder of something else; give the folder of a library"
-    raise LibraryError(reason)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
+from seehear.store.place import Place
 from seehear.store.summaries import Summaries, load
 from seehear.types import Sound, Tokens, Video
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     import lance
 
 OPENINGS = 20  # a writer may commit between the openings of two tables
+
+
+Part = tuple[int, int]  # number of a part, and how many there are
+WHOLE: Part = (0, 1)
+
+
+def part_of(video_id: str, parts: int) -> int:
+    """Part of a library that a video, with all its items, falls into."""
+    return zlib.crc32(video_id.encode()) % parts
 
 
 class Row(NamedTuple):
@@ -36,26 +46,22 @@ class Row(NamedTuple):
     place: int
 
 
-def heads(root: Path) -> dict[str, int]:
-    """Newest version of every table, readable or not."""
-    folders = (folder.parent for folder in sorted(root.glob("*/_versions")))
-    return {folder.name: tables.head_version(folder) for folder in folders}
-
-
 class Snapshot:
     """What a library holds at one moment; later writes do not change it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, place: Place, part: Part = WHOLE) -> None:
+        self.place = place
+        self.part = part
+        self.root = place.root
         for _ in range(OPENINGS):
-            self.heads = heads(root)
+            self.heads = place.heads()
             self.values = self._catalog()
             self.model: dict[str, object] = self.values["model"]
             self.emb = self._open(schema.emb(self.model))
             self.tok = self._open(schema.tok(self.model))
             self.media = self._open(schema.MEDIA)
             self.table = self._open(schema.VIDEOS)
-            now = heads(root)
+            now = place.heads()
             if all(now.get(name) == self.heads[name] for name in (schema.VIDEOS, schema.CATALOG)):
                 return
 
@@ -64,7 +70,8 @@ class Snapshot:
         """Revision of every video row; rows of other tables count only with the same one."""
         with self.reading(schema.VIDEOS):
             rows = self.table.to_table(columns=["id", "rev"]).to_pydict()
-        return dict(zip(rows["id"], rows["rev"], strict=True))
+        pairs = zip(rows["id"], rows["rev"], strict=True)
+        return {key: rev for key, rev in pairs if part_of(key, self.part[1]) == self.part[0]}
 
     @cached_property
     def videos(self) -> dict[str, Video]:
@@ -73,7 +80,7 @@ class Snapshot:
         with self.reading(schema.VIDEOS):
             rows = self.table.to_table(columns=names).to_pylist()
         whole = Counter(row.video_id for row in self._rows)
-        made = {row["id"]: schema.video(row) for row in rows}
+        made = {row["id"]: schema.video(row) for row in rows if row["id"] in self.revisions}
         return {key: made[key] for key in sorted(made) if whole[key] == made[key].items}
 
     @cached_property
@@ -138,6 +145,7 @@ class Snapshot:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
+            self.place.explain()
             raise LibraryError(
                 f"table '{table}' of the library '{self.root}' could not be read "
                 f"({str(error).splitlines()[0][:200]}); refresh or reopen the library, and if "
@@ -178,7 +186,7 @@ class Snapshot:
             ) from error
 
     def _open(self, name: str) -> lance.LanceDataset:
-        return tables.open_table(tables.table_path(self.root, name))[0]
+        return tables.open_table(self.place, name)[0]
 
     def _catalog(self) -> dict[str, Any]:
         rows = self._open(schema.CATALOG).to_table().to_pydict()

@@ -1,4 +1,4 @@
-"""The library on disk: one writer, any number of readers, every batch all or nothing."""
+"""A library in a folder or a bucket: one writer, many readers, every batch all or nothing."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ from filelock import FileLock
 from jaxtyping import Float, Float32
 
 from seehear.errors import LibraryError
-from seehear.store import check, disk, door, schema, summaries, tables, upkeep
+from seehear.store import check, door, schema, summaries, tables, upkeep
 from seehear.store.commit import Committer
 from seehear.store.journal import Journal
-from seehear.store.snapshot import Snapshot, heads
+from seehear.store.place import Place, place_of
+from seehear.store.snapshot import WHOLE, Part, Snapshot
 from seehear.store.summaries import Column, Summaries
 from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
 
 
 class Store:
-    """A library folder. A reader sees one snapshot until `refresh`; a writer sees its own writes.
+    """One library. A reader sees one snapshot until `refresh`; a writer sees its own writes.
 
     Note: a reader that does not refresh for an hour may find its files cleaned away.
     """
 
-    def __init__(self, root: Path, lock: FileLock | None) -> None:
+    def __init__(self, place: Place, lock: FileLock | None, part: Part = WHOLE) -> None:
         """Use `create` or `open`; a lock makes it a writer."""
-        self.root = root
+        self.place = place
+        self.root = place.root
+        self.part = part
         self._lock = lock
-        self.journal = door.journal(root) if lock else Journal(root, write=False)
+        self.journal = door.journal(place.own) if lock else Journal(place.own, write=False)
         self._writer: Writer | None = None
         if lock:
             self.journal.set_writer_pid(os.getpid())
-            self._writer = Writer(root, Committer(root, self.journal))
-        self._snapshot: Snapshot | None = Snapshot(root)
+            is_stale = place.claim()
+            self._writer = Writer(place, Committer(place, self.journal), is_stale=is_stale)
+        self._snapshot: Snapshot | None = Snapshot(place, part)
 
     @classmethod
     def create(
-        cls, root: Path, *, model: Mapping[str, object], seen_dim: int, heard_dim: int
+        cls, root: Path | str, *, model: Mapping[str, object], seen_dim: int, heard_dim: int
     ) -> Store:
         """A new library for one engine, opened for writing.
 
-        Raises: LibraryError if the folder is not empty or lies on a network file system.
+        `root` is a folder or an address `s3://bucket/prefix`.
+        Raises: LibraryError if something lies there, or the place cannot keep a library.
         """
         if not model.get("fingerprint"):
             raise ValueError("a model manifest needs a 'fingerprint'")
-        disk.refuse_network_folder(root, disk.mounts())
-        door.refuse_taken(root)
-        root.mkdir(parents=True, exist_ok=True)
-        lock = door.locked(root)
+        place = place_of(root)
+        place.prepare()
+        lock = door.locked(place.own)
         first = schema.catalog_rows({"schema": schema.VERSION, "model": dict(model)})
         for name, rows in (
             (schema.VIDEOS, schema.video_schema().empty_table()),
@@ -61,22 +65,30 @@ class Store:
             (schema.emb(model), schema.item_schema(seen_dim, heard_dim).empty_table()),
             (schema.CATALOG, first),
         ):
-            tables.create_table(tables.table_path(root, name), rows)
-        return cls(root, lock)
+            tables.create_table(place, name, rows)
+        return cls._entered(place, lock)
 
     @classmethod
-    def open(cls, root: Path, *, write: bool = False) -> Store:
+    def open(cls, root: Path | str, *, write: bool = False, part: Part = WHOLE) -> Store:
         """An existing library; for writing, what a crash left unfinished is finished first.
+
+        A reader may open one part of several: the videos whose hash falls into it.
 
         Raises: LibraryError if there is none, it cannot be read, or another process writes.
         """
-        door.refuse_strange(root)
-        disk.refuse_network_folder(root, disk.mounts())
-        lock = door.locked(root) if write else None
+        place = place_of(root)
+        place.refuse_strange()
+        if write and part != WHOLE:
+            raise ValueError("a part of a library can only be read")
+        return cls._entered(place, door.locked(place.own) if write else None, part)
+
+    @classmethod
+    def _entered(cls, place: Place, lock: FileLock | None, part: Part = WHOLE) -> Store:
         try:
-            return cls(root, lock)
+            return cls(place, lock, part)
         except BaseException:
             if lock:
+                place.release()
                 lock.release()
             raise
 
@@ -193,11 +205,11 @@ class Store:
 
         Compares the checksums of 200 items, or of all when `full`.
         """
-        return check.verify(self.root, self.journal, full=full)
+        return check.verify(self.place, self.journal, full=full)
 
     def maintain(self) -> list[str]:
         """Sweep, compact and clean every table; what was done, in words."""
-        return upkeep.maintain(self.root, self._write().committer)
+        return upkeep.maintain(self._write().committer)
 
     def counts(self, *, where: Filter | None = None) -> dict[str, int]:
         """How many videos and items are visible, of those that pass."""
@@ -206,19 +218,20 @@ class Store:
         return {"videos": len(np.unique(videos)), "items": len(videos)}
 
     def size_bytes(self) -> int:
-        """Bytes of the whole folder, old versions included."""
-        return disk.size_bytes(self.root)
+        """Bytes of all its files, old versions included."""
+        return sum(self.place.files("").values())
 
     def refresh(self) -> None:
         """See what others have written meanwhile; costs little when nothing changed."""
-        if heads(self.root) != self._now().heads:
-            self._snapshot = Snapshot(self.root)
+        if self.place.heads() != self._now().heads:
+            self._snapshot = Snapshot(self.place, self.part)
 
     def close(self) -> None:
         """Let go of the tables and of the lock."""
         self._snapshot = None
         self.journal.close()
         if self._lock:
+            self.place.release()
             self._lock.release()
 
     def __enter__(self) -> Store:
@@ -250,6 +263,6 @@ class Store:
     def _now(self) -> Snapshot:
         if self._snapshot is None:
             raise ValueError(f"the library '{self.root}' was closed")
-        if self._writer and heads(self.root) != self._snapshot.heads:
-            self._snapshot = Snapshot(self.root)
+        if self._writer and self.place.heads() != self._snapshot.heads:
+            self._snapshot = Snapshot(self.place, self.part)
         return self._snapshot

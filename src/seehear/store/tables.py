@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seehear.errors import LibraryError
-from seehear.store import disk
 from seehear.store.journal import Step
+from seehear.store.place import NEWEST, Place
 
 if TYPE_CHECKING:
     import lance
@@ -21,33 +20,12 @@ if TYPE_CHECKING:
     from lance.fragment import FragmentMetadata
 
 FORMAT = "2.2"  # of the data files; the first with blob columns of the second kind
-NEWEST = 2**64 - 1  # a manifest is named NEWEST - version
 SEARCHED_VERSIONS = 64
 
 os.environ.setdefault("LANCE_LOG", "error")  # read when Lance is first imported
 
 
-def table_path(root: Path, name: str) -> Path:
-    """Where a table of a library lies."""
-    return root / name
-
-
-def manifests(path: Path) -> dict[int, Path]:
-    """Manifest files of a table by version, newest first."""
-    folder = path / "_versions"
-    found = folder.glob("*.manifest") if folder.is_dir() else ()
-    by_version = {NEWEST - int(file.stem): file for file in found if file.stem.isdecimal()}
-    return dict(sorted(by_version.items(), reverse=True))
-
-
-def head_version(path: Path) -> int:
-    """Newest version of a table, readable or not; 0 without any."""
-    with os.scandir(path / "_versions") as entries:
-        stems = [entry.name.removesuffix(".manifest") for entry in entries]
-    return NEWEST - min((int(stem) for stem in stems if stem.isdecimal()), default=NEWEST)
-
-
-def open_table(path: Path) -> tuple[lance.LanceDataset, list[Path]]:
+def open_table(place: Place, name: str) -> tuple[lance.LanceDataset, list[str]]:
     """The newest readable version of a table, and newer manifests that could not be read.
 
     Raises: LibraryError if there is no table or no version of it can be read.
@@ -55,29 +33,37 @@ def open_table(path: Path) -> tuple[lance.LanceDataset, list[Path]]:
     """
     import lance
 
-    torn: list[Path] = []
-    for version, manifest in manifests(path).items():
+    torn: list[str] = []
+    options = place.options
+    for version, manifest in place.manifests(name).items():
         try:
-            return lance.dataset(str(path), version=version), torn
+            found = lance.dataset(place.uri(name), version=version, storage_options=options)
+            return found, torn
         except (ValueError, OSError):
+            place.explain()
             torn.append(manifest)
     reason = "no version of it can be read" if torn else "it is not there"
     raise LibraryError(
-        f"table '{path.name}' of the library '{path.parent}' is damaged ({reason}); restore the "
-        "folder from a copy, or delete it and index the videos again"
+        f"table '{name}' of the library '{place.root}' is damaged ({reason}); restore the "
+        "library from a copy, or delete it and index the videos again"
     )
 
 
-def create_table(path: Path, rows: pa.Table) -> None:
+def create_table(place: Place, name: str, rows: pa.Table) -> None:
     """A table of the columns and rows given, durable."""
     import lance
 
-    lance.write_dataset(rows, str(path), schema=rows.schema, data_storage_version=FORMAT)
-    disk.sync_files(disk.tree(path))
-    disk.sync(path.parent)
+    lance.write_dataset(
+        rows,
+        place.uri(name),
+        schema=rows.schema,
+        data_storage_version=FORMAT,
+        storage_options=place.options,
+    )
+    place.keep([*place.files(f"{name}/"), f"{name}/_versions"])  # with the root, as its folder
 
 
-def stage(path: Path, rows: pa.Table) -> tuple[list[str], dict[str, int]]:
+def stage(place: Place, name: str, rows: pa.Table) -> tuple[list[str], dict[str, int]]:
     """Write rows durably without showing them: fragments as JSON, and the sizes of their files.
 
     File names are relative to the library.
@@ -85,24 +71,30 @@ def stage(path: Path, rows: pa.Table) -> tuple[list[str], dict[str, int]]:
     from lance.fragment import write_fragments
 
     fragments = write_fragments(
-        rows, str(path), rows.schema, mode="append", data_storage_version=FORMAT
+        rows,
+        place.uri(name),
+        rows.schema,
+        mode="append",
+        data_storage_version=FORMAT,
+        storage_options=place.options,
     )
     written = [fragment.to_json() for fragment in fragments]
-    names = [path / "data" / str(file["path"]) for each in written for file in each["files"]]
-    files = [*names, *(blob for name in names for blob in disk.tree(name.with_suffix("")))]
-    disk.sync_files(files)
-    sizes = {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
+    sizes: dict[str, int] = {}
+    for file in (file for each in written for file in each["files"]):
+        path = f"{name}/data/{file['path']}"
+        sizes |= place.files(path) | place.files(path.removesuffix(".lance") + "/")
+    place.keep(sizes)
     return [json.dumps(each) for each in written], sizes
 
 
-def commit(path: Path, dataset: lance.LanceDataset, step: Step, batch: int) -> lance.LanceDataset:
+def commit(place: Place, dataset: lance.LanceDataset, step: Step, batch: int) -> lance.LanceDataset:
     """Show the rows of a step and hide those it deletes, in one version; durable on return."""
     import lance
     from lance.dataset import LanceOperation, Transaction
     from lance.fragment import FragmentMetadata
 
     added = [FragmentMetadata.from_json(text) for text in step.fragments]
-    changed, emptied = _delete(path, dataset, step.delete) if step.delete else ([], [])
+    changed, emptied = _delete(place, dataset, step) if step.delete else ([], [])
     if not added and not changed and not emptied:
         return dataset
     if changed or emptied:
@@ -116,20 +108,23 @@ def commit(path: Path, dataset: lance.LanceDataset, step: Step, batch: int) -> l
         operation=operation,
         transaction_properties={"batch": str(batch)},
     )
-    after = lance.LanceDataset.commit(str(path), transaction)
-    disk.sync_files(
+    after = lance.LanceDataset.commit(
+        place.uri(step.table), transaction, storage_options=place.options
+    )
+    place.keep(
         [
-            path / "_transactions" / f"{transaction.read_version}-{transaction.uuid}.txn",
-            path / "_versions" / f"{NEWEST - after.version:020}.manifest",
+            f"{step.table}/_transactions/{transaction.read_version}-{transaction.uuid}.txn",
+            f"{step.table}/_versions/{NEWEST - after.version:020}.manifest",
         ]
     )
     return after
 
 
 def _delete(
-    path: Path, dataset: lance.LanceDataset, where: str
+    place: Place, dataset: lance.LanceDataset, step: Step
 ) -> tuple[list[FragmentMetadata], list[int]]:
     """Durable deletion files for matching rows: fragments changed, and numbers of emptied ones."""
+    where = step.delete
     rows = dataset.to_table(columns=[], filter=where, with_row_address=True)
     changed: list[FragmentMetadata] = []
     emptied: list[int] = []
@@ -141,15 +136,15 @@ def _delete(
         else:
             changed.append(rest)
     deletions = ((rest.deletion_file, rest.id) for rest in changed)
-    disk.sync_files(path / file.path(number) for file, number in deletions if file)
+    place.keep(f"{step.table}/{file.path(number)}" for file, number in deletions if file)
     return changed, emptied
 
 
 def has_batch(dataset: lance.LanceDataset, batch: int) -> bool:
-    """Whether a version of this table was committed by a batch; batch numbers only grow."""
+    """Whether a version of this table was committed by a batch."""
     for version in range(dataset.version, max(0, dataset.version - SEARCHED_VERSIONS), -1):
         transaction = dataset.read_transaction(version)
         found = ((transaction and transaction.transaction_properties) or {}).get("batch")
-        if found is not None and int(found) <= batch:
-            return int(found) == batch
+        if found is not None and int(found) == batch:
+            return True
     return False

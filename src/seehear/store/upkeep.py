@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seehear.store import disk, schema, tables
+from seehear.store import schema
 from seehear.store.commit import Committer
 from seehear.store.journal import Step
-from seehear.store.snapshot import Snapshot, heads
+from seehear.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import lance
@@ -21,18 +20,18 @@ SMALL_FRAGMENTS = 16  # joined only when so many wait, or a wide table is rewrit
 KEPT = timedelta(hours=1)  # versions, for readers that still hold them
 
 
-def maintain(root: Path, committer: Committer) -> list[str]:
+def maintain(committer: Committer) -> list[str]:
     """What was done, in words; one chore failing does not stop the others."""
-    chores: tuple[tuple[str, Callable[[Path, Committer, str], str]], ...] = (
+    chores: tuple[tuple[str, Callable[[Committer, str], str]], ...] = (
         ("sweep", _sweep),
         ("compact", _compact),
         ("clean up", _clean_up),
     )
     done: list[str] = []
-    for table in heads(root):
+    for table in committer.place.heads():
         for name, chore in chores:
             try:
-                said = chore(root, committer, table)
+                said = chore(committer, table)
             except Exception as error:  # Lance raises many kinds; the next chore must run
                 said = f"could not {name}: {error}"
             if said:
@@ -40,10 +39,10 @@ def maintain(root: Path, committer: Committer) -> list[str]:
     return done
 
 
-def _sweep(root: Path, committer: Committer, table: str) -> str:
+def _sweep(committer: Committer, table: str) -> str:
     if table in (schema.CATALOG, schema.VIDEOS):
         return ""
-    revisions = Snapshot(root).revisions
+    revisions = Snapshot(committer.place).revisions
     rows = committer.head(table).to_table(columns=["video_id", "rev"]).to_pydict()
     old: dict[int, set[str]] = defaultdict(set)
     for video_id, rev in zip(rows["video_id"], rows["rev"], strict=True):
@@ -58,11 +57,11 @@ def _sweep(root: Path, committer: Committer, table: str) -> str:
     return f"swept rows of {sum(map(len, old.values()))} video(s) that were replaced or removed"
 
 
-def _compact(root: Path, committer: Committer, table: str) -> str:
+def _compact(committer: Committer, table: str) -> str:
     from lance.optimize import Compaction
 
-    dataset, path = committer.head(table), tables.table_path(root, table)
-    size = disk.size_bytes(path / "data")
+    dataset, place = committer.head(table), committer.place
+    size = sum(place.files(f"{table}/data/").values())
     target = max(64, FRAGMENT_BYTES // max(1, size // max(1, dataset.count_rows())))
     if _small(dataset, target) < SMALL_FRAGMENTS:
         return ""
@@ -71,9 +70,9 @@ def _compact(root: Path, committer: Committer, table: str) -> str:
         options={"target_rows_per_fragment": target, "batch_size": 16, "num_threads": 1},
     )
     results = [task.execute(dataset) for task in plan.tasks]
-    disk.sync_files(disk.tree(path / "data"))
+    place.keep(place.files(f"{table}/data/"))
     metrics = Compaction.commit(dataset, results)
-    disk.sync_files(disk.tree(path))
+    place.keep(place.files(f"{table}/"))
     committer.moved(table)
     return f"joined {metrics.fragments_removed} fragments into {metrics.fragments_added}"
 
@@ -82,15 +81,9 @@ def _small(dataset: lance.LanceDataset, target: int) -> int:
     return sum(fragment.count_rows() < target for fragment in dataset.get_fragments())
 
 
-def _clean_up(root: Path, committer: Committer, table: str) -> str:
+def _clean_up(committer: Committer, table: str) -> str:
     dataset = committer.head(table)
     stats = dataset.cleanup_old_versions(older_than=KEPT, delete_unverified=True)
-    _drop_empty_folders(tables.table_path(root, table) / "data")
+    committer.place.tidy(table)
     freed = stats.bytes_removed
     return f"freed {freed / 1e6:.1f} MB of {stats.old_versions} old versions" if freed else ""
-
-
-def _drop_empty_folders(folder: Path) -> None:
-    for inner in folder.iterdir() if folder.is_dir() else ():
-        if inner.is_dir() and not any(inner.iterdir()):
-            inner.rmdir()

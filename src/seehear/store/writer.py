@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from seehear.errors import LibraryError
 from seehear.store import schema, tables
 from seehear.store.commit import Committer
 from seehear.store.journal import Step
+from seehear.store.place import Place
 from seehear.store.snapshot import Snapshot
 from seehear.types import Item, Video
 
@@ -22,24 +21,29 @@ RESERVED = {"schema", "model", NEXT}
 class Writer:
     """Adds, replaces, renames and removes videos; fills the tables of another model."""
 
-    def __init__(self, root: Path, committer: Committer) -> None:
-        self.root = root
+    def __init__(self, place: Place, committer: Committer, *, is_stale: bool) -> None:
+        """`is_stale`: another machine may have written since the journal was kept."""
+        self.place = place
+        self.root = place.root
         self.committer = committer
+        self._is_stale = is_stale
         self.settle()
 
     def settle(self) -> None:
         """Finish what a crash or a failed write left, and learn what the library holds."""
         if not self.committer.is_unsure:
             return
-        repaired = self.committer.recover()
-        snapshot = Snapshot(self.root)
+        repaired = self.committer.recover(is_stale=self._is_stale)
+        snapshot = Snapshot(self.place)
         self._model = snapshot.model
         self._next: dict[str, object] | None = snapshot.values.get(NEXT)
         self._revisions = dict(snapshot.revisions)
         self._drop_strange_tables()
-        if repaired:
+        self.committer.next_id(above=max(self._revisions.values(), default=0))
+        if repaired or self._is_stale:
             hashes = {video.sha256 for video in snapshot.videos.values()}
             self.committer.journal.forget_unless(hashes)
+        self._is_stale = False
 
     def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
         """Add videos with their items, or replace those with the same id."""
@@ -104,9 +108,8 @@ class Writer:
             (schema.tok(model), schema.token_schema()),
             (schema.emb(model), schema.item_schema(seen_dim, heard_dim)),
         ):
-            path = tables.table_path(self.root, name)
-            if not tables.manifests(path):
-                tables.create_table(path, columns.empty_table())
+            if not self.place.manifests(name):
+                tables.create_table(self.place, name, columns.empty_table())
         self.write_catalog({NEXT: dict(model)})
         self._next = dict(model)
 
@@ -125,7 +128,7 @@ class Writer:
 
     def to_fill(self) -> tuple[Video, ...]:
         """Videos that the next model has not indexed yet."""
-        snapshot, model = Snapshot(self.root), self._begun()
+        snapshot, model = Snapshot(self.place), self._begun()
         heads = [self.committer.head(name) for name in (schema.tok(model), schema.emb(model))]
         both = set.intersection(*(set(snapshot.keys(head)) for head in heads))
         filled = Counter(item_id.rsplit("-", 1)[0] for item_id in both)
@@ -140,25 +143,21 @@ class Writer:
                 "indexed with the next model yet; index them before changing over"
             )
         model = self._begun()
-        keys = [key for key in Snapshot(self.root).values if key not in RESERVED]
+        keys = [key for key in Snapshot(self.place).values if key not in RESERVED]
         self.write_catalog({"model": model}, drop=[NEXT, *keys])
         self._model, self._next = model, None
         self._drop_strange_tables()
 
     def _drop_strange_tables(self) -> None:
         kept = self._item_tables()
-        strange = [
-            path
-            for kind in ("emb__*", "tok__*")
-            for path in self.root.glob(kind)
-            if path.name not in kept
-        ]
+        held = self.place.heads()
+        strange = [name for name in held if name[:5] in ("emb__", "tok__") and name not in kept]
         if strange:
             for batch in self.committer.journal.batches():
                 self.committer.journal.drop(batch)  # they name tables that will be gone
-        for path in strange:
-            self.committer.moved(path.name)
-            shutil.rmtree(path)
+        for table in strange:
+            self.committer.moved(table)
+            self.place.drop(table)
 
     def _begun(self) -> dict[str, object]:
         if self._next is None:

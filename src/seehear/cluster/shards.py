@@ -1,0 +1,240 @@
+"""A library in shards: each searches its own items, one coordinator merges, calibrates, explains.
+
+A shard is called through `Call`, so that the same coordinator stands before objects of this process
+and before replicas elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seehear.engine import load_engine
+from seehear.errors import LibraryError, UsageError
+from seehear.rank import best_first, union
+from seehear.search import Lists, encode, run
+from seehear.search.scoring import calibrate, fill, sample, sampled
+from seehear.store import Store, Summaries, part_of
+from seehear.types import Answer, Candidates, Clip, EncodedQuery, Filter, Item, Parts, Query, Tokens
+
+Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
+HEAL_S = 1.0  # a lost shard is asked again after so long
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What one shard has for a query: its lists of stage 1, and stage 2 on their union."""
+
+    counts: Mapping[str, int]  # of its items that pass the filter
+    lists: Sequence[Candidates]
+    ids: Sequence[str]
+    parts: Parts
+
+
+class Shard:
+    """The videos whose hash falls into one part of a library, opened where it stands."""
+
+    def __init__(self, root: str | Path, number: int, of: int) -> None:
+        self._store = Store.open(root, part=(number, of))
+        self._engine = load_engine(self._store.model)
+
+    def ids(self) -> tuple[str, ...]:
+        """Its items, in order."""
+        return self._store.summaries().ids
+
+    def rows(self, places: Sequence[int]) -> Summaries:
+        """Summaries of some of its items, by their places."""
+        held, at = self._store.summaries(), np.asarray(places, int)
+        return Summaries(
+            ids=tuple(held.ids[place] for place in at),
+            seen=held.seen[at],
+            heard=held.heard[at],
+            has_frames=held.has_frames[at],
+            has_sound=held.has_sound[at],
+        )
+
+    def find(
+        self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Lists
+    ) -> Found:
+        """Both stages on its own items; without `k`, on all."""
+        counts = self._store.counts(where=where)
+        found = run.lists(self._store, query, where, k or counts["items"], stage1)
+        ids = union(each.ids for each in found)
+        none = np.zeros((1, 0), np.float32)
+        parts = run.score(self._engine, self._store, query, ids) if ids else None
+        return Found(
+            counts=counts, lists=found, ids=ids, parts=parts or Parts(seen=none, heard=none)
+        )
+
+    def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Fields of hits that lie with the items."""
+        return run.details(self._engine, self._store, query, ids)
+
+    def item(self, item_id: str) -> Item:
+        """One of its items."""
+        return self._store.item(item_id)
+
+    def refresh(self) -> None:
+        """See what others have written meanwhile."""
+        self._store.refresh()
+
+
+class Shards:
+    """Searches all shards as one library; a lost one narrows the answer and is told in it."""
+
+    def __init__(self, root: str | Path, *, of: int, call: Call) -> None:
+        with Store.open(root) as whole:
+            self._engine = load_engine(whole.model)
+        self._of = of
+        self._call = call
+        self._pool = ThreadPoolExecutor(of)
+        self._sizes: dict[int, int] = {}  # items by shard, as last heard
+        self._lost: dict[int, float] = {}  # when it failed
+        self._background = self._sampled()
+
+    @classmethod
+    def here(cls, root: str | Path, *, of: int) -> Shards:
+        """All shards in this process."""
+        shards = [Shard(root, number, of) for number in range(of)]
+
+        def call(number: int, method: str, *arguments: Any) -> Any:
+            return getattr(shards[number], method)(*arguments)
+
+        return cls(root, of=of, call=call)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        stage1: Lists = "union",
+        clip: Clip | None = None,
+    ) -> Answer:
+        """As `Library.search`, and equal to it; `items_searched` counts what could be asked.
+
+        Raises: LibraryError when no shard answers.
+        """
+        where = run.checked(query, limit, where, stage1)
+        encoded = encode(self._engine, self, query, clip=clip)
+        k = None if stage1 == "all" else run.survivors(limit)
+        asked = dict.fromkeys(range(self._of), (encoded, where, k, stage1))
+        answers: dict[int, Found] = self._all("find", asked)
+        counts = {
+            name: sum(found.counts[name] for found in answers.values())
+            for name in ("videos", "items")
+        }
+        ids, parts = _merged(list(answers.values()), k)
+        hits = self._hits(encoded, ids, parts, limit) if ids else ()
+        return self._labelled(run.finish(self._engine, query, encoded, hits, counts), answers)
+
+    def item(self, item_id: str) -> Item:
+        """One moment, from the shard that holds it."""
+        return self._call(self._owner(item_id), "item", item_id)
+
+    def _owner(self, item_id: str) -> int:
+        return part_of(item_id.rsplit("-", 1)[0], self._of)
+
+    def refresh(self) -> None:
+        """See what others have written meanwhile, in all shards."""
+        self._all("refresh", dict.fromkeys(range(self._of), ()))
+        self._background = self._sampled()
+
+    def _hits(self, query: EncodedQuery, ids: list[str], parts: Parts, limit: int):
+        filled = fill(parts, self._engine.score(query, self._background))
+        bands = calibrate(self._engine, self._background, query)
+        best = best_first(filled.seen[0] + filled.heard[0], ids, k=limit)
+        owners = {ids[at]: self._owner(ids[at]) for at in best.tolist()}
+        asked = {
+            number: (query, [item_id for item_id in owners if owners[item_id] == number])
+            for number in set(owners.values())
+        }
+        told = self._all("details", asked)
+        fields = {each["item_id"]: each for answer in told.values() for each in answer}
+        kept = [
+            at for at in best.tolist() if ids[at] in fields
+        ]  # a shard may be lost between the rounds
+        return tuple(
+            run.hit(
+                rank, float(filled.seen[0, at]), float(filled.heard[0, at]), fields[ids[at]], bands
+            )
+            for rank, at in enumerate(kept, start=1)
+        )
+
+    def _labelled(self, answer: Answer, answers: Mapping[int, Found]) -> Answer:
+        """The answer, told as partial if not all shards gave theirs."""
+        if len(answers) == self._of:
+            return answer
+        share = sum(self._sizes[n] for n in answers) / max(1, sum(self._sizes.values()))
+        label = (
+            f"only {share:.0%} of the library was searched: {self._of - len(answers)} of "
+            f"{self._of} shards do not answer"
+        )
+        return replace(answer, verdict="; ".join(filter(None, [label, answer.verdict])))
+
+    def _sampled(self) -> Tokens:
+        """The items that stand for the library, the same ones that an undivided search takes."""
+        every = dict.fromkeys(range(self._of), ())
+        held: dict[int, tuple[str, ...]] = self._all("ids", every, needs_all=True)
+        self._sizes = {number: len(ids) for number, ids in held.items()}
+        order = sorted(
+            (item_id, n, at) for n, ids in held.items() for at, item_id in enumerate(ids)
+        )
+        chosen = [order[place] for place in sampled(len(order))]
+        asked = {n: ([at for _, m, at in chosen if m == n],) for n in held}
+        rows: list[Summaries] = list(self._all("rows", asked, needs_all=True).values())
+        ids = [item_id for each in rows for item_id in each.ids]
+        by_id = np.argsort(np.array(ids, str))
+        return sample(
+            Summaries(
+                ids=tuple(ids[at] for at in by_id),
+                seen=np.concatenate([each.seen for each in rows])[by_id],
+                heard=np.concatenate([each.heard for each in rows])[by_id],
+                has_frames=np.concatenate([each.has_frames for each in rows])[by_id],
+                has_sound=np.concatenate([each.has_sound for each in rows])[by_id],
+            )
+        )
+
+    def _all(
+        self, method: str, asked: Mapping[int, tuple[Any, ...]], *, needs_all: bool = False
+    ) -> dict[int, Any]:
+        """Answers of the shards that give one. Raises: LibraryError if none does."""
+        now = time.monotonic()
+        due = [n for n in asked if needs_all or now - self._lost.get(n, -HEAL_S) >= HEAL_S]
+        calls = {n: self._pool.submit(self._call, n, method, *asked[n]) for n in due}
+        answers: dict[int, Any] = {}
+        reason = "they were lost a moment ago"
+        for number, future in calls.items():
+            try:
+                answers[number] = future.result()
+                self._lost.pop(number, None)
+            except UsageError:
+                raise
+            except Exception as error:  # a replica may be lost in many ways; the others answer
+                self._lost[number] = time.monotonic()
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not answers or (needs_all and len(answers) < len(asked)):
+            raise LibraryError(
+                f"{self._of - len(answers)} of {self._of} shards do not answer: {reason}"
+            )
+        return answers
+
+
+def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], Parts]:
+    """The candidates that an undivided stage 1 would pass on, with their parts."""
+    joined: list[list[str]] = []
+    for lists in zip(*(found.lists for found in answers), strict=True):
+        ids = [item_id for each in lists for item_id in each.ids]
+        scores = np.concatenate([each.scores for each in lists])
+        joined.append([ids[at] for at in np.lexsort((np.array(ids, str), -scores))[:k]])
+    places = {item_id: (found, at) for found in answers for at, item_id in enumerate(found.ids)}
+    ids = union(joined)
+    seen = [places[item_id][0].parts.seen[0, places[item_id][1]] for item_id in ids]
+    heard = [places[item_id][0].parts.heard[0, places[item_id][1]] for item_id in ids]
+    return ids, Parts(seen=np.array([seen], np.float32), heard=np.array([heard], np.float32))

@@ -1,0 +1,52 @@
+"""What the first of two machines does: `drive.py LIBRARY FOLDER`; says one JSON a line."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import ray
+
+from cluster.nodes import GCS, HEAD
+from seaweed import make_bucket
+from seehear import Library
+from seehear.cluster import on_ray, served
+from seehear.types import Query
+
+QUERIES = ["a tractor in a field", "a dog barking", "loud explosions and gunfire"]
+
+
+def say(**what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    root, folder = sys.argv[1:]
+    make_bucket(os.environ["AWS_ENDPOINT_URL"])
+    ray.init(address=GCS, _node_ip_address=HEAD, log_to_driver=False)
+    say(nodes=sum(node["Alive"] for node in ray.nodes()))
+    with Library.create(root, engine="tags") as library:
+        done = 0
+
+        def progress(stage: str, so_far: float, total: float) -> None:
+            nonlocal done
+            done += stage == "index"
+            say(done=done)
+
+        report = library.add([folder], work=on_ray(GCS), progress=progress)
+        say(indexed=report.indexed, problems=report.problems, commits=report.commits)
+        again = library.add([folder], work=on_ray(GCS))
+        say(again=again.indexed, unchanged=again.unchanged)
+        say(problems=library.verify(full=True))
+        divided = served(root, of=2, address=GCS, cores=0.3)
+        for text in QUERIES:
+            ours, theirs = divided.search(Query(text=text)), library.search(text)
+            apart = [abs(a.score - b.score) for a, b in zip(ours.hits, theirs.hits, strict=True)]
+            same = [hit.item_id for hit in ours.hits] == [hit.item_id for hit in theirs.hits]
+            say(same=same, apart=max(apart), items=ours.items_searched)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""A library on S3 made and searched by a cluster of two machines; one is lost meanwhile."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.nodes import Nodes
+from seaweed import BUCKET, KEYS
+from seehear.engine.tags import TagsEngine
+
+DRIVE = Path(__file__).with_name("drive.py")
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'seehear[cluster]'")
+    made = Nodes(tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.slow
+def test_a_machine_lost_in_the_middle_costs_nothing(
+    nodes: Nodes, tags_engine: TagsEngine, shared_data: Path, tmp_path: Path
+):
+    assert nodes.server is not None
+    time.sleep(8)
+    child = nodes.python(
+        DRIVE,
+        f"s3://{BUCKET}/library",
+        str(shared_data / "media" / "pairs"),
+        AWS_ENDPOINT_URL=nodes.server.endpoint,
+        XDG_DATA_HOME=str(tmp_path / "data"),
+        PYTHONPATH=os.pathsep.join([str(DRIVE.parents[1]), os.environ.get("PYTHONPATH", "")]),
+        **KEYS,
+    )
+    said: list[dict[str, object]] = []
+    assert child.stdout is not None
+    for line in child.stdout:
+        if not line.startswith("{"):  # Ray speaks too
+            continue
+        said.append(json.loads(line))
+        if said[-1].get("done") == 4:
+            nodes.lose_worker()
+    child.stdout.close()
+    assert child.wait(60) == 0, nodes.errors()[-3000:]
+    told = {key: value for each in said for key, value in each.items()}
+    assert told["nodes"] == 2
+    files = told["indexed"]
+    assert isinstance(files, int) and files > 8
+    assert told["done"] == files
+    assert (told["again"], told["unchanged"], told["problems"]) == (0, files, [])
+    searches = [each for each in said if "same" in each]
+    assert len(searches) == 3
+    for each in searches:
+        assert each["same"] and float(str(each["apart"])) <= 1e-6

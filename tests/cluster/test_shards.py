@@ -1,0 +1,113 @@
+"""A library in shards answers as the undivided one, ties included, and says what it lost."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.made import fill
+from seehear import Library
+from seehear.cluster import Shard, Shards, shards
+from seehear.engine.tags import TagsEngine
+from seehear.errors import LibraryError, UsageError
+from seehear.types import Answer, Filter, Query
+
+QUERIES: list[dict[str, Any]] = [
+    {"query": Query(text="a tabby cat")},
+    {"query": Query(text="a dog barking", mode="heard"), "limit": 30},
+    {"query": Query(text="a church bell", heard_share=0.3), "limit": 500},
+    {"query": Query(text="a siren"), "where": Filter(has_sound=False)},
+    {"query": Query(text="a violin"), "stage1": "all", "limit": 60},
+    {"query": Query(text="a violin"), "stage1": "seen"},
+    {"query": Query(text="a violin"), "where": Filter(folder="/nothing/here")},
+]
+
+
+@pytest.fixture(scope="module")
+def root(tags_engine: TagsEngine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("sharded") / "library"
+    fill(made, tags_engine, 240)
+    return made
+
+
+def same(ours: Answer, theirs: Answer) -> None:
+    """Equal hits in equal order, numbers to 1e-6."""
+    assert [hit.item_id for hit in ours.hits] == [hit.item_id for hit in theirs.hits]
+    for a, b in zip(ours.hits, theirs.hits, strict=True):
+        assert (a.rank, a.band, a.path, a.seen_tags, a.heard_tags) == (
+            b.rank,
+            b.band,
+            b.path,
+            b.seen_tags,
+            b.heard_tags,
+        )
+        np.testing.assert_allclose(
+            [a.score, a.seen, a.heard], [b.score, b.seen, b.heard], atol=1e-6
+        )
+        np.testing.assert_allclose(a.frame_weights, b.frame_weights, atol=1e-6)
+    assert (ours.items_searched, ours.videos_searched, ours.verdict) == (
+        theirs.items_searched,
+        theirs.videos_searched,
+        theirs.verdict,
+    )
+
+
+def ask(library: Library, query: Query, **options: Any) -> Answer:
+    like = library.item(query.item) if query.item else ""
+    return library.search(
+        query.text, like=like, mode=query.mode, heard_share=query.heard_share, **options
+    )
+
+
+@pytest.mark.parametrize("of", [1, 3, 7])
+def test_sharded_search_equals_the_undivided_one(root: Path, of: int):
+    divided = Shards.here(root, of=of)
+    with Library.open(root) as library:
+        item = next(iter(library.items())).id
+        for case in [*QUERIES, {"query": Query(item=item)}]:
+            same(divided.search(**case), ask(library, **case))
+        scores = [hit.score for hit in divided.search(**QUERIES[0], limit=99).hits]
+        assert len(set(scores)) < len(scores) - 20  # ties were there to be broken
+
+
+def test_every_item_falls_into_one_shard(root: Path):
+    held = [set(Shard(root, number, 4).ids()) for number in range(4)]
+    with Library.open(root) as library:
+        assert sum(map(len, held)) == len(set.union(*held)) == library.status().items
+    assert min(map(len, held)) > 30
+
+
+def test_a_lost_shard_is_told_and_heals(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "HEAL_S", 0.05)
+    parts = [Shard(root, number, 3) for number in range(3)]
+    lost: set[int] = set()
+
+    def call(number: int, method: str, *arguments: Any) -> Any:
+        if number in lost:
+            raise ConnectionError("gone")
+        return getattr(parts[number], method)(*arguments)
+
+    divided = Shards(root, of=3, call=call)
+    whole = divided.search(**QUERIES[0])
+    lost.add(1)
+    partial = divided.search(**QUERIES[0])
+    share = 1 - len(parts[1].ids()) / 360
+    assert partial.verdict.startswith(f"only {share:.0%} of the library was searched: 1 of 3")
+    assert partial.items_searched == 360 - len(parts[1].ids())
+    assert not {hit.item_id for hit in partial.hits} & set(parts[1].ids())
+    lost.clear()
+    threading.Event().wait(0.06)
+    same(divided.search(**QUERIES[0]), whole)
+    lost.update(range(3))
+    with pytest.raises(LibraryError, match="3 of 3 shards do not answer: gone"):
+        divided.search(**QUERIES[0])
+
+
+def test_what_cannot_be_meant_is_refused(root: Path):
+    divided = Shards.here(root, of=2)
+    with pytest.raises(UsageError, match="either words or"):
+        divided.search(Query())
+    with pytest.raises(UsageError, match="room for at least one"):
+        divided.search(Query(text="a"), limit=0)
