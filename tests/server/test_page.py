@@ -75,6 +75,8 @@ def test_type_look_and_read_why(page: Page, request: pytest.FixtureRequest) -> N
     assert cards(page)[0] == "farm_dog.mp4"
     assert "moments in 6 files" in page.inner_text("#facts")
     assert page.locator(".divider").count() == 1  # some match, the rest is weaker
+    assert set(page.locator(".engine").all_inner_texts()) == {"tags"}
+    assert set(page.locator(".badge").all_inner_texts()) == {"no sound", "silent"}
     picture(page, request, "2-results")
     page.locator(".open-button").first.click()
     page.wait_for_selector("#drawer video")

@@ -97,6 +97,7 @@ function tell(answer, append) {
   $("facts").textContent = `${answer.items_searched} moments in ${answer.videos_searched} files · judged ` +
     `${100 - heard}% by sight, ${heard}% by sound`;
   if ($("auto").checked) $("share").value = heard;
+  for (const hit of answer.hits) hit.engine = answer.engine;
   grid.show(answer.hits, { append, open, select: actions.select, isSelected: tray.isSelected });
   next = answer.next_offset;
   $("more").hidden = next === null;

@@ -1,6 +1,6 @@
 // The open moment: player, timeline with two heat strips, reasons, and what to do with it.
 
-import { at, clock, make, player, seek, soundBadge, span, split, strip, tags, tenths } from "./view.js";
+import { at, clock, make, player, seek, badge, span, split, strip, tags, tenths } from "./view.js";
 
 const drawer = document.getElementById("drawer");
 let opener = null;
@@ -35,7 +35,7 @@ export function open(hit, actions) {
     make("div", { class: "row", children: [
       make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }),
       make("span", { text: span(hit) }), time,
-      ...(soundBadge(hit) ? [make("span", { text: soundBadge(hit) })] : []),
+      ...(badge(hit) ? [make("span", { text: badge(hit) })] : []),
     ] }),
     why(hit),
     judge(actions),

@@ -1,6 +1,6 @@
 // The cards: pictures that play under the pointer or the focus, strips, bars, selection.
 
-import { make, player, soundBadge, span, split, strip } from "./view.js";
+import { make, player, badge, span, split, strip } from "./view.js";
 
 const grid = document.getElementById("grid");
 const WAIT_MS = 250;
@@ -31,7 +31,7 @@ function card(hit, { open, select, isSelected }) {
   const picture = make("div", { class: "picture" });
   if (hit.fps > 0) picture.append(make("img", { src: hit.thumbnail, alt: "", loading: "lazy" }));
   else picture.append(make("span", { text: "♪ sound only" }));
-  if (soundBadge(hit)) picture.append(make("span", { class: "badge", text: soundBadge(hit) }));
+  if (badge(hit)) picture.append(make("span", { class: "badge", text: badge(hit) }));
   picture.append(make("span", { class: "when", text: span(hit) }));
   const button = make("button", {
     class: "open-button", type: "button", "data-item": hit.item,
@@ -48,7 +48,8 @@ function card(hit, { open, select, isSelected }) {
     make("h3", { text: hit.name }),
     split(hit),
     make("div", { class: "line", children: [
-      make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }), tick,
+      make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }),
+      make("span", { class: "engine", text: hit.engine, title: "the engine that judged" }), tick,
     ] }),
   ] });
   preview(button, picture, hit);
