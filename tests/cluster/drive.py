@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from typing import Any
 
 import ray
@@ -21,10 +22,26 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def join(*, nodes: int, seconds: float) -> None:
+    """Connect once all machines have: on a busy one that takes a while."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if not ray.is_initialized():
+                ray.init(address=GCS, _node_ip_address=HEAD, log_to_driver=False)
+            if sum(node["Alive"] for node in ray.nodes()) >= nodes:
+                return
+        except (ConnectionError, RuntimeError):
+            ray.shutdown()
+        if time.monotonic() > until:
+            raise TimeoutError(f"{nodes} machines have not joined within {seconds:.0f} s")
+        time.sleep(1)
+
+
 def main() -> None:
     root, folder = sys.argv[1:]
     make_bucket(os.environ["AWS_ENDPOINT_URL"])
-    ray.init(address=GCS, _node_ip_address=HEAD, log_to_driver=False)
+    join(nodes=2, seconds=120)
     say(nodes=sum(node["Alive"] for node in ray.nodes()))
     with Library.create(root, engine="tags") as library:
         done = 0

@@ -37,7 +37,7 @@ class Nodes:
         self.server.start()
         head = ["start", "--head", "--port=6379", f"--node-ip-address={HEAD}", *SMALL]
         self._nodes.append(self._ray(0, [*head, "--block"]))
-        time.sleep(6)
+        self._wait_for_head(seconds=120)
         self.join()
 
     def join(self) -> None:
@@ -105,6 +105,14 @@ class Nodes:
             if done.returncode:
                 self.stop()
                 pytest.skip(f"no network namespaces here: {' '.join(step)}: {done.stderr.strip()}")
+
+    def _wait_for_head(self, *, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        ask = [*self.inside(0), RAY, "status", f"--address={GCS}"]
+        while subprocess.run(ask, capture_output=True, timeout=seconds, check=False).returncode:
+            if time.monotonic() > until:
+                raise TimeoutError((self.folder / "ray 0.txt").read_text()[-3000:])
+            time.sleep(1)
 
     def _ray(self, number: int, words: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"ray {number}.txt").open("ab") as log:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +31,6 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
     nodes: Nodes, tags_engine: TagsEngine, shared_data: Path, tmp_path: Path
 ):
     assert nodes.server is not None
-    time.sleep(8)
     child = nodes.python(
         DRIVE,
         f"s3://{BUCKET}/library",
@@ -41,6 +40,8 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
         PYTHONPATH=os.pathsep.join([str(DRIVE.parents[1]), os.environ.get("PYTHONPATH", "")]),
         **KEYS,
     )
+    limit = threading.Timer(280, child.kill)
+    limit.start()
     said: list[dict[str, object]] = []
     assert child.stdout is not None
     for line in child.stdout:
@@ -50,6 +51,7 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
         if said[-1].get("done") == 4:
             nodes.lose_worker()
     child.stdout.close()
+    limit.cancel()
     assert child.wait(60) == 0, nodes.errors()[-3000:]
     told = {key: value for each in said for key, value in each.items()}
     assert told["nodes"] == 2
