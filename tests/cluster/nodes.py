@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from seaweed import KEYS, Seaweed
 HEAD, WORKER = "10.77.0.1", "10.77.0.2"
 GCS = f"{HEAD}:6379"  # outside of Ray's range of worker ports
 RAY = str(Path(sys.executable).with_name("ray"))
-SMALL = ["--num-cpus=1", "--object-store-memory=200000000", "--include-dashboard=false"]
+SMALL = ["--num-cpus=1", "--object-store-memory=200000000"]
 
 
 class Nodes:
@@ -29,28 +28,22 @@ class Nodes:
         self.spaces = [f"sh{mark}a", f"sh{mark}b"]
         self.cable = [f"v{mark}a", f"v{mark}b"]
         self.server: Seaweed | None = None
-        self._nodes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         self._lay_cable()
         self.server = Seaweed(self.folder / "s3", host=HEAD, around=self.inside(0))
         self.server.start()
-        head = ["start", "--head", "--port=6379", f"--node-ip-address={HEAD}", *SMALL]
-        self._nodes.append(self._ray(0, [*head, "--block"]))
-        self._wait_for_head(seconds=120)
+        head = ["--head", "--port=6379", f"--node-ip-address={HEAD}", "--include-dashboard=false"]
+        self._start_ray(0, head)
         self.join()
 
     def join(self) -> None:
         """The second machine comes to the cluster."""
-        options = [f"--address={GCS}", f"--node-ip-address={WORKER}", *SMALL[:2], "--block"]
-        self._nodes.append(self._ray(1, ["start", *options]))
+        self._start_ray(1, [f"--address={GCS}", f"--node-ip-address={WORKER}"])
 
     def lose_worker(self) -> None:
         """The second machine is gone: every process in its namespace is killed."""
-        found = subprocess.run(
-            ["ip", "netns", "pids", self.spaces[1]], capture_output=True, text=True, check=True
-        )
-        subprocess.run(["kill", "-9", *found.stdout.split()], check=False)
+        self._kill(1)
 
     def inside(self, number: int) -> tuple[str, ...]:
         return ("ip", "netns", "exec", self.spaces[number])
@@ -73,17 +66,18 @@ class Nodes:
     def stop(self) -> None:
         if self.server:
             self.server.stop()
-        for space in self.spaces:
-            found = subprocess.run(
-                ["ip", "netns", "pids", space], capture_output=True, text=True, check=False
-            )
-            if found.stdout.split():
-                subprocess.run(["kill", "-9", *found.stdout.split()], check=False)
-        for node in self._nodes:
-            node.wait()
-        for space in self.spaces:
+        for number, space in enumerate(self.spaces):
+            self._kill(number)
             subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)
             shutil.rmtree(f"/tmp/{space}", ignore_errors=True)
+
+    def _pids(self, number: int) -> set[str]:
+        ask = ["ip", "netns", "pids", self.spaces[number]]
+        return set(subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split())
+
+    def _kill(self, number: int, *, but: Set[str] = frozenset()) -> None:
+        if doomed := self._pids(number) - but:
+            subprocess.run(["kill", "-9", *doomed], check=False)
 
     def _lay_cable(self) -> None:
         if not shutil.which("ip"):
@@ -106,22 +100,22 @@ class Nodes:
                 self.stop()
                 pytest.skip(f"no network namespaces here: {' '.join(step)}: {done.stderr.strip()}")
 
-    def _wait_for_head(self, *, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        ask = [*self.inside(0), RAY, "status", f"--address={GCS}"]
-        while subprocess.run(ask, capture_output=True, timeout=seconds, check=False).returncode:
-            if time.monotonic() > until:
-                raise TimeoutError((self.folder / "ray 0.txt").read_text()[-3000:])
-            time.sleep(1)
-
-    def _ray(self, number: int, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        with (self.folder / f"ray {number}.txt").open("ab") as log:
-            return subprocess.Popen(
-                [*self.inside(number), RAY, *words],
-                stdout=log,
-                stderr=log,
-                env=os.environ
-                | KEYS
-                | {"RAY_TMPDIR": f"/tmp/{self.spaces[number]}"}
-                | {"AWS_ENDPOINT_URL": self.server.endpoint if self.server else ""},
-            )
+    def _start_ray(self, number: int, words: Sequence[str]) -> None:
+        """Returns once the node is up; a busy machine may need a second try."""
+        environment = {"RAY_TMPDIR": f"/tmp/{self.spaces[number]}"}
+        environment["AWS_ENDPOINT_URL"] = self.server.endpoint if self.server else ""
+        log, others = self.folder / f"ray {number}.txt", self._pids(number)
+        for _ in range(3):
+            with log.open("ab") as said:
+                done = subprocess.run(
+                    [*self.inside(number), RAY, "start", *words, *SMALL],
+                    stdout=said,
+                    stderr=said,
+                    env=os.environ | KEYS | environment,
+                    timeout=120,
+                    check=False,
+                )
+            if done.returncode == 0:
+                return
+            self._kill(number, but=others)
+        raise RuntimeError(log.read_text()[-3000:])
