@@ -23,7 +23,7 @@ from seehear.engine.scoring.threads import run_tiles
 from seehear.engine.scoring.tokens import PackedTokens
 
 MOST_TOKENS = 128  # beyond it, pooling costs less than the forms
-BLOCK, SPARE = 16, 7  # items side by side; rows behind the last block that may be read
+BLOCK = 16  # items side by side
 _ROWS = 768
 
 
@@ -67,8 +67,7 @@ def branch(
     d = 0.0 if block.residual is None else float(np.square(block.residual.d).mean())
     e, b = block.e, block.b
     model = [d, e @ e, 2 * e @ b, b @ b, block.weights.eps, float(block.residual is not None)]
-    size = starts[-1] + SPARE * BLOCK
-    forms = np.zeros(size, np.float32) if tokens.longest <= most_tokens else None
+    forms = np.zeros(starts[-1], np.float32) if tokens.longest <= most_tokens else None
 
     def work(items: np.ndarray) -> None:
         assert forms is not None

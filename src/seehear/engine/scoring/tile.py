@@ -16,10 +16,12 @@ from seehear.engine.scoring.forms import Branch, Cross, output
 try:
     from seehear.engine.scoring import few as _few
     from seehear.engine.scoring import lanes as _lanes
+    from seehear.engine.scoring import stream as _stream
 except ImportError:  # no numba for this Python: the oracle answers, exactly and slowly
-    _few = _lanes = None
+    _few = _lanes = _stream = None
 few: Any = _few
 lanes: Any = _lanes
+stream: Any = _stream
 
 FEW = 4  # so many queries cost one reading of the tokens; more are a matrix product
 _own = threading.local()
@@ -130,9 +132,10 @@ def _settled(
     out = np.empty((4, len(offsets) - 1, queries), np.float32)
     log_count, item = tokens.log_count[rows], items.start
     if queries <= FEW:
-        few.scan(
-            tokens.values[rows], tokens.scale[rows], log_count, offsets, item, branch.forms,
-            branch.starts, branch.longest, fold.both, fold.constants, branch.model, dots, out,
+        few.read(tokens.values[rows], tokens.scale[rows], log_count, fold.both, dots)
+        few.settle_items(
+            dots, offsets, item, branch.forms, branch.starts, branch.longest, fold.constants,
+            branch.model, keep, out,
         )  # fmt: skip
     else:
         z = tokens.rows(items.start, items.stop)
@@ -168,7 +171,7 @@ def _vectors(branch: Branch, fold: Folded, items: slice) -> Float32[np.ndarray, 
     offsets = tokens.offsets[items.start : items.stop + 1]
     rows = slice(int(offsets[0]), int(offsets[-1]))
     if len(probe) <= FEW:
-        few.pool_few(
+        stream.pool_few(
             tokens.values[rows], tokens.scale[rows], tokens.log_count[rows], offsets, probe, pooled
         )
     else:
