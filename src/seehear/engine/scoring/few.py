@@ -20,16 +20,34 @@ from seehear.engine.scoring.simd import STEP, three_sums, two_dots
 
 @no_type_check
 def read(values, scale, log_count, both, dots):
-    """dots[token, 2 query]: logits of all queries, then reads of all queries."""
-    are_bytes = values.dtype == np.int8 and values.shape[1] % STEP == 0
-    (_read_bytes if are_bytes else _read_floats)(values, scale, log_count, both, dots)
+    """dots[token, 2 query]: logits of all queries, then reads of all queries.
+
+    With int8 tokens each query is rounded to 32,767 steps of its own.
+    """
+    if values.shape[1] % STEP:
+        _read_any(values, scale, log_count, both, dots)
+    elif values.dtype == np.int8:
+        _read(values, scale, log_count, *_whole(both), dots)
+    else:
+        _read(values, scale, log_count, both, np.ones(both.shape[:2], np.float32), dots)
 
 
 @compiled
 @no_type_check
-def _read_floats(values, scale, log_count, both, dots):
-    queries, dim = both.shape[1], both.shape[2]
+def _read(values, scale, log_count, both, step, dots):
+    queries = both.shape[1]
     for f in range(len(values)):  # one row at a time: more are more streams than are foreseen
+        for q in range(queries):
+            logit, read = two_dots(values, f, both[0, q], both[1, q])
+            dots[f, q] = np.float32(logit) * (step[0, q] * scale[f]) + log_count[f]
+            dots[f, queries + q] = np.float32(read) * (step[1, q] * scale[f])
+
+
+@compiled
+@no_type_check
+def _read_any(values, scale, log_count, both, dots):
+    queries, dim = both.shape[1], both.shape[2]
+    for f in range(len(values)):
         for q in range(queries):
             logit, read = np.float32(0), np.float32(0)
             for d in range(dim):
@@ -38,19 +56,6 @@ def _read_floats(values, scale, log_count, both, dots):
                 read += x * both[1, q, d]
             dots[f, q] = logit * scale[f] + log_count[f]
             dots[f, queries + q] = read * scale[f]
-
-
-@compiled
-@no_type_check
-def _read_bytes(values, scale, log_count, both, dots):
-    """Each query is rounded to 32,767 steps of its own."""
-    queries = both.shape[1]
-    whole, step = _whole(both)
-    for f in range(len(values)):
-        for q in range(queries):
-            logit, read = two_dots(values, f, whole[0, q], whole[1, q])
-            dots[f, q] = np.float32(logit) * (step[0, q] * scale[f]) + log_count[f]
-            dots[f, queries + q] = np.float32(read) * (step[1, q] * scale[f])
 
 
 @compiled

@@ -15,32 +15,39 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-STEP = 64  # int8 numbers a round of `two_dots`
-_WORD, _FLOATS = ir.IntType(64), ir.VectorType(ir.FloatType(), 16)
+STEP = 64  # numbers of a token in a round of `two_dots`
+AHEAD = 8192  # bytes; processors foresee no further than a page of 4096
+_WORD, _INT, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
+_INTS, _FLOATS = ir.VectorType(_INT, 16), ir.VectorType(_FLOAT, 16)
 
 
 @intrinsic
 def two_dots(_: Any, values: Any, row: Any, one: Any, two: Any) -> Any:
-    """int32 dots of a row of an int8 matrix with two int16 vectors; width a multiple of STEP."""
-    signature = types.UniTuple(types.int32, 2)(values, types.intp, one, two)
+    """Dots of a row of a matrix with two vectors; its width is a multiple of STEP.
+
+    int8 with int16 to int32, which the sums must fit; or float32 throughout.
+    """
+    is_whole = values.dtype == types.int8
+    kind = types.int32 if is_whole else types.float32
+    signature = types.UniTuple(kind, 2)(values, types.intp, one, two)
 
     def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
         matrix, *queries = (_array(context, code, signature, given, at) for at in (0, 2, 3))
-        start = code.mul(given[1], code.extract_value(matrix.strides, 0))
-        token = code.gep(_pointer(code, matrix.data, ir.IntType(8)), [start])
-        width = code.extract_value(matrix.shape, 1)
+        token = _row(code, matrix, given[1])
+        width, size = code.extract_value(matrix.shape, 1), 1 if is_whole else 4
+        step = 32 if is_whole else 16
 
         def products(at: Any) -> list[Any]:
             found: list[Any] = []
-            for half in range(STEP // 32):
-                place = code.add(at, ir.Constant(_WORD, 32 * half))
-                x = _integers(code, token, place, 8)
-                for query in queries:
-                    found.append(_neighbours(code, x, _integers(code, query.data, place, 16)))
+            for first in range(0, STEP, step):
+                place = code.add(at, ir.Constant(_WORD, first))
+                if first * size % 64 == 0:
+                    _prefetch(code, token, place)
+                found += [_product(code, token, each.data, place, is_whole) for each in queries]
             return found
 
-        sums = _loop(code, width, STEP, 2 * STEP // 32, _vector(32, 16), products, code.add)
-        totals = [_total(code, code.add(sums[at], sums[at + 2])) for at in range(2)]
+        sums = _loop(code, width, STEP, 2 * STEP // step, _INTS if is_whole else _FLOATS, products)
+        totals = [_total(code, sums[at::2]) for at in range(2)]
         return context.make_tuple(code, signature.return_type, totals)
 
     return signature, generate
@@ -57,23 +64,15 @@ def three_sums(
     signature = types.void(rows, types.intp, types.intp, weights, types.intp, sums)
 
     def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
-        data, by, into = (
-            _pointer(code, _array(context, code, signature, given, at).data, ir.FloatType())
-            for at in (0, 3, 5)
-        )
+        data, by, into = (_array(context, code, signature, given, at).data for at in (0, 3, 5))
+        starts = [code.add(given[1], code.mul(given[2], ir.Constant(_WORD, m))) for m in range(3)]
 
         def products(at: Any) -> list[Any]:
-            weight, found = _floats(code, by, at), []
-            for m in range(3):
-                place = code.add(given[1], code.mul(given[2], ir.Constant(_WORD, m)))
-                number = _floats(code, data, code.add(place, at))
-                found.append(code.fmul(number, weight, flags=["fast"]))
-            return found
+            weight = _load(code, by, at, _FLOATS)
+            numbers = [_load(code, data, code.add(start, at), _FLOATS) for start in starts]
+            return [code.fmul(number, weight, flags=["fast"]) for number in numbers]
 
-        def add(old: Any, new: Any) -> Any:
-            return code.fadd(old, new, flags=["fast"])
-
-        for m, total in enumerate(_loop(code, given[4], 16, 3, _FLOATS, products, add)):
+        for m, total in enumerate(_loop(code, given[4], 16, 3, _FLOATS, products)):
             place = code.gep(into, [ir.Constant(_WORD, 16 * m)])
             code.store(total, code.bitcast(place, _FLOATS.as_pointer())).align = 4
         return context.get_dummy_value()
@@ -81,15 +80,13 @@ def three_sums(
     return signature, generate
 
 
-def _loop(
-    code: Any, end: Any, step: int, count: int, kind: Any, products: Any, add: Any
-) -> list[Any]:
-    """`count` sums of what `products(at)` gives for at = 0, step, ... below `end` (not 0)."""
+def _loop(code: Any, end: Any, step: int, count: int, kind: Any, products: Any) -> list[Any]:
+    """`count` sums of what `products(at)` gives for at = 0, step, ... below `end`, not 0."""
     before, body, after = code.block, *(code.append_basic_block() for _ in range(2))
     code.branch(body)
     code.position_at_end(body)
     at, *kept = (code.phi(each) for each in [_WORD, *[kind] * count])
-    sums = [add(old, new) for old, new in zip(kept, products(at), strict=True)]
+    sums = [_add(code, old, new) for old, new in zip(kept, products(at), strict=True)]
     following = code.add(at, ir.Constant(_WORD, step))
     for phi, new in zip([at, *kept], [following, *sums], strict=True):
         phi.add_incoming(ir.Constant(phi.type, None), before)
@@ -99,47 +96,64 @@ def _loop(
     return sums
 
 
+def _product(code: Any, token: Any, query: Any, place: Any, is_whole: bool) -> Any:
+    """16 products; or of int8 and int16 32, neighbours added."""
+    if not is_whole:
+        x, y = (_load(code, each, place, _FLOATS) for each in (token, query))
+        return code.fmul(x, y, flags=["fast"])
+    wide = ir.VectorType(_INT, 32)
+    x, y = (
+        code.sext(_load(code, each, place, ir.VectorType(ir.IntType(bits), 32)), wide)
+        for each, bits in ((token, 8), (query, 16))
+    )
+    both = code.mul(x, y, flags=["nsw"])
+    return code.add(*(_pick(code, both, range(first, 32, 2)) for first in (0, 1)))
+
+
+def _total(code: Any, sums: list[Any]) -> Any:
+    """All numbers of some vectors in one."""
+    first, *others = sums
+    for other in others:
+        first = _add(code, first, other)
+    count = 16
+    while count > 1:
+        count //= 2
+        first = _add(code, *(_pick(code, first, range(at, at + count)) for at in (0, count)))
+    return code.extract_element(first, ir.Constant(_INT, 0))
+
+
+def _add(code: Any, x: Any, y: Any) -> Any:
+    return code.add(x, y) if x.type.element == _INT else code.fadd(x, y, flags=["fast"])
+
+
+def _pick(code: Any, numbers: Any, places: range) -> Any:
+    mask = ir.Constant(ir.VectorType(_INT, len(places)), list(places))
+    return code.shuffle_vector(numbers, numbers, mask)
+
+
+def _prefetch(code: Any, data: Any, place: Any) -> None:
+    """Ask for memory that is read later; any address will do."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+    name = "llvm.prefetch.p0"
+    known = code.module.globals.get(name) or ir.Function(code.module, kind, name)
+    later = code.gep(code.bitcast(code.gep(data, [place]), byte), [ir.Constant(_WORD, AHEAD)])
+    code.call(known, [later, *(ir.Constant(_INT, each) for each in (0, 3, 1))])  # read, keep, data
+
+
 def _array(context: Any, code: Any, signature: Any, given: Any, at: int) -> Any:
     return context.make_array(signature.args[at])(context, code, given[at])
 
 
-def _pointer(code: Any, data: Any, kind: Any) -> Any:
-    return code.bitcast(data, kind.as_pointer())
+def _row(code: Any, matrix: Any, number: Any) -> Any:
+    """Where a row of a matrix begins."""
+    start = code.mul(number, code.extract_value(matrix.strides, 0))
+    byte = code.bitcast(matrix.data, ir.IntType(8).as_pointer())
+    return code.bitcast(code.gep(byte, [start]), matrix.data.type)
 
 
-def _floats(code: Any, data: Any, place: Any) -> Any:
-    numbers = code.load(code.bitcast(code.gep(data, [place]), _FLOATS.as_pointer()))
-    numbers.align = 4
+def _load(code: Any, data: Any, place: Any, kind: Any) -> Any:
+    """A vector of memory."""
+    numbers = code.load(code.bitcast(code.gep(data, [place]), kind.as_pointer()))
+    numbers.align = 1 if kind.element == ir.IntType(8) else 2
     return numbers
-
-
-def _integers(code: Any, data: Any, place: Any, bits: int) -> Any:
-    """32 numbers of memory, widened to int32."""
-    first = code.gep(_pointer(code, data, ir.IntType(bits)), [place])
-    numbers = code.load(code.bitcast(first, _vector(bits, 32).as_pointer()))
-    numbers.align = bits // 8
-    return code.sext(numbers, _vector(32, 32))
-
-
-def _neighbours(code: Any, x: Any, y: Any) -> Any:
-    """Products of 32 numbers, neighbours added."""
-    products = code.mul(x, y, flags=["nsw"])
-    even, odd = ([2 * at + shift for at in range(16)] for shift in (0, 1))
-    return code.add(_pick(code, products, even), _pick(code, products, odd))
-
-
-def _total(code: Any, sums: Any) -> Any:
-    count = 16
-    while count > 1:
-        count //= 2
-        low, high = list(range(count)), list(range(count, 2 * count))
-        sums = code.add(_pick(code, sums, low), _pick(code, sums, high))
-    return code.extract_element(sums, ir.Constant(ir.IntType(32), 0))
-
-
-def _pick(code: Any, numbers: Any, places: list[int]) -> Any:
-    return code.shuffle_vector(numbers, numbers, ir.Constant(_vector(32, len(places)), places))
-
-
-def _vector(bits: int, count: int) -> Any:
-    return ir.VectorType(ir.IntType(bits), count)
