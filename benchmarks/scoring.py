@@ -50,15 +50,15 @@ def note(what: str, figure: float, unit: str, *, least: float = -1, most: float 
 
 
 def in_turn(times: int, *calls: Callable[[], object]) -> list[float]:
-    """Median seconds of each call, run one after the other in rounds; the first is not counted."""
+    """Median seconds of each call, run one after the other in rounds, each once untimed before."""
     taken: list[list[float]] = [[] for _ in calls]
-    for turn in range(times + 1):
+    for _ in range(times):
         for call, own in zip(calls, taken, strict=True):
             time.sleep(0.1)  # threads of the call before still spin for a while
+            call()  # processors and threads wake up, memory is where a busy service has it
             begun = time.perf_counter()
             call()
-            if turn:
-                own.append(time.perf_counter() - begun)
+            own.append(time.perf_counter() - begun)
     return [float(np.median(own)) for own in taken]
 
 

@@ -19,6 +19,7 @@ from seehear.engine.scoring.tile import FEW, Pair, Tile, find
 
 _ROWS, _QUERIES, _STREAMED = 768, 512, 256  # tokens and queries of a tile: 3 MB of dots
 _POOLED = 25  # long items of a tile of few queries
+_ALONE = 16 * _ROWS  # tokens of few queries that one thread reads before another is awake
 _SHARES = 64  # tiles that a long scan of few queries is cut into
 
 
@@ -152,7 +153,7 @@ def _tiles(queries: int, pair: Pair) -> Iterator[Tile]:
         width, cuts = _STREAMED, np.arange(0, items, _POOLED if queries <= FEW else 1)
     else:
         tokens = pair.seen.tokens.offsets[1:] + (pair.heard.tokens.offsets[1:] if pair.heard else 0)
-        budget = _ROWS if queries > FEW else max(4 * _ROWS, int(tokens[-1:].sum()) // _SHARES)
+        budget = _ROWS if queries > FEW else max(_ALONE, int(tokens[-1:].sum()) // _SHARES)
         width, cuts = _QUERIES, np.unique(tokens[::BLOCK] // budget, return_index=True)[1] * BLOCK
     bounds = [*cuts.tolist(), items]
     for first, stop in pairwise(bounds):
