@@ -142,6 +142,7 @@ class Filter:
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     has_sound: bool | None = None
+    sound_fits: bool | None = None  # of moments, not files: sound that fits the picture, or not
     added_since_us: int | None = None
 
 
@@ -218,6 +219,7 @@ class Hit:
     seen: float
     heard: float
     sound: Sound
+    sound_fits: bool | None = None  # whether it belongs to the picture; None: not known
     frame_times_s: tuple[float, ...] = ()
     frame_weights: tuple[float, ...] = ()
     sound_times_s: tuple[float, ...] = ()

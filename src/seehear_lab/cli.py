@@ -43,6 +43,7 @@ app = typer.Typer(
 app.command("train")(commands.train)
 app.command("table")(commands.show_table)
 app.command("finetune")(commands.tune)
+app.command("match")(commands.match)
 app.add_typer(commands.data, name="data")
 app.command("class-level")(class_level_commands.class_level)
 

@@ -142,3 +142,24 @@ def tune(
         say(f"'{library}' uses them now; its tokens were not made again")
     elif put_in:
         say("the library was left as it is: the new head is not better")
+
+
+def match(
+    library: Annotated[Path, typer.Argument(help="A library made with --models.")],
+    put_in: Annotated[
+        bool, typer.Option("--install", help="Let the library use it, if it is right often enough.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 300,
+) -> None:
+    """Learn from a library's moments which sounds fit which pictures; judged on held-out ones."""
+    from seehear_lab.match import install, teach
+
+    taught, folder = teach(library, steps=steps, tell=lambda row: None)
+    say(
+        f"held-out moments: {taught.items}; degree of match {taught.own:.2f} with their own sound, "
+        f"{taught.exchanged:.2f} with others'"
+    )
+    say(f"told apart in {taught.accuracy:.1f} % of cases (chance 50)")
+    if put_in:
+        install(taught, folder)
+        say(f"the weights in {folder} tell it now, for every library made with them")

@@ -18,6 +18,8 @@ from torch import Tensor
 from seehear.engine import load_engine
 from seehear.engine.clip_ast import ClipAstEngine
 from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.engine.clip_ast_match import SETTINGS as MATCH_SETTINGS
+from seehear.engine.clip_ast_match import WEIGHTS as MATCH_WEIGHTS
 from seehear.errors import ModelError, UsageError
 from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
@@ -191,6 +193,9 @@ def write_weights(head: Any, source: Path, output: Path) -> None:
     for tower in ("clip", "ast"):
         if (source / tower).is_dir():
             shutil.copytree(source / tower, output / tower, copy_function=_link)
+    for name in (MATCH_SETTINGS, MATCH_WEIGHTS):  # it reads tokens, which stay as they are
+        if (source / name).exists():
+            _link(str(source / name), str(output / name))
     description = json.loads((source / "head.json").read_text(encoding="utf-8"))
     (output / "head.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     save_weights(head, output / "head.safetensors")

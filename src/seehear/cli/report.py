@@ -91,7 +91,8 @@ def _card(hit: Hit, picture: bytes, top: float) -> str:
         else '<div class="nothing">sound only</div>'
     )
     link = Path(hit.path).as_uri() + f"#t={hit.start_s:.1f},{hit.end_s:.1f}"
-    badge = {"none": " · no sound", "silent": " · silent track", "sound": ""}[hit.sound]
+    fits = {True: " · sound fits picture", False: " · unrelated sound", None: ""}[hit.sound_fits]
+    badge = {"none": " · no sound", "silent": " · silent track", "sound": fits}[hit.sound]
     why = "".join(f"<li>{escape(line)}</li>" for line in reasons(hit))
     return f"""<article class="{hit.band}"><a href="{escape(link)}">{image}</a>
 <h3>{hit.rank}. {escape("/".join(Path(hit.path).parts[-2:]))}</h3>

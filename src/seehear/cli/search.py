@@ -46,6 +46,13 @@ def search(
     has_sound: Annotated[
         bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
     ] = None,
+    sound_fits: Annotated[
+        bool | None,
+        typer.Option(
+            "--sound-fits/--sound-unrelated",
+            help="Only moments whose sound does or does not belong to the picture.",
+        ),
+    ] = None,
     added_since: Annotated[
         str | None, typer.Option(help="A date (2026-01-31) or an age (3d, 12h).")
     ] = None,
@@ -67,6 +74,7 @@ def search(
         min_duration_s=min_duration,
         max_duration_s=max_duration,
         has_sound=has_sound,
+        sound_fits=sound_fits,
         added_since_us=since_us(added_since) if added_since else None,
     )
     with Library.open(library) as opened:
@@ -131,6 +139,8 @@ def reasons(hit: Hit) -> list[str]:
     if hit.sound != "sound":
         what = "no sound" if hit.sound == "none" else "a silent track"
         lines.append(f"{what}: judged by sight, sound counted as the library's average")
+    if hit.sound_fits is not None:
+        lines.append(f"sound {'fits' if hit.sound_fits else 'is unrelated to'} the picture")
     return lines
 
 

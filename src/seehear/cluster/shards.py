@@ -64,7 +64,7 @@ class Shard:
     ) -> Found:
         """Both stages on its own items; without `k`, on all."""
         counts = self._store.counts(where=where)
-        found = run.lists(self._store, query, where, k or counts["items"], stage1)
+        found = run.lists(self._engine, self._store, query, where, k or counts["items"], stage1)
         ids = union(each.ids for each in found)
         none = np.zeros((1, 0), np.float32)
         parts = run.score(self._engine, self._store, query, ids) if ids else None

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Num
 from torch.nn import functional as F
 
 from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.engine.clip_ast_match import Matcher
 from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
 from seehear.engine.scoring import standardise
@@ -42,6 +43,7 @@ class ClipAstEngine:
         self._head = files.head()
         self._hears = hasattr(self._head, "hear")
         self._scores = Scores(self._head)
+        self._matcher = Matcher.load(files.folder)
         self.seen_dim = self.heard_dim = int(self._head.see.norm_out.normalized_shape[0])
         self.media = MediaSpec(side_px=files.side_px)
 
@@ -166,6 +168,16 @@ class ClipAstEngine:
             seen=np.where(summary.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(summary.audio_mask[:, 0], heard, np.nan).astype(np.float32),
         )
+
+    @property
+    def can_match(self) -> bool:
+        return self._matcher is not None
+
+    def fits(self, tokens: Tokens) -> list[bool | None]:
+        """By the matcher among the weights, if there is one."""
+        if self._matcher is None:
+            return [None] * len(tokens.frames)
+        return self._matcher.fits(tokens)
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
         """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""

@@ -48,6 +48,15 @@ class Engine(Protocol):
         """Stage 2: what sight and what sound contribute to each [query, item] pair."""
         ...
 
+    @property
+    def can_match(self) -> bool:
+        """Whether `fits` knows anything."""
+        ...
+
+    def fits(self, tokens: Tokens) -> list[bool | None]:
+        """Whether sound and picture of each item belong together; None where it cannot tell."""
+        ...
+
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
         """Why one query (a batch of one) matches one item (a batch of one)."""
         ...

@@ -145,6 +145,14 @@ class TagsEngine:
             heard=np.where(pooled.audio_mask[:, 0], heard, np.nan).astype(np.float32),
         )
 
+    @property
+    def can_match(self) -> bool:
+        return False
+
+    def fits(self, tokens: Tokens) -> list[bool | None]:
+        """Names of what is seen and heard do not tell."""
+        return [None] * len(tokens.frames)
+
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
         pooled = self.summary(tokens)
         frames = tokens.frames[0][tokens.frame_mask[0]].astype(np.float32)

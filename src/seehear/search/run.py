@@ -60,7 +60,7 @@ def search(
     encoded = encode(engine, store, query, clip=clip)
     counts = store.counts(where=where)
     k = counts["items"] if stage1 == "all" else survivors(limit)
-    ids = union(found.ids for found in lists(store, encoded, where, k, stage1))
+    ids = union(found.ids for found in lists(engine, store, encoded, where, k, stage1))
     if not ids:
         return finish(engine, query, encoded, (), counts)
     summaries = store.summaries()
@@ -86,6 +86,7 @@ def details(
 ) -> list[dict[str, Any]]:
     """Fields of hits that lie with the items: the file, the stretch, and where it matched."""
     tokens = store.tokens(ids)
+    fits = engine.fits(tokens)
     found: list[dict[str, Any]] = []
     for at, item_id in enumerate(ids):
         item = store.item(item_id)
@@ -95,6 +96,7 @@ def details(
                 "start_s": item.start_s,
                 "end_s": item.end_s,
                 "sound": item.sound,
+                "sound_fits": fits[at],
                 **_file(store.video(item.video_id)),
                 **_reason(engine, query, one_of(tokens, at)),
             }
@@ -195,9 +197,44 @@ def finish(
 
 
 def lists(
-    store: Store, query: EncodedQuery, where: Filter | None, k: int, stage1: Lists
+    engine: Engine,
+    store: Store,
+    query: EncodedQuery,
+    where: Filter | None,
+    k: int,
+    stage1: Lists,
 ) -> list[Candidates]:
     """Stage 1: a list by sight and a list by sound; a sense without weight has no list."""
+    if where is None or where.sound_fits is None:
+        return _lists(store, query, where, k, stage1)
+    if not engine.can_match:
+        raise UsageError(
+            "the weights of this library do not tell whether sound fits the picture; with the "
+            "engine clip-ast 'seehear-lab match LIBRARY --install' teaches them"
+        )
+    every = _lists(store, query, where, store.counts(where=where)["items"], stage1)
+    kept = fitting(engine, store, union(found.ids for found in every), where.sound_fits)
+    return [_among(found, kept, k) for found in every]
+
+
+def fitting(engine: Engine, store: Store, ids: Sequence[str], wanted: bool) -> set[str]:
+    """Items whose sound fits their picture, or does not; read from the tokens of all of them."""
+    kept: set[str] = set()
+    for at in range(0, len(ids), CHUNK):
+        some = ids[at : at + CHUNK]
+        fits = engine.fits(store.tokens(some))
+        kept.update(each for each, fit in zip(some, fits, strict=True) if fit is wanted)
+    return kept
+
+
+def _among(found: Candidates, kept: set[str], k: int) -> Candidates:
+    at = [place for place, item_id in enumerate(found.ids) if item_id in kept][:k]
+    return Candidates(ids=tuple(found.ids[place] for place in at), scores=found.scores[at])
+
+
+def _lists(
+    store: Store, query: EncodedQuery, where: Filter | None, k: int, stage1: Lists
+) -> list[Candidates]:
     share = float(query.heard_share[0])
     found: list[Candidates] = []
     if share < 1 or stage1 != "union":

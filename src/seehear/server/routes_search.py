@@ -124,6 +124,7 @@ def _hit(service: Any, hit: Hit, video: Video) -> shapes.HitOut:
         seen=hit.seen,
         heard=hit.heard,
         sound=hit.sound,
+        sound_fits=hit.sound_fits,
         sight=strip(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
         hearing=strip(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
         **links(service, hit.item_id, hit.video_id),

@@ -23,6 +23,7 @@ class Where(Shape):
     min_duration_s: Seconds | None = None
     max_duration_s: Seconds | None = None
     has_sound: bool | None = None
+    sound_fits: bool | None = None
     added_since_us: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
@@ -72,6 +73,7 @@ class HitOut(Shape):
     seen: float
     heard: float
     sound: Literal["none", "silent", "sound"]
+    sound_fits: bool | None
     sight: Strip
     hearing: Strip
     thumbnail: str

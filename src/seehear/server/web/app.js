@@ -55,7 +55,8 @@ function question(offset) {
       folder: $("folder").value || null,
       min_duration_s: number("min"),
       max_duration_s: number("max"),
-      has_sound: sound === "" ? null : sound === "true",
+      has_sound: { true: true, false: false }[sound] ?? null,
+      sound_fits: { fits: true, unrelated: false }[sound] ?? null,
     },
   };
 }

@@ -67,11 +67,12 @@ export function tags(part) {
   return part.tags.map((tag) => `${tag.name} ${Math.round(100 * tag.share)}%`).join(", ");
 }
 
-// What a viewer should know first: no sound, a silent one, or a clip put together from both (in a
-// folder of that name, as the demo keeps them).
+// What a viewer should know first: no sound, a silent one, whether it fits the picture, or a clip put
+// together from both (in a folder of that name, as the demo keeps them).
 export function badge(hit) {
+  const fits = { true: "sound fits picture", false: "unrelated sound" }[hit.sound_fits] ?? "";
   const made = hit.path.split(/[\\/]/).includes("composed") ? "composed" : "";
-  return [made, { none: "no sound", silent: "silent", sound: "" }[hit.sound]].filter(Boolean).join(" · ");
+  return [made, { none: "no sound", silent: "silent", sound: fits }[hit.sound]].filter(Boolean).join(" · ");
 }
 
 // A player of one moment; where the browser cannot play the file, of a small copy of the moment.

@@ -1,0 +1,71 @@
+"""Whether the sound of an item belongs to its pictures, told from its stored tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seehear.engine.scoring import standardise
+from seehear.errors import ModelError
+from seehear.nn.tokens import TokenBatch
+from seehear.types import Tokens
+
+SETTINGS, WEIGHTS = "match.json", "match.safetensors"
+
+
+class Matcher:
+    """AVMA's degree of match, and from where on it counts as fitting.
+
+    It reads stored tokens and shapes none of them: a library takes one at any time.
+
+    Source: AVMA, adjustment by degree of match; the threshold is learned with it.
+    """
+
+    def __init__(self, model: Any, threshold: float) -> None:
+        self.model, self.threshold = model.eval(), threshold
+
+    @classmethod
+    def load(cls, folder: Path) -> Matcher | None:
+        """The one in a folder of weights, if there is one. Raises: ModelError if it is damaged."""
+        from safetensors.torch import load_file
+
+        from seehear.models import build_model
+
+        if not (folder / SETTINGS).exists():
+            return None
+        try:
+            told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            model = build_model("avma", **told["settings"])
+            model.load_state_dict(load_file(folder / WEIGHTS))
+            return cls(model, float(told["threshold"]))
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{SETTINGS} and {WEIGHTS} in {folder} do not fit each other ({error}); delete "
+                "both, or make them again with 'seehear-lab match LIBRARY --install'"
+            ) from error
+
+    def fits(self, tokens: Tokens) -> list[bool | None]:
+        """True, False, or None for an item that lacks one of the senses."""
+        both = np.any(tokens.frame_mask, axis=1) & np.any(tokens.audio_mask, axis=1)
+        with torch.inference_mode():
+            degrees = self.model.match(batch(tokens)).tolist()
+        return [
+            bool(degree >= self.threshold) if known else None
+            for degree, known in zip(degrees, both, strict=True)
+        ]
+
+
+def batch(tokens: Tokens) -> TokenBatch:
+    """Stored tokens on the scale they were standardised to, also those kept in int8."""
+    stored = TokenBatch.from_tokens(tokens)
+    frames, audio = (
+        torch.from_numpy(standardise(values.numpy().astype(np.float32), eps=1e-5))
+        for values in (stored.frames, stored.audio)
+    )
+    return TokenBatch(
+        frames=frames, frame_mask=stored.frame_mask, audio=audio, audio_mask=stored.audio_mask
+    )

@@ -1,0 +1,90 @@
+"""A library learns which of its sounds belong to its pictures; real files, random towers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.test_clip_ast import make_folder
+from media.media_clips import tone, write_clip
+from seehear import Library
+from seehear.errors import ModelError, UsageError
+from seehear.types import Filter
+from seehear_lab.match import install, teach
+
+COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20), (230, 20, 230)]
+CLIPS = 70
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory):
+    """Films in which the colour tells how long the tone is; one is silent, one comes later and is wrong."""
+    root = tmp_path_factory.mktemp("match")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the model is tiny
+        (root / "films").mkdir()
+        rng = np.random.default_rng(0)
+        for number in range(CLIPS):
+            kind = number % len(COLOURS)
+            film(root, f"film{number}", kind, kind, rng)
+        (root / "later").mkdir()
+        film(root, "../later/wrong", 0, 4, rng)
+        write_clip(root / "films" / "silent.mp4", seconds=1, shots=[(0, COLOURS[0])])
+        models = make_folder(root / "models", sound_tokens="time")
+        with Library.create(root / "library", models=models) as library:
+            library.add([root / "films"], workers=1)
+        yield root
+        torch.set_num_threads(threads)
+
+
+def film(root: Path, name: str, kind: int, tones: int, rng: np.random.Generator) -> None:
+    shade = tuple(int(np.clip(value + rng.integers(-15, 15), 0, 255)) for value in COLOURS[kind])
+    path = root / "films" / f"{name}.mp4"
+    sound = tone(1, (0, 0.15 + 0.2 * tones), hz=rng.uniform(400, 500))
+    write_clip(path, seconds=1, shots=[(0, shade)], sounds=[sound])
+
+
+@pytest.mark.slow
+def test_moments_say_whether_their_sound_fits(place: Path) -> None:
+    library = place / "library"
+    with Library.open(library) as opened:
+        assert all(hit.sound_fits is None for hit in opened.search("a dog", limit=5).hits)
+        with pytest.raises(UsageError, match="do not tell whether sound fits"):
+            opened.search("a dog", where=Filter(sound_fits=True))
+        scores = {hit.item_id: hit.score for hit in opened.search("a dog", limit=100).hits}
+    taught, folder = teach(library, steps=200)
+    assert folder == place / "models"
+    assert taught.accuracy > 75
+    assert taught.own > taught.exchanged
+    install(taught, folder)
+    with Library.open(library) as opened:
+        opened.add([place / "later"], workers=1)
+        found = opened.search("a dog", limit=100).hits
+        fits = {Path(hit.path).stem: hit.sound_fits for hit in found}
+        now = {hit.item_id: hit.score for hit in found}
+        same = pytest.approx(scores, abs=1e-6)  # never a silent penalty
+        assert {item: now[item] for item in scores} == same
+        assert fits["silent"] is None
+        assert fits["wrong"] is False
+        assert sum(fit is True for fit in fits.values()) > 0.6 * CLIPS
+        for wanted in (True, False):
+            kept = opened.search("a dog", limit=100, where=Filter(sound_fits=wanted)).hits
+            assert {Path(h.path).stem for h in kept} == {n for n, f in fits.items() if f is wanted}
+    told = json.loads((folder / "match.json").read_text())
+    (folder / "match.json").write_text(json.dumps(told | {"settings": {"dim": 8}}))
+    with Library.open(library) as opened, pytest.raises(ModelError, match="do not fit each other"):
+        opened.search("a dog")
+
+
+@pytest.mark.slow
+def test_what_cannot_be_told_is_not_installed(place: Path, tmp_path: Path) -> None:
+    with Library.create(tmp_path / "few", models=make_folder(tmp_path / "models")) as library:
+        library.add([place / "films" / "film0.mp4"], workers=1)
+    with pytest.raises(UsageError, match="1 moments of the library have pictures and sound"):
+        teach(tmp_path / "few")
