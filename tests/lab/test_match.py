@@ -22,7 +22,7 @@ CLIPS = 70
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """Films in which the colour tells how long the tone is; one is silent, one comes later and is wrong."""
+    """The colour of a film tells how long its tone is; one is silent, a wrong one comes later."""
     root = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
