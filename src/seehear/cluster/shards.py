@@ -19,8 +19,8 @@ from seehear.engine import load_engine
 from seehear.errors import LibraryError, UsageError
 from seehear.rank import best_first, union
 from seehear.search import Lists, encode, run
-from seehear.search.scoring import calibrate, fill, sample, sampled
-from seehear.store import Store, Summaries, part_of
+from seehear.search.scoring import calibrate, fill, sample
+from seehear.store import Store, Summaries, part_of, sampled
 from seehear.types import Answer, Candidates, Clip, EncodedQuery, Filter, Item, Parts, Query, Tokens
 
 Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
@@ -46,18 +46,11 @@ class Shard:
 
     def ids(self) -> tuple[str, ...]:
         """Its items, in order."""
-        return self._store.summaries().ids
+        return self._store.ids()
 
     def rows(self, places: Sequence[int]) -> Summaries:
         """Summaries of some of its items, by their places."""
-        held, at = self._store.summaries(), np.asarray(places, int)
-        return Summaries(
-            ids=tuple(held.ids[place] for place in at),
-            seen=held.seen[at],
-            heard=held.heard[at],
-            has_frames=held.has_frames[at],
-            has_sound=held.has_sound[at],
-        )
+        return self._store.some(places)
 
     def find(
         self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Lists

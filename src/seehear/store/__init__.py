@@ -4,6 +4,6 @@ from seehear.store.journal import FileRow
 from seehear.store.place import place_of
 from seehear.store.snapshot import part_of
 from seehear.store.store import Store
-from seehear.store.summaries import Summaries
+from seehear.store.summaries import Summaries, sampled
 
-__all__ = ["FileRow", "Store", "Summaries", "part_of", "place_of"]
+__all__ = ["FileRow", "Store", "Summaries", "part_of", "place_of", "sampled"]

@@ -15,7 +15,7 @@ import numpy as np
 from seehear.errors import LibraryError
 from seehear.store import blob, schema, tables
 from seehear.store.place import Place
-from seehear.store.summaries import Summaries, load
+from seehear.store.summaries import Summaries, load, read, sampled
 from seehear.types import Sound, Tokens, Video
 
 if TYPE_CHECKING:
@@ -98,6 +98,26 @@ class Snapshot:
     def summaries(self) -> Summaries:
         """Vectors of the visible items, in memory."""
         return load(self)
+
+    @cached_property
+    def indices(self) -> frozenset[str]:
+        """Names of the indices over the vectors."""
+        return frozenset(index.name for index in self.emb.describe_indices())
+
+    @cached_property
+    def sample(self) -> Summaries:
+        """Up to 500 items that stand for the library, evenly picked."""
+        return self.some(sampled(len(self.rows)).tolist())
+
+    def some(self, places: Sequence[int]) -> Summaries:
+        """Vectors of a few items; with an index over them the others stay on disk."""
+        if self.indices and "summaries" not in vars(self):
+            return read(self, places)
+        return self.summaries.some(places)
+
+    def shows(self, video_id: str, rev: int) -> bool:
+        """Whether rows of this revision belong to a visible video."""
+        return self.revisions.get(video_id) == rev and video_id in self.videos
 
     def tokens(self, ids: Sequence[str]) -> Tokens:
         """Padded tokens of items, in the given order, checked.

@@ -1,13 +1,14 @@
-"""Keeps tables small and few: sweeps forgotten rows, joins small fragments, drops old versions."""
+"""Keeps tables small and few, and large ones indexed; drops forgotten rows and old versions."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from seehear.store import schema
+from seehear.store import index, schema
 from seehear.store.commit import Committer
 from seehear.store.journal import Step
 from seehear.store.snapshot import Snapshot
@@ -20,11 +21,12 @@ SMALL_FRAGMENTS = 16  # joined only when so many wait, or a wide table is rewrit
 KEPT = timedelta(hours=1)  # versions, for readers that still hold them
 
 
-def maintain(committer: Committer) -> list[str]:
+def maintain(committer: Committer, bank: index.Bank | None = None) -> list[str]:
     """What was done, in words; one chore failing does not stop the others."""
     chores: tuple[tuple[str, Callable[[Committer, str], str]], ...] = (
         ("sweep", _sweep),
         ("compact", _compact),
+        ("index", partial(_index, bank=bank)),
         ("clean up", _clean_up),
     )
     done: list[str] = []
@@ -37,6 +39,10 @@ def maintain(committer: Committer) -> list[str]:
             if said:
                 done.append(f"{table}: {said}")
     return done
+
+
+def _index(committer: Committer, table: str, bank: index.Bank | None) -> str:
+    return index.build(committer, table, bank) if table.startswith("emb__") else ""
 
 
 def _sweep(committer: Committer, table: str) -> str:
