@@ -32,6 +32,7 @@ def maintain(committer: Committer, bank: index.Bank | None = None) -> list[str]:
     done: list[str] = []
     for table in committer.place.heads():
         for name, chore in chores:
+            committer.place.check()
             try:
                 said = chore(committer, table)
             except Exception as error:  # Lance raises many kinds; the next chore must run
