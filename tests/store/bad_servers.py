@@ -59,17 +59,18 @@ class Forgetful(BaseHTTPRequestHandler):
 
 
 class Losing(Forgetful):
-    """Of the first answer to each new version nothing is heard, and asked again it refuses."""
+    """Of the first answer to each new version nothing is heard, and for a while it refuses."""
 
     without, is_armed = "", False
     lost: ClassVar[list[str]] = []
 
     def is_lost(self, status: int) -> bool:
-        if not self.is_armed or self.command != "PUT" or "/_versions/" not in self.path:
+        is_new = self.command == "PUT" and "/_versions/" in self.path
+        if not self.is_armed or not (is_new or self.path in self.lost):
             return False
         self.lost.append(self.path)
-        if self.lost.count(self.path) == 2:
+        if 2 <= self.lost.count(self.path) <= 5:
             self.send_response(403)
             self.send_header("Content-Length", "0")
             self.end_headers()
-        return self.lost.count(self.path) <= 2
+        return self.lost.count(self.path) <= 5
