@@ -189,6 +189,14 @@ class Snapshot:
         return self.keys(self.tok)
 
     @cached_property
+    def media_places(self) -> dict[str, int]:
+        """Places of the thumbnails of current items in a scan of their table."""
+        with self.reading(schema.MEDIA):
+            rows = self.media.to_table(columns=["id", "video_id", "rev"]).to_pydict()
+        found = enumerate(zip(rows["id"], rows["video_id"], rows["rev"], strict=True))
+        return {key: at for at, (key, video, rev) in found if self.revisions.get(video) == rev}
+
+    @cached_property
     def _rows(self) -> list[Row]:
         with self.reading(schema.emb(self.model)):
             columns = self.emb.to_table(columns=list(Row._fields[:-1])).columns
