@@ -30,7 +30,7 @@ MIN_ITEMS = 200_000  # up to here the exact search is as quick
 RECALL, K, ASKED = 0.95, 100, 100  # so much of the K nearest of so many queries must be found
 MAX_K = 10 * K  # longer lists are drawn exactly
 GROWTH = 1.1  # built again when the items are so many times those of the last time
-PARTITION, PROBED, BITS, REFINE = 1024, 0.5, 4, 10
+PARTITION, PROBED, BITS, REFINE = 1024, 0.5, 4, 2
 WHERE: dict[Column, str] = {"seen": "has_frames", "heard": "sound = 'sound'"}
 
 
@@ -46,6 +46,12 @@ def name_of(column: Column) -> str:
     return f"{column}_nearest"
 
 
+def narrowed(head: lance.LanceDataset) -> dict[Column, str | None]:
+    """What each search must filter by; None where all rows pass, for looking costs time."""
+    count = head.count_rows()
+    return {name: None if head.count_rows(here) == count else here for name, here in WHERE.items()}
+
+
 def nearest(
     snapshot: Snapshot, column: Column, vector: Float[np.ndarray, " dim"], *, k: int
 ) -> Candidates | None:
@@ -54,7 +60,8 @@ def nearest(
     if name_of(column) not in snapshot.indices or not 0 < k + hidden <= MAX_K:
         return None
     with snapshot.reading("of items"):
-        vectors, *keys = _search(snapshot.emb, column, vector, k + hidden)
+        where = snapshot.narrowed[column]
+        vectors, *keys = _search(snapshot.emb, column, vector, k + hidden, where)
     live = [
         (item_id, place)
         for place, (item_id, video_id, rev) in enumerate(zip(*keys, strict=True))
@@ -66,12 +73,12 @@ def nearest(
 
 
 def _search(
-    head: lance.LanceDataset, column: Column, vector: np.ndarray, k: int
+    head: lance.LanceDataset, column: Column, vector: np.ndarray, k: int, where: str | None
 ) -> tuple[np.ndarray, list[Any], list[Any], list[Any]]:
     """Vectors, ids, videos and revisions of what the index finds."""
     rows = head.to_table(
         columns=["id", "video_id", "rev", column, "_distance"],
-        filter=WHERE[column],
+        filter=where,
         prefilter=True,
         nearest={
             "column": column,
@@ -171,14 +178,15 @@ def _recall(
     head: lance.LanceDataset, column: Column, queries: Float32[np.ndarray, "query dim"]
 ) -> float:
     """Share of the K nearest that are found; a tie with the last of them counts as found."""
+    where = narrowed(head)[column]
     nearest = np.full((len(queries), K), -np.inf, np.float32)
-    for batch in head.to_batches(columns=[column], filter=WHERE[column]):
+    for batch in head.to_batches(columns=[column], filter=where):
         vectors = batch[column].flatten().to_numpy().reshape(len(batch), -1).astype(np.float32)
         scores = np.concatenate([nearest, queries @ vectors.T], axis=1)
         nearest = np.partition(scores, scores.shape[1] - K, axis=1)[:, -K:]
     found = 0
     for query, best in zip(queries, nearest, strict=True):
-        vectors = _search(head, column, query, K)[0]
+        vectors = _search(head, column, query, K, where)[0]
         slack = ROUNDING * float(np.linalg.norm(query) * np.linalg.norm(vectors, axis=1).max())
         found += int((vectors @ query >= best.min() - slack).sum())
     return found / nearest.size

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from seehear.errors import LibraryError
-from seehear.store import blob, schema, tables
+from seehear.store import blob, index, schema, tables
 from seehear.store.place import Place
-from seehear.store.summaries import Summaries, load, read, sampled
+from seehear.store.summaries import Column, Summaries, load, read, sampled
 from seehear.types import Sound, Tokens, Video
 
 if TYPE_CHECKING:
@@ -103,6 +103,12 @@ class Snapshot:
     def indices(self) -> frozenset[str]:
         """Names of the indices over the vectors."""
         return frozenset(index.name for index in self.emb.describe_indices())
+
+    @cached_property
+    def narrowed(self) -> dict[Column, str | None]:
+        """What a search through an index must filter by."""
+        with self.reading("of items"):
+            return index.narrowed(self.emb)
 
     @cached_property
     def sample(self) -> Summaries:
