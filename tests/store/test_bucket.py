@@ -40,31 +40,6 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     assert {name.split("/")[-3] for name in losing.lost} >= {"videos", "media"}
 
 
-@pytest.mark.slow
-def test_a_server_that_stops_for_a_while_is_waited_for(remote: Store, s3: Seaweed):
-    """The server goes away in the middle of writing, and in the middle of reading."""
-    reader = Store.open(remote.root)
-    s3.stop()
-    back = threading.Timer(4.0, s3.start)
-    back.start()
-    try:
-        remote.put([make_video("new")])
-        assert remote.counts()["videos"] == 6
-        s3.stop()
-        again = threading.Timer(4.0, s3.start)
-        again.start()
-        back = again
-        ids = reader.summaries().ids
-        assert len(reader.tokens(ids).frames) == 9
-        reader.refresh()
-        assert reader.counts()["videos"] == 6
-    finally:
-        back.join()
-        s3.wait()
-    assert remote.verify(full=True) == []
-    reader.close()
-
-
 def test_a_server_that_stays_away_ends_in_a_sentence(
     remote: Store, monkeypatch: pytest.MonkeyPatch
 ):
