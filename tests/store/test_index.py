@@ -74,19 +74,25 @@ def recall(store: Store, column: str, k: int = 100) -> float:
     return found / (40 * k)
 
 
+def silent(store: Store) -> set[str]:
+    return {item.id for item in store.items() if item.sound == "none"}
+
+
 def test_an_index_answers_nearly_as_the_exact_search(large: Store):
     said = [line for line in large.maintain(bank) if "searched through an index" in line]
     assert len(said) == 1 and "seen" in said[0] and "heard" in said[0]
     assert large._now().indices == INDICES
     with Store.open(large.root) as store:
-        silent = [item.id for item in store.items() if item.sound == "none"][:1]
-        ids = store.ids()
-        some = store.some([3, 0])
         near = store.nearest("heard", bank().heard[0], k=1000)
-        assert not set(near.ids) & set(silent) and len(near.ids) == 1000
+        some, sample, ids = store.some([3, 0]), store.sample(), store.ids()
+        item = store.item(ids[5])
+        assert "summaries" not in vars(store._now())  # the vectors of all items stay on disk
+        whole = store.summaries()
+        assert len(near.ids) == 1000 and not set(near.ids) & silent(store)
+        assert some.ids == (ids[3], ids[0]) and len(sample.ids) == 500
+        np.testing.assert_array_equal(some.seen, whole.seen[[3, 0]])
+        np.testing.assert_array_equal(item.heard, whole.heard[5])
         assert min(recall(store, "seen"), recall(store, "heard")) >= 0.95
-        assert some.ids == (ids[3], ids[0])
-        np.testing.assert_array_equal(some.seen, store.summaries().seen[[3, 0]])
     assert [line for line in large.verify(full=True) if line[:5] != "note:"] == []
 
 
