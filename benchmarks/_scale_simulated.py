@@ -22,7 +22,7 @@ class Assumed:
     """What was not measured."""
 
     queries_per_s: float = 10.0
-    cores_per_shard: int = 4  # so many queries at once
+    cores_per_shard: int = 8  # so many queries at once
     link_bytes_per_s: float = 1.25e9  # 10 Gb/s
     hop_ms: float = 0.5  # there and back
     merge_ms_per_shard: float = 0.2  # of the coordinator

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FRAGMENT_BYTES = 2 << 30
 SMALL_FRAGMENTS = 16  # joined only when so many wait, or a wide table is rewritten for every batch
+BATCH_BYTES, FEWEST_ROWS, MOST_ROWS = 8 << 20, 16, 8192  # in memory while fragments are joined
 KEPT = timedelta(hours=1)  # versions, for readers that still hold them
 
 
@@ -69,12 +70,14 @@ def _compact(committer: Committer, table: str) -> str:
 
     dataset, place = committer.head(table), committer.place
     size = sum(place.files(f"{table}/data/").values())
-    target = max(64, FRAGMENT_BYTES // max(1, size // max(1, dataset.count_rows())))
+    row_bytes = max(1, size // max(1, dataset.count_rows()))
+    target = max(64, FRAGMENT_BYTES // row_bytes)
     if _small(dataset, target) < SMALL_FRAGMENTS:
         return ""
+    read_at_once = min(max(FEWEST_ROWS, BATCH_BYTES // row_bytes), MOST_ROWS)
     plan = Compaction.plan(
         dataset,
-        options={"target_rows_per_fragment": target, "batch_size": 16, "num_threads": 1},
+        options={"target_rows_per_fragment": target, "batch_size": read_at_once, "num_threads": 1},
     )
     results = [task.execute(dataset) for task in plan.tasks]
     place.keep(place.files(f"{table}/data/"))
