@@ -5,11 +5,11 @@
 Measured: made-up items (vectors in cones, 10 items a file, short tokens) through the product's own
 store, each step in a process of its own; growth as the exponent of a fitted power of the number of
 items. Ingest of real clips on Ray with one worker and with two (see scale_ingest.py), if a folder
-of clips is given. Simulated: see
-_scale_simulated.py; a shard's search is taken to grow in proportion from the largest measured size on,
-which is more than was measured. Floors: recall@100 of the index at least
-0.95; insertion and bytes grow no faster than the 1.15th power; and in the whole run the index
-answers a million sooner than the exact search does.
+of clips is given. Simulated: see _scale_simulated.py; a shard's search is taken to grow in
+proportion from the largest measured size on, which is more than was measured.
+
+Floors: recall@100 of the index at least 0.95; insertion and bytes grow no faster than the 1.15th
+power; and in the whole run the index answers a million sooner than the exact search does.
 """
 
 from __future__ import annotations
