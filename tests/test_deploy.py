@@ -189,7 +189,8 @@ def test_environments_are_read_by_somebody():
     source = "".join(file.read_text() for file in (ROOT / "src/seehear").rglob("*.py"))
     asked = {name for each in values_of(compose(), "environment") for name in each}
     asked |= {pair["name"] for each in values_of(pods(), "env") for pair in each}
-    assert {name for name in asked if not name.startswith("AWS_")} == {"SEEHEAR_LIBRARY"}
+    rays = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}  # read by Ray itself
+    assert {name for name in asked if not name.startswith("AWS_")} == {"SEEHEAR_LIBRARY", *rays}
     assert {name for name in asked if name.startswith("AWS_")} <= AWS
     comments = (DEPLOY / "kubernetes" / "cluster.yaml").read_text()
     assert all(name in comments for name in AWS)
