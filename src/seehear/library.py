@@ -228,7 +228,7 @@ class Library:
     def maintain(self) -> list[str]:
         """Compact the tables and clear away what old versions left; what was done, in words."""
         with Store.open(self._store.root, write=True) as writer:
-            done = writer.maintain()
+            done = writer.maintain(lambda: self.engine.bank())
         self._store.refresh()
         return done
 

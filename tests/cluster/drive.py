@@ -4,14 +4,17 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
+from filelock import FileLock
+from ray.util import list_named_actors
 
 from cluster.nodes import GCS, HEAD
 from seaweed import make_bucket
 from seehear import Library
-from seehear.cluster import on_ray, served
+from seehear.cluster import Shards, on_ray, served
 from seehear.types import Query
 
 QUERIES = ["a tractor in a field", "a dog barking", "loud explosions and gunfire"]
@@ -38,6 +41,27 @@ def join(*, nodes: int, seconds: float) -> None:
         time.sleep(1)
 
 
+def lose_replica(divided: Shards, cache: str) -> dict[str, Any]:
+    """Kill the process of one shard, and what is answered while it cannot come back."""
+    (lock,) = Path(cache).glob("*-1-2-*.lock")
+    names = [each["name"] for each in list_named_actors(all_namespaces=True)]
+    name = next(name for name in names if "SERVE_REPLICA::seehear-1-2" in name)
+    with FileLock(lock):
+        ray.kill(ray.get_actor(name, namespace="serve"))
+        answer = divided.search(Query(text=QUERIES[0]))
+    return {"verdict": answer.verdict, "items": answer.items_searched}
+
+
+def wait_for(divided: Shards, items: int) -> bool:
+    """Whether all items are searched again within a minute."""
+    until = time.monotonic() + 60
+    while divided.search(Query(text=QUERIES[0])).items_searched < items:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def main() -> None:
     root, folder = sys.argv[1:]
     make_bucket(os.environ["AWS_ENDPOINT_URL"])
@@ -56,12 +80,15 @@ def main() -> None:
         again = library.add([folder], work=on_ray(GCS))
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))
-        divided = served(root, of=2, address=GCS, cores=0.3)
+        cache = f"{os.environ['XDG_DATA_HOME']}/copies"
+        divided = served(root, of=2, address=GCS, cores=0.3, cache=cache)
         for text in QUERIES:
             ours, theirs = divided.search(Query(text=text)), library.search(text)
             apart = [abs(a.score - b.score) for a, b in zip(ours.hits, theirs.hits, strict=True)]
             same = [hit.item_id for hit in ours.hits] == [hit.item_id for hit in theirs.hits]
             say(same=same, apart=max(apart), items=ours.items_searched)
+        say(partial=lose_replica(divided, cache), whole=library.status().items)
+        say(healed=wait_for(divided, library.status().items))
     ray.shutdown()
 
 

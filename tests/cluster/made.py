@@ -10,7 +10,7 @@ import numpy as np
 from seehear.engine.tags import TagsEngine
 from seehear.store import Store
 from seehear.types import Item, Tokens
-from store.samples import make_video
+from store.samples import Put, make_video
 
 
 def fill(root: Path | str, engine: TagsEngine, count: int) -> None:
@@ -18,12 +18,17 @@ def fill(root: Path | str, engine: TagsEngine, count: int) -> None:
     with Store.create(
         root, model=engine.manifest, seen_dim=engine.seen_dim, heard_dim=engine.heard_dim
     ) as store:
-        videos = []
-        for number in range(count):
-            sound = "none" if number % 5 == 0 else "sound"
-            video, items = make_video(f"{number}", items=1 + number % 2, sound=sound)
-            videos.append((video, [_real(engine, item, number // 4) for item in items]))
-        store.put(videos)
+        store.put(more(engine, 0, count))
+
+
+def more(engine: TagsEngine, first: int, last: int) -> list[Put]:
+    """Videos by number."""
+    videos: list[Put] = []
+    for number in range(first, last):
+        sound = "none" if number % 5 == 0 else "sound"
+        video, items = make_video(f"{number}", items=1 + number % 2, sound=sound)
+        videos.append((video, [_real(engine, item, number // 4) for item in items]))
+    return videos
 
 
 def _real(engine: TagsEngine, item: Item, seed: int) -> Item:

@@ -63,3 +63,8 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
     assert len(searches) == 3
     for each in searches:
         assert each["same"] and float(str(each["apart"])) <= 1e-6
+    partial = told["partial"]
+    assert isinstance(partial, dict) and partial["items"] < told["whole"]
+    assert str(partial["verdict"]).startswith("only ")
+    assert "1 of 2 shards do not answer" in str(partial["verdict"])
+    assert told["healed"] is True

@@ -1,5 +1,7 @@
 """A library in shards answers as the undivided one, ties included, and says what it lost."""
 
+import dataclasses
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.made import fill
+from cluster.made import fill, more
 from seehear import Library
 from seehear.cluster import Shard, Shards, shards
 from seehear.engine.tags import TagsEngine
 from seehear.errors import LibraryError, UsageError
+from seehear.store import Store
 from seehear.types import Answer, Filter, Query
 
 QUERIES: list[dict[str, Any]] = [
@@ -103,6 +106,49 @@ def test_a_lost_shard_is_told_and_heals(root: Path, monkeypatch: pytest.MonkeyPa
     lost.update(range(3))
     with pytest.raises(LibraryError, match="3 of 3 shards do not answer: gone"):
         divided.search(**QUERIES[0])
+
+
+def test_copies_answer_alike_and_are_made_again_when_lost(
+    root: Path, tags_engine: TagsEngine, tmp_path: Path
+):
+    """One file of a copy is cut short, another copy is deleted."""
+    cache = tmp_path / "cache"
+    whole = Shards.here(root, of=2).search(**QUERIES[0])
+    for damage in (lambda: None, lambda: cut(cache), lambda: shutil.rmtree(next(cache.glob("*/")))):
+        damage()
+        same(Shards.here(root, of=2, cache=cache).search(**QUERIES[0]), whole)
+    copies = sorted(cache.glob("*/"))
+    assert [folder.name[12:17] for folder in copies] == ["-0-2-", "-1-2-"]
+    held = [set(Store.open(folder).ids()) for folder in copies]
+    assert held == [set(Shard(root, number, 2).ids()) for number in range(2)]
+    assert [Store.open(folder).verify(full=True) for folder in copies] == [[], []]
+
+
+def cut(cache: Path) -> None:
+    """Half of a file of tokens is gone."""
+    files = cache.glob("*-0-2-*/tok__*/data/*.lance")
+    file = max(files, key=lambda file: file.stat().st_size)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_copies_follow_what_is_written(tags_engine: TagsEngine, tmp_path: Path):
+    root, cache = tmp_path / "library", tmp_path / "cache"
+    fill(root, tags_engine, 40)
+    divided = Shards.here(root, of=2, cache=cache)
+    before = divided.search(**QUERIES[0])
+    with Store.open(root, write=True) as store:
+        gone, renamed, *_ = store.videos()
+        store.remove([gone.id])
+        store.relabel(dataclasses.replace(renamed, path="/films/another name.mp4"))
+        store.put(more(tags_engine, 40, 44))
+    same(divided.search(**QUERIES[0]), before)
+    divided.refresh()
+    with Library.open(root) as library:
+        for case in QUERIES:
+            same(divided.search(**case), ask(library, **case))
+    paths = {video.path for folder in cache.glob("*/") for video in Store.open(folder).videos()}
+    assert "/films/another name.mp4" in paths and gone.path not in paths
+    assert [Store.open(folder).verify(full=True) for folder in cache.glob("*/")] == [[], []]
 
 
 def test_what_cannot_be_meant_is_refused(root: Path):

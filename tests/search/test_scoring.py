@@ -72,5 +72,5 @@ def test_a_sample_is_spread_over_the_library_and_bounded() -> None:
     assert len(sample(made_summaries(700)).frames) == 500
     assert len(sample(made_summaries(3)).frames) == 3
     np.testing.assert_array_equal(
-        sample(made_summaries(700), 2).frames[:, 0], made_summaries(700).seen[[0, 699]]
+        sample(made_summaries(700)).frames[[0, -1], 0], made_summaries(700).seen[[0, 699]]
     )

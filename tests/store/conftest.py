@@ -21,3 +21,11 @@ def filled(store: Store) -> Store:
     """A library with five videos and nine items."""
     store.put(five())
     return store
+
+
+@pytest.fixture
+def remote(address: str) -> Iterator[Store]:
+    """The same on S3."""
+    with Store.create(address, model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as made:
+        made.put(five())
+        yield made

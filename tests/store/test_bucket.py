@@ -1,201 +1,43 @@
 """Libraries on a real S3 server: who may write, and what happens when it does not answer."""
 
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bad_servers import Answering, Forgetful, Losing
 from samples import HEARD, MODEL, SEEN, five, make_video
 
 from seaweed import Seaweed
 from seehear.errors import LibraryError, UsageError
-from seehear.store import Store, bucket, lease
+from seehear.store import Store, bucket
 
 LOOP = Path(__file__).with_name("ingest_loop.py")
 
 
-@pytest.fixture
-def remote(address: str) -> Iterator[Store]:
-    """A library with five videos on S3, opened for writing."""
-    with Store.create(address, model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as made:
-        made.put(five())
-        yield made
-
-
-def on_another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(folder / name))
-
-
-def test_another_machine_is_refused_until_the_writer_ends(
-    remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(
+    remote: Store, listening: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    on_another_machine(monkeypatch, tmp_path, "other")
-    with pytest.raises(LibraryError, match=rf"another machine \(.*pid {os.getpid()}\) is indexing"):
-        Store.open(remote.root, write=True)
-    with Store.open(remote.root) as reader:
-        assert reader.counts()["videos"] == 5
+    """The server has the new version, the writer hears nothing and asks again."""
+    root = str(remote.root)
     remote.close()
-    with Store.open(remote.root, write=True) as store:
-        store.put([make_video("new")])
-        assert store.counts()["videos"] == 6
-
-
-def test_a_second_process_of_this_machine_is_refused(remote: Store):
-    with pytest.raises(LibraryError, match=rf"another process \(pid {os.getpid()}\)"):
-        Store.open(remote.root, write=True)
-
-
-def test_two_committers_cannot_both_win(
-    remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    """A writer that was silent for too long learns that another took over, and writes nothing."""
-    monkeypatch.setattr(lease, "EXPIRES_S", -100.0)  # the clock of S3 has whole seconds
-    on_another_machine(monkeypatch, tmp_path, "other")
-    with Store.open(remote.root, write=True) as second:
-        second.put([make_video("second")])
-        with pytest.raises(LibraryError, match="another machine has become the writer"):
-            remote.put([make_video("first")])
-        assert second.counts()["videos"] == 6
-        assert make_video("first")[0] not in second.videos()
-        second.put([make_video("third")])
-        assert second.counts()["videos"] == 7
-        assert [line for line in second.verify(full=True) if line[:5] != "note:"] == []
-
-
-def test_of_many_that_take_at_once_one_wins(remote: Store, tmp_path: Path):
-    remote.close()
-    places = [bucket.Bucket(str(remote.root)) for _ in range(6)]
-    start = threading.Barrier(len(places))
-    outcomes: list[str] = []
-
-    def take(place: bucket.Bucket, owner: str) -> None:
-        place._lease._owner = lambda: owner  # type: ignore[method-assign]
-        start.wait()
-        try:
-            place.claim()
-            outcomes.append("won")
-        except LibraryError as error:
-            outcomes.append("refused" if "another machine" in str(error) else str(error))
-
-    takers = [
-        threading.Thread(target=take, args=(place, f"owner {n}")) for n, place in enumerate(places)
-    ]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join()
-    assert sorted(outcomes) == ["refused"] * 5 + ["won"]
-    for place in places:
-        place.release()
-
-
-def appender(root: str, number: int, acknowledged: Any) -> None:
-    """A machine of its own that wants to add videos, and asks again while it is refused."""
-    os.environ["XDG_DATA_HOME"] = f"{os.environ['XDG_DATA_HOME']}-{number}"
-    for turn in range(4):
-        name = f"{number} {turn}"
-        while True:
-            try:
-                with Store.open(root, write=True) as store:
-                    store.put([make_video(name)])
-                    acknowledged.put(name)
-                break
-            except LibraryError as error:
-                assert "another machine" in str(error), error
-                time.sleep(0.02 * (number + 1))
-
-
-def test_a_storm_of_appenders_loses_nothing(remote: Store):
-    remote.close()
-    context = multiprocessing.get_context("spawn")
-    acknowledged = context.Queue()
-    children = [
-        context.Process(target=appender, args=(remote.root, number, acknowledged))
-        for number in range(3)
-    ]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(120)
-    assert [child.exitcode for child in children] == [0, 0, 0]
-    names = {acknowledged.get(timeout=5) for _ in range(12)}
-    with Store.open(remote.root) as store:
-        assert {make_video(name)[0] for name in names} <= set(store.videos())
-        assert store.counts() == {"videos": 17, "items": 33}
-        assert [line for line in store.verify(full=True) if line[:5] != "note:"] == []
-
-
-def test_a_killed_writer_is_succeeded_at_once_on_its_machine(remote: Store, tmp_path: Path):
-    remote.close()
-    for turn in range(3):
-        command = [sys.executable, str(LOOP), str(remote.root), str(1000 * turn), str(turn)]
-        with (tmp_path / f"said {turn}").open("w+") as said:
-            child = subprocess.Popen(command, stdout=said)
-            while said.tell() < 400 and child.poll() is None:
-                time.sleep(0.05)
-                said.seek(0, 2)
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-        with Store.open(remote.root, write=True) as store:
-            problems = store.verify(full=True)
-            assert [line for line in problems if line[:5] != "note:"] == []
-            assert (
-                make_video("c", items=3, path="/films/more/c.mp4", duration_s=300.0)[0]
-                in store.videos()
-            )
-
-
-def test_a_batch_of_before_another_writer_came_is_forgotten(
-    remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    here = os.environ["XDG_DATA_HOME"]
-    with monkeypatch.context() as patched:
-        patched.delattr("seehear.store.tables.commit")
-        with pytest.raises(AttributeError):
-            remote.put([make_video("a", items=1, take=1)])
-    remote.close()
-    on_another_machine(monkeypatch, tmp_path, "other")
-    with Store.open(remote.root, write=True) as other:
-        other.put([make_video("a", items=1, take=2)])
-    monkeypatch.setenv("XDG_DATA_HOME", here)
-    with Store.open(remote.root, write=True) as store:
-        assert {v.size_bytes for v in store.videos()} == {1000, 1002}
-        assert store.journal.batches() == []
-
-
-@pytest.mark.slow
-def test_a_server_that_stops_for_a_while_is_waited_for(remote: Store, s3: Seaweed):
-    """The server goes away in the middle of writing, and in the middle of reading."""
-    reader = Store.open(remote.root)
-    s3.stop()
-    back = threading.Timer(4.0, s3.start)
-    back.start()
-    try:
-        remote.put([make_video("new")])
-        assert remote.counts()["videos"] == 6
-        s3.stop()
-        again = threading.Timer(4.0, s3.start)
-        again.start()
-        back = again
-        ids = reader.summaries().ids
-        assert len(reader.tokens(ids).frames) == 9
-        reader.refresh()
-        assert reader.counts()["videos"] == 6
-    finally:
-        back.join()
-        s3.wait()
-    assert remote.verify(full=True) == []
-    reader.close()
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    losing = type("Losing", (Losing,), {"endpoint": endpoint, "lost": []})
+    listening(losing)
+    place = bucket.Bucket(root)
+    monkeypatch.setattr(bucket.Bucket, "own", place.own)
+    with Store.open(root, write=True) as store:
+        losing.is_armed = True
+        store.put([make_video("new", items=2)])
+        losing.is_armed = False
+        assert store.counts() == {"videos": 6, "items": 11}
+        assert store.verify(full=True) == []
+    assert {name.split("/")[-3] for name in losing.lost} >= {"videos", "media"}
 
 
 def test_a_server_that_stays_away_ends_in_a_sentence(
@@ -233,53 +75,6 @@ def test_no_secret_is_written_anywhere(remote: Store, tmp_path: Path):
     raw = [place._fs.open_input_stream(place._base + name).read() for name in place.files("")]
     for content in (*raw, *(path.read_bytes() for path in stored)):
         assert b"AWS_" not in content and b"secret" not in content
-
-
-class Answering(BaseHTTPRequestHandler):
-    """Answers every request as an S3 server that refuses it."""
-
-    status, code = 403, ""
-
-    def do_GET(self) -> None:
-        body = f"<Error><Code>{self.code}</Code><Message>no</Message></Error>".encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Forgetful(BaseHTTPRequestHandler):
-    """Passes requests on to a server, without the conditions of a PUT."""
-
-    endpoint = ""
-
-    def _pass_on(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("if-none-match",)}
-        server = HTTPConnection(self.endpoint.removeprefix("http://"))
-        server.request(self.command, self.path, self.rfile.read(size), headers)
-        answer = server.getresponse()
-        status, told, body = answer.status, answer.headers, answer.read()
-        server.close()
-        self.send_response(status)
-        for name, value in told.items():
-            if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture

@@ -9,99 +9,43 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seehear.engine import load_engine
+from seehear.cluster.shard import Found, Shard
+from seehear.engine import Engine, load_engine
 from seehear.errors import LibraryError, UsageError
 from seehear.rank import best_first, union
 from seehear.search import Lists, encode, run
-from seehear.search.scoring import calibrate, fill, sample, sampled
-from seehear.store import Store, Summaries, part_of
-from seehear.types import Answer, Candidates, Clip, EncodedQuery, Filter, Item, Parts, Query, Tokens
+from seehear.search.scoring import calibrate, fill, sample
+from seehear.store import Store, Summaries, part_of, sampled
+from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, Parts, Query, Tokens
 
 Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
-HEAL_S = 1.0  # a lost shard is asked again after so long
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """What one shard has for a query: its lists of stage 1, and stage 2 on their union."""
-
-    counts: Mapping[str, int]  # of its items that pass the filter
-    lists: Sequence[Candidates]
-    ids: Sequence[str]
-    parts: Parts
-
-
-class Shard:
-    """The videos whose hash falls into one part of a library, opened where it stands."""
-
-    def __init__(self, root: str | Path, number: int, of: int) -> None:
-        self._store = Store.open(root, part=(number, of))
-        self._engine = load_engine(self._store.model)
-
-    def ids(self) -> tuple[str, ...]:
-        """Its items, in order."""
-        return self._store.summaries().ids
-
-    def rows(self, places: Sequence[int]) -> Summaries:
-        """Summaries of some of its items, by their places."""
-        held, at = self._store.summaries(), np.asarray(places, int)
-        return Summaries(
-            ids=tuple(held.ids[place] for place in at),
-            seen=held.seen[at],
-            heard=held.heard[at],
-            has_frames=held.has_frames[at],
-            has_sound=held.has_sound[at],
-        )
-
-    def find(
-        self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Lists
-    ) -> Found:
-        """Both stages on its own items; without `k`, on all."""
-        counts = self._store.counts(where=where)
-        found = run.lists(self._engine, self._store, query, where, k or counts["items"], stage1)
-        ids = union(each.ids for each in found)
-        none = np.zeros((1, 0), np.float32)
-        parts = run.score(self._engine, self._store, query, ids) if ids else None
-        return Found(
-            counts=counts, lists=found, ids=ids, parts=parts or Parts(seen=none, heard=none)
-        )
-
-    def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Fields of hits that lie with the items."""
-        return run.details(self._engine, self._store, query, ids)
-
-    def item(self, item_id: str) -> Item:
-        """One of its items."""
-        return self._store.item(item_id)
-
-    def refresh(self) -> None:
-        """See what others have written meanwhile."""
-        self._store.refresh()
+HEAL_S = 1.0  # a lost shard is asked again after so long, ...
+PATIENCE = 3.0  # ... or after so many times what it let the last answer wait
 
 
 class Shards:
     """Searches all shards as one library; a lost one narrows the answer and is told in it."""
 
     def __init__(self, root: str | Path, *, of: int, call: Call) -> None:
-        with Store.open(root) as whole:
-            self._engine = load_engine(whole.model)
+        self._root = root
+        self._engine = self._loaded()
         self._of = of
         self._call = call
         self._pool = ThreadPoolExecutor(of)
         self._sizes: dict[int, int] = {}  # items by shard, as last heard
-        self._lost: dict[int, float] = {}  # when it failed
-        self._background = self._sampled()
+        self._lost: dict[int, float] = {}  # when it may be asked again
+        self._background = self._sampled(needs_all=True)
 
     @classmethod
-    def here(cls, root: str | Path, *, of: int) -> Shards:
+    def here(cls, root: str | Path, *, of: int, cache: str | Path = "") -> Shards:
         """All shards in this process."""
-        shards = [Shard(root, number, of) for number in range(of)]
+        shards = [Shard(root, number, of, cache) for number in range(of)]
 
         def call(number: int, method: str, *arguments: Any) -> Any:
             return getattr(shards[number], method)(*arguments)
@@ -122,17 +66,27 @@ class Shards:
         Raises: LibraryError when no shard answers.
         """
         where = run.checked(query, limit, where, stage1)
-        encoded = encode(self._engine, self, query, clip=clip)
+        engine = self._engine
+        encoded = encode(engine, self, query, clip=clip)
         k = None if stage1 == "all" else run.survivors(limit)
         asked = dict.fromkeys(range(self._of), (encoded, where, k, stage1))
-        answers: dict[int, Found] = self._all("find", asked)
+        answers = self._found(asked)
         counts = {
             name: sum(found.counts[name] for found in answers.values())
             for name in ("videos", "items")
         }
         ids, parts = _merged(list(answers.values()), k)
         hits = self._hits(encoded, ids, parts, limit) if ids else ()
-        return self._labelled(run.finish(self._engine, query, encoded, hits, counts), answers)
+        return self._labelled(run.finish(engine, query, encoded, hits, counts), answers)
+
+    def _found(self, asked: Mapping[int, tuple[Any, ...]]) -> dict[int, Found]:
+        """What shards with the engine of this coordinator have; scores of two are never mixed."""
+        answers: dict[int, Found] = self._all("find", asked)
+        own = self._engine.manifest["fingerprint"]
+        alike = {number: found for number, found in answers.items() if found.fingerprint == own}
+        if not alike:
+            raise LibraryError("the shards have changed to another engine; refresh to follow them")
+        return alike
 
     def item(self, item_id: str) -> Item:
         """One moment, from the shard that holds it."""
@@ -142,9 +96,21 @@ class Shards:
         return part_of(item_id.rsplit("-", 1)[0], self._of)
 
     def refresh(self) -> None:
-        """See what others have written meanwhile, in all shards."""
-        self._all("refresh", dict.fromkeys(range(self._of), ()))
+        """See what others have written meanwhile, a new head included.
+
+        One shard after another opens it beside what it answers from; then all change over. A lost
+        one opens it when it comes back.
+        """
+        for number in range(self._of):
+            self._all("prepare", {number: ()}, needs_any=False)
+        engine = self._loaded()
+        self._all("switch", dict.fromkeys(range(self._of), ()))
+        self._engine = engine
         self._background = self._sampled()
+
+    def _loaded(self) -> Engine:
+        with Store.open(self._root) as whole:
+            return load_engine(whole.model)
 
     def _hits(self, query: EncodedQuery, ids: list[str], parts: Parts, limit: int):
         filled = fill(parts, self._engine.score(query, self._background))
@@ -178,17 +144,17 @@ class Shards:
         )
         return replace(answer, verdict="; ".join(filter(None, [label, answer.verdict])))
 
-    def _sampled(self) -> Tokens:
+    def _sampled(self, *, needs_all: bool = False) -> Tokens:
         """The items that stand for the library, the same ones that an undivided search takes."""
         every = dict.fromkeys(range(self._of), ())
-        held: dict[int, tuple[str, ...]] = self._all("ids", every, needs_all=True)
-        self._sizes = {number: len(ids) for number, ids in held.items()}
+        held: dict[int, tuple[str, ...]] = self._all("ids", every, needs_all=needs_all)
+        self._sizes |= {number: len(ids) for number, ids in held.items()}
         order = sorted(
             (item_id, n, at) for n, ids in held.items() for at, item_id in enumerate(ids)
         )
         chosen = [order[place] for place in sampled(len(order))]
         asked = {n: ([at for _, m, at in chosen if m == n],) for n in held}
-        rows: list[Summaries] = list(self._all("rows", asked, needs_all=True).values())
+        rows: list[Summaries] = list(self._all("rows", asked, needs_all=needs_all).values())
         ids = [item_id for each in rows for item_id in each.ids]
         by_id = np.argsort(np.array(ids, str))
         return sample(
@@ -202,28 +168,45 @@ class Shards:
         )
 
     def _all(
-        self, method: str, asked: Mapping[int, tuple[Any, ...]], *, needs_all: bool = False
+        self,
+        method: str,
+        asked: Mapping[int, tuple[Any, ...]],
+        *,
+        needs_all: bool = False,
+        needs_any: bool = True,
     ) -> dict[int, Any]:
         """Answers of the shards that give one. Raises: LibraryError if none does."""
         now = time.monotonic()
-        due = [n for n in asked if needs_all or now - self._lost.get(n, -HEAL_S) >= HEAL_S]
-        calls = {n: self._pool.submit(self._call, n, method, *asked[n]) for n in due}
+        due = [n for n in asked if needs_all or now >= self._lost.get(n, now)]
+        calls = {n: self._pool.submit(self._ask, n, method, *asked[n]) for n in due}
         answers: dict[int, Any] = {}
         reason = "they were lost a moment ago"
         for number, future in calls.items():
             try:
                 answers[number] = future.result()
-                self._lost.pop(number, None)
             except UsageError:
                 raise
             except Exception as error:  # a replica may be lost in many ways; the others answer
-                self._lost[number] = time.monotonic()
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if not answers or (needs_all and len(answers) < len(asked)):
+        if (needs_any and not answers) or (needs_all and len(answers) < len(asked)):
             raise LibraryError(
                 f"{self._of - len(answers)} of {self._of} shards do not answer: {reason}"
             )
         return answers
+
+    def _ask(self, number: int, method: str, *arguments: Any) -> Any:
+        """What one shard answers; when one that fails may be asked again is noted."""
+        asked = time.monotonic()
+        try:
+            answer = self._call(number, method, *arguments)
+        except UsageError:
+            raise
+        except Exception:
+            failed = time.monotonic()
+            self._lost[number] = failed + max(HEAL_S, PATIENCE * (failed - asked))
+            raise
+        self._lost.pop(number, None)
+        return answer
 
 
 def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], Parts]:

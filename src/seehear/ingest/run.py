@@ -83,14 +83,14 @@ def run(
         _remember(store, (file,), video.sha256)
         report.renamed += 1
     count = min(workers or os.cpu_count() or 1, max(1, len(plan.new)))
-    _index(store, plan, report, work(engine, plan.new, workers=count), progress)
+    _index(engine, store, plan, report, work(engine, plan.new, workers=count), progress)
     drop_paths(store, plan.overwritten)
     if prune:
         report.pruned = drop_paths(store, plan.gone)
         gone = [row.path for row in store.journal.failed() if not os.path.lexists(row.path)]
         store.journal.forget(gone)
     if report.commits % COMMITS_PER_CLEANING > 16:
-        store.maintain()
+        store.maintain(engine.bank)
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -132,6 +132,7 @@ def reindex(
 
 
 def _index(
+    engine: Engine,
     store: Store,
     plan: Plan,
     report: Report,
@@ -149,15 +150,15 @@ def _index(
             if progress:
                 progress("index", done_s, total_s)
             if len(batch) >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
-                _commit(store, batch, report)
+                _commit(engine, store, batch, report)
                 last_commit = time.monotonic()
     except KeyboardInterrupt:
         report.is_interrupted = True
     finally:
-        _commit(store, batch, report)
+        _commit(engine, store, batch, report)
 
 
-def _commit(store: Store, batch: list[Indexed], report: Report) -> None:
+def _commit(engine: Engine, store: Store, batch: list[Indexed], report: Report) -> None:
     """Put a batch, then remember its files; empties the batch."""
     started = time.perf_counter()
     good: list[tuple[Video, Sequence[Item]]] = [
@@ -167,7 +168,7 @@ def _commit(store: Store, batch: list[Indexed], report: Report) -> None:
         store.put(good)
         report.commits += 1
         if report.commits % COMMITS_PER_CLEANING == 0:
-            store.maintain()
+            store.maintain(engine.bank)
     for result in batch:
         for stage, seconds in result.spent_s.items():
             report.spent_s[stage] += seconds

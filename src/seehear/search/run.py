@@ -63,7 +63,7 @@ def search(
     ids = union(found.ids for found in lists(engine, store, encoded, where, k, stage1))
     if not ids:
         return finish(engine, query, encoded, (), counts)
-    summaries = store.summaries()
+    summaries = store.sample()
     background = sample(summaries)
     parts = score(engine, store, encoded, ids)
     if np.isnan(parts.seen).any() or np.isnan(parts.heard).any():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from seehear.engine import Engine
-from seehear.store import Summaries
+from seehear.store import Summaries, sampled
 from seehear.types import Band, EncodedQuery, Parts, Tokens
 
-SAMPLE = 500  # items that stand for the library when scores are put into proportion
 FAIR, STRONG = 0.995, 0.9985  # quantiles of (any tag name, any item) pairs; see docs/decisions/003
 
 
@@ -28,14 +27,9 @@ class Bands:
         return "fair" if score >= self.fair else "weak"
 
 
-def sampled(count: int, size: int = SAMPLE) -> Int[np.ndarray, " row"]:
-    """Places of up to `size` of so many items, evenly picked."""
-    return np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(int))
-
-
-def sample(summaries: Summaries, size: int = SAMPLE) -> Tokens:
-    """Summaries of up to `size` items, evenly picked, as token sequences of length one."""
-    rows = sampled(len(summaries.ids), size)
+def sample(summaries: Summaries) -> Tokens:
+    """Summaries of up to 500 items, evenly picked, as token sequences of length one."""
+    rows = sampled(len(summaries.ids))
     return Tokens(
         frames=summaries.seen[rows][:, None],
         frame_mask=summaries.has_frames[rows][:, None],

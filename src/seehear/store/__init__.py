@@ -1,9 +1,10 @@
 """What was indexed: Lance tables in a folder or on S3, all or nothing, read in pinned snapshots."""
 
+from seehear.store.copy import keep_copy
 from seehear.store.journal import FileRow
 from seehear.store.place import place_of
 from seehear.store.snapshot import part_of
 from seehear.store.store import Store
-from seehear.store.summaries import Summaries
+from seehear.store.summaries import Summaries, sampled
 
-__all__ = ["FileRow", "Store", "Summaries", "part_of", "place_of"]
+__all__ = ["FileRow", "Store", "Summaries", "keep_copy", "part_of", "place_of", "sampled"]

@@ -115,11 +115,15 @@ class Bucket:
         """An object is whole or absent: there are no torn manifests."""
 
     def drop(self, folder: str) -> None:
-        for name in self.files(f"{folder}/"):
-            self.ask(partial(self._fs.delete_file, self._base + name))
+        self._delete(self.files(f"{folder}/"))
 
     def tidy(self, table: str) -> None:
-        """There are no folders."""
+        names = self.files(f"{table}/_versions/")
+        self._delete(name for name in names if name.rpartition("/")[2].startswith("d"))
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.ask(partial(self._fs.delete_file, self._base + name))
 
     def explain(self) -> None:
         from pyarrow.fs import FileType

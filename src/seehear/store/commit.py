@@ -56,12 +56,15 @@ class Committer:
         """Put every table back to a readable head and finish or give up begun batches.
 
         When another writer may have come in between (`is_stale`), begun batches are forgotten:
-        what they left is either whole or invisible. Returns what was done, in words.
+        what they left is either whole or invisible; and that writer, should it only have been
+        paused, can commit no more. Returns what was done, in words.
         """
         done: list[str] = []
         self._heads.clear()
         for table in self.place.heads():
             done += self._quarantine(table)
+            if is_stale:
+                tables.fence(self.place, table)
         for batch in self.journal.batches():
             if is_stale:
                 self.journal.drop(batch)

@@ -86,6 +86,8 @@ class Folder:
         shutil.rmtree(self.root / folder)
 
     def tidy(self, table: str) -> None:
+        for trial in (self.root / table / "_versions").glob("d*.manifest"):
+            trial.unlink()
         data = self.root / table / "data"
         for inner in data.iterdir() if data.is_dir() else ():
             if inner.is_dir() and not any(inner.iterdir()):

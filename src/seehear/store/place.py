@@ -73,7 +73,7 @@ class Place(Protocol):
         ...
 
     def tidy(self, table: str) -> None:
-        """Remove folders that Lance left empty."""
+        """Remove what Lance leaves behind: empty folders, versions nobody was shown."""
         ...
 
     def explain(self) -> None:

@@ -144,15 +144,22 @@ def token_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
     Raises: ValueError if an item carries no tokens.
     """
     import pyarrow as pa
-    from lance import blob_array
 
     packed: list[bytes] = []
     for item in items:
         if item.tokens is None:
             raise ValueError(f"item {item.id} carries no tokens; put items as an engine made them")
         packed.append(blob.pack(item.tokens, item.id))
-    columns = {**_keys(items, revs), "tok": blob_array(packed)}
-    return pa.table(columns, schema=token_schema())
+    return blob_rows(pa.table(_keys(items, revs)), packed)
+
+
+def blob_rows(keys: pa.Table, packed: Sequence[bytes]) -> pa.Table:
+    """Packed tokens beside the keys that a table of the same items has."""
+    import pyarrow as pa
+    from lance import blob_array
+
+    columns = {name: keys[name].combine_chunks() for name in _key_columns()}
+    return pa.table({**columns, "tok": blob_array(list(packed))}, schema=token_schema())
 
 
 def media_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:

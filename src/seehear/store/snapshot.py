@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from seehear.errors import LibraryError
-from seehear.store import blob, schema, tables
+from seehear.store import blob, index, schema, tables
 from seehear.store.place import Place
-from seehear.store.summaries import Summaries, load
+from seehear.store.summaries import Column, Summaries, load, read, sampled
 from seehear.types import Sound, Tokens, Video
 
 if TYPE_CHECKING:
@@ -99,6 +99,32 @@ class Snapshot:
         """Vectors of the visible items, in memory."""
         return load(self)
 
+    @cached_property
+    def indices(self) -> frozenset[str]:
+        """Names of the indices over the vectors."""
+        return frozenset(index.name for index in self.emb.describe_indices())
+
+    @cached_property
+    def narrowed(self) -> dict[Column, str | None]:
+        """What a search through an index must filter by."""
+        with self.reading("of items"):
+            return index.narrowed(self.emb)
+
+    @cached_property
+    def sample(self) -> Summaries:
+        """Up to 500 items that stand for the library, evenly picked."""
+        return self.some(sampled(len(self.rows)).tolist())
+
+    def some(self, places: Sequence[int]) -> Summaries:
+        """Vectors of a few items; with an index over them the others stay on disk."""
+        if self.indices and "summaries" not in vars(self):
+            return read(self, places)
+        return self.summaries.some(places)
+
+    def shows(self, video_id: str, rev: int) -> bool:
+        """Whether rows of this revision belong to a visible video."""
+        return self.revisions.get(video_id) == rev and video_id in self.videos
+
     def tokens(self, ids: Sequence[str]) -> Tokens:
         """Padded tokens of items, in the given order, checked.
 
@@ -167,6 +193,14 @@ class Snapshot:
     @cached_property
     def _token_places(self) -> dict[str, int]:
         return self.keys(self.tok)
+
+    @cached_property
+    def media_places(self) -> dict[str, int]:
+        """Places of the thumbnails of current items in a scan of their table."""
+        with self.reading(schema.MEDIA):
+            rows = self.media.to_table(columns=["id", "video_id", "rev"]).to_pydict()
+        found = enumerate(zip(rows["id"], rows["video_id"], rows["rev"], strict=True))
+        return {key: at for at, (key, video, rev) in found if self.revisions.get(video) == rev}
 
     @cached_property
     def _rows(self) -> list[Row]:

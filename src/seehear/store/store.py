@@ -13,11 +13,11 @@ from filelock import FileLock
 from jaxtyping import Float, Float32
 
 from seehear.errors import LibraryError
-from seehear.store import check, door, schema, summaries, tables, upkeep
+from seehear.store import check, door, index, schema, summaries, tables, upkeep
 from seehear.store.commit import Committer
 from seehear.store.journal import Journal
 from seehear.store.place import Place, place_of
-from seehear.store.snapshot import WHOLE, Part, Snapshot
+from seehear.store.snapshot import WHOLE, Part, Row, Snapshot
 from seehear.store.summaries import Column, Summaries
 from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
@@ -125,20 +125,33 @@ class Store:
 
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
         """Items of the videos that pass, by id, with summaries and without tokens."""
-        for place in np.flatnonzero(summaries.mask_of(self._now(), where)):
-            yield self._item(int(place))
+        snapshot = self._now()
+        for place in np.flatnonzero(summaries.mask_of(snapshot, where)).tolist():
+            yield _item(snapshot.rows[place], snapshot.summaries, place)
 
     def item(self, item_id: str) -> Item:
         """One item as `items` gives it. Raises: LibraryError if it is not here."""
-        ids = self._now().summaries.ids
-        place = bisect_left(ids, item_id)
-        if place == len(ids) or ids[place] != item_id:
+        rows = self._now().rows
+        place = bisect_left(rows, item_id, key=lambda row: row.id)
+        if place == len(rows) or rows[place].id != item_id:
             raise LibraryError(f"the library '{self.root}' holds no item {item_id!r}")
-        return self._item(place)
+        return _item(rows[place], self._now().some([place]), 0)
+
+    def ids(self) -> tuple[str, ...]:
+        """All items, in order."""
+        return tuple(row.id for row in self._now().rows)
 
     def summaries(self) -> Summaries:
         """Vectors of all items, in memory."""
         return self._now().summaries
+
+    def some(self, places: Sequence[int]) -> Summaries:
+        """Vectors of the items at these places of `ids`."""
+        return self._now().some(places)
+
+    def sample(self) -> Summaries:
+        """Vectors of up to 500 items that stand for the library, evenly picked."""
+        return self._now().sample
 
     def nearest(
         self,
@@ -148,11 +161,16 @@ class Store:
         k: int,
         where: Filter | None = None,
     ) -> Candidates:
-        """The k items with the largest inner product, exactly; equal ones by id.
+        """The k items with the largest inner product, equal ones by id.
 
+        Exactly, but where maintenance has built an index and nothing narrows the question.
         Items without frames are never seen, items without sound never heard.
         """
         snapshot = self._now()
+        if where in (None, Filter()):
+            found = index.nearest(snapshot, column, vector, k=k)
+            if found:
+                return found
         mask = summaries.mask_of(snapshot, where)
         return summaries.nearest(snapshot.summaries, column, vector, k=k, mask=mask)
 
@@ -207,9 +225,12 @@ class Store:
         """
         return check.verify(self.place, self.journal, full=full)
 
-    def maintain(self) -> list[str]:
-        """Sweep, compact and clean every table; what was done, in words."""
-        return upkeep.maintain(self._write().committer)
+    def maintain(self, bank: index.Bank | None = None) -> list[str]:
+        """Sweep, compact, index and clean every table; what was done, in words.
+
+        Vectors of a large library get an index if `bank` gives queries to try it on.
+        """
+        return upkeep.maintain(self._write().committer, bank)
 
     def counts(self, *, where: Filter | None = None) -> dict[str, int]:
         """How many videos and items are visible, of those that pass."""
@@ -246,23 +267,22 @@ class Store:
         self._writer.settle()
         return self._writer
 
-    def _item(self, place: int) -> Item:
-        snapshot = self._now()
-        row, vectors = snapshot.rows[place], snapshot.summaries
-        return Item(
-            id=row.id,
-            video_id=row.video_id,
-            start_s=row.start_s,
-            end_s=row.end_s,
-            sound=row.sound,
-            seen=vectors.seen[place],
-            heard=vectors.heard[place],
-            has_frames=row.has_frames,
-        )
-
     def _now(self) -> Snapshot:
         if self._snapshot is None:
             raise ValueError(f"the library '{self.root}' was closed")
         if self._writer and self.place.heads() != self._snapshot.heads:
             self._snapshot = Snapshot(self.place, self.part)
         return self._snapshot
+
+
+def _item(row: Row, vectors: Summaries, place: int) -> Item:
+    return Item(
+        id=row.id,
+        video_id=row.video_id,
+        start_s=row.start_s,
+        end_s=row.end_s,
+        sound=row.sound,
+        seen=vectors.seen[place],
+        heard=vectors.heard[place],
+        has_frames=row.has_frames,
+    )

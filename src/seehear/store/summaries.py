@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 
 from seehear.types import Candidates, Filter, Video
 
 if TYPE_CHECKING:
-    from seehear.store.snapshot import Snapshot
+    from seehear.store.snapshot import Row, Snapshot
 
 Column = Literal["seen", "heard"]
 SENSES: tuple[Column, ...] = ("seen", "heard")
+SAMPLE = 500  # items that stand for the library where all would be too many
 ROUNDING = 1e-5  # of a product, relative to both lengths: more than single precision can be off
 
 
@@ -37,6 +39,17 @@ class Summaries:
     def mask(self, name: Column) -> np.ndarray:
         """Items that have this sense."""
         return self.has_frames if name == "seen" else self.has_sound
+
+    def some(self, places: Sequence[int]) -> Summaries:
+        """Those at these places."""
+        at = np.asarray(places, int)
+        return Summaries(
+            ids=tuple(self.ids[place] for place in at),
+            seen=self.seen[at],
+            heard=self.heard[at],
+            has_frames=self.has_frames[at],
+            has_sound=self.has_sound[at],
+        )
 
     @cached_property
     def lengths(self) -> dict[Column, float]:
@@ -74,6 +87,27 @@ def load(snapshot: Snapshot) -> Summaries:
                 halves = batch[name].flatten().to_numpy().reshape(len(batch), out.shape[1])
                 out[places[places >= 0]] = halves[places >= 0]
             at += len(batch)
+    return _of(rows, seen, heard)
+
+
+def read(snapshot: Snapshot, places: Sequence[int]) -> Summaries:
+    """Summaries of the items at these places, and of no others, from the table."""
+    rows = [snapshot.rows[place] for place in places]
+    with snapshot.reading("summaries"):
+        table = snapshot.emb.take([row.place for row in rows], columns=["seen", "heard"])
+    seen, heard = (
+        table[name].combine_chunks().flatten().to_numpy().reshape(len(rows), -1).astype(np.float32)
+        for name in ("seen", "heard")
+    )
+    return _of(rows, seen, heard)
+
+
+def sampled(count: int, size: int = SAMPLE) -> Int[np.ndarray, " row"]:
+    """Places of up to `size` of so many items, evenly picked."""
+    return np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(int))
+
+
+def _of(rows: Sequence[Row], seen: np.ndarray, heard: np.ndarray) -> Summaries:
     return Summaries(
         ids=tuple(row.id for row in rows),
         seen=seen,
@@ -100,9 +134,15 @@ def nearest(
         kth = np.partition(rough, len(rough) - k)[len(rough) - k]
         slack = ROUNDING * summaries.lengths[name] * float(np.linalg.norm(vector))
         eligible = eligible[rough >= kth - 2 * slack]
-    scores = (vectors[eligible].astype(np.float64) * vector).sum(axis=1).astype(np.float32)
+    ids = [summaries.ids[place] for place in eligible]
+    return ranked(ids, vectors[eligible], vector, k=k)
+
+
+def ranked(ids: list[str], vectors: np.ndarray, query: np.ndarray, *, k: int) -> Candidates:
+    """The k best of items in the order of their ids, so that equal ones stay in it."""
+    scores = (vectors.astype(np.float64) * query).sum(axis=1).astype(np.float32)
     best = np.argsort(-scores, kind="stable")[: max(k, 0)]
-    return Candidates(ids=tuple(summaries.ids[i] for i in eligible[best]), scores=scores[best])
+    return Candidates(ids=tuple(ids[place] for place in best), scores=scores[best])
 
 
 def mask_of(snapshot: Snapshot, where: Filter | None) -> np.ndarray:

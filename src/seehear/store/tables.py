@@ -88,8 +88,13 @@ def stage(place: Place, name: str, rows: pa.Table) -> tuple[list[str], dict[str,
 
 
 def commit(place: Place, dataset: lance.LanceDataset, step: Step, batch: int) -> lance.LanceDataset:
-    """Show the rows of a step and hide those it deletes, in one version; durable on return."""
+    """Show the rows of a step and hide those it deletes, in one version; durable on return.
+
+    A commit that is refused, or whose answer is lost, may have come through: the number of the
+    batch tells, not another try.
+    """
     import lance
+    from lance.commit import CommitConflictError
     from lance.dataset import LanceOperation, Transaction
     from lance.fragment import FragmentMetadata
 
@@ -108,9 +113,16 @@ def commit(place: Place, dataset: lance.LanceDataset, step: Step, batch: int) ->
         operation=operation,
         transaction_properties={"batch": str(batch)},
     )
-    after = lance.LanceDataset.commit(
-        place.uri(step.table), transaction, storage_options=place.options
-    )
+    uri = place.uri(step.table)
+    try:
+        after = lance.LanceDataset.commit(
+            uri, transaction, storage_options=place.options, max_retries=0
+        )
+    except (CommitConflictError, OSError):
+        place.check()
+        after, _ = open_table(place, step.table)
+        if not has_batch(after, batch, above=dataset.version):
+            raise
     place.keep(
         [
             f"{step.table}/_transactions/{transaction.read_version}-{transaction.uuid}.txn",
@@ -140,9 +152,22 @@ def _delete(
     return changed, emptied
 
 
-def has_batch(dataset: lance.LanceDataset, batch: int) -> bool:
-    """Whether a version of this table was committed by a batch."""
-    for version in range(dataset.version, max(0, dataset.version - SEARCHED_VERSIONS), -1):
+def fence(place: Place, name: str) -> None:
+    """Follow the head of a table by an equal one that no commit begun earlier can come after."""
+    import lance
+
+    head, _ = open_table(place, name)
+    before = head.version
+    head.restore()
+    if head.version > before + 1:  # what another wrote in between stays written
+        last, options = head.version - 1, place.options
+        lance.dataset(place.uri(name), version=last, storage_options=options).restore()
+
+
+def has_batch(dataset: lance.LanceDataset, batch: int, *, above: int = 0) -> bool:
+    """Whether a version of this table above another one was committed by a batch."""
+    oldest = max(above, dataset.version - SEARCHED_VERSIONS)
+    for version in range(dataset.version, oldest, -1):
         transaction = dataset.read_transaction(version)
         found = ((transaction and transaction.transaction_properties) or {}).get("batch")
         if found is not None and int(found) == batch:

@@ -1,13 +1,14 @@
-"""Keeps tables small and few: sweeps forgotten rows, joins small fragments, drops old versions."""
+"""Keeps tables small and few, and large ones indexed; drops forgotten rows and old versions."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from seehear.store import schema
+from seehear.store import index, schema
 from seehear.store.commit import Committer
 from seehear.store.journal import Step
 from seehear.store.snapshot import Snapshot
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
 
 FRAGMENT_BYTES = 2 << 30
 SMALL_FRAGMENTS = 16  # joined only when so many wait, or a wide table is rewritten for every batch
+BATCH_BYTES, FEWEST_ROWS, MOST_ROWS = 8 << 20, 16, 8192  # in memory while fragments are joined
 KEPT = timedelta(hours=1)  # versions, for readers that still hold them
 
 
-def maintain(committer: Committer) -> list[str]:
+def maintain(committer: Committer, bank: index.Bank | None = None) -> list[str]:
     """What was done, in words; one chore failing does not stop the others."""
     chores: tuple[tuple[str, Callable[[Committer, str], str]], ...] = (
         ("sweep", _sweep),
         ("compact", _compact),
+        ("index", partial(_index, bank=bank)),
         ("clean up", _clean_up),
     )
     done: list[str] = []
     for table in committer.place.heads():
         for name, chore in chores:
+            committer.place.check()
             try:
                 said = chore(committer, table)
             except Exception as error:  # Lance raises many kinds; the next chore must run
@@ -37,6 +41,10 @@ def maintain(committer: Committer) -> list[str]:
             if said:
                 done.append(f"{table}: {said}")
     return done
+
+
+def _index(committer: Committer, table: str, bank: index.Bank | None) -> str:
+    return index.build(committer, table, bank) if table.startswith("emb__") else ""
 
 
 def _sweep(committer: Committer, table: str) -> str:
@@ -62,12 +70,14 @@ def _compact(committer: Committer, table: str) -> str:
 
     dataset, place = committer.head(table), committer.place
     size = sum(place.files(f"{table}/data/").values())
-    target = max(64, FRAGMENT_BYTES // max(1, size // max(1, dataset.count_rows())))
+    row_bytes = max(1, size // max(1, dataset.count_rows()))
+    target = max(64, FRAGMENT_BYTES // row_bytes)
     if _small(dataset, target) < SMALL_FRAGMENTS:
         return ""
+    read_at_once = min(max(FEWEST_ROWS, BATCH_BYTES // row_bytes), MOST_ROWS)
     plan = Compaction.plan(
         dataset,
-        options={"target_rows_per_fragment": target, "batch_size": 16, "num_threads": 1},
+        options={"target_rows_per_fragment": target, "batch_size": read_at_once, "num_threads": 1},
     )
     results = [task.execute(dataset) for task in plan.tasks]
     place.keep(place.files(f"{table}/data/"))

@@ -95,6 +95,10 @@ class Writer:
         rows = schema.catalog_rows(values)
         self._run([(Step(table=schema.CATALOG, delete=where), rows)])
 
+    def adopt(self, steps: Sequence[tuple[Step, Any]]) -> None:
+        """Rows as another library keeps them, in place of those of the same videos."""
+        self._run(steps)
+
     def begin_model(self, model: Mapping[str, object], seen_dim: int, heard_dim: int) -> None:
         """Make empty tables for another model beside the present ones; again is harmless."""
         if schema.emb(model) == schema.emb(self._model):

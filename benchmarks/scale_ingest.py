@@ -1,0 +1,103 @@
+"""Ingest of real clips on a Ray of this machine, with one core and with two.
+
+    python benchmarks/scale_ingest.py --clips FOLDER [--quick] [--json FILE]
+
+Every run has a process, a Ray and a library of its own; the engine is loaded by each worker and
+that is part of the time, as a user sees it. Floor: two workers are not slower than one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from _report import arguments, report
+from _scale_simulated import Row, Service
+
+SOME = 24  # files of a quick run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest:
+    """What the simulation needs, and what was measured."""
+
+    file: Service
+    commit: Service
+    rows: list[Row]
+    speed_up: float
+
+
+def one_run(workers: int, files: list[Path]) -> dict[str, float]:
+    """Index files with so many workers."""
+    import ray
+
+    from seehear import Library
+    from seehear.cluster import on_ray
+
+    ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=200_000_000)
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Library.create(Path(folder) / "library", engine="tags") as library,
+        ):
+            done = library.add(files, work=on_ray("auto"))
+    finally:
+        ray.shutdown()
+    return {
+        "wall s": done.wall_s,
+        "files": float(done.indexed),
+        "worker s": done.spent_s["decode"] + done.spent_s["encode"],
+        "store s": done.spent_s["store"],
+        "commits": float(done.commits),
+    }
+
+
+def measured_ingest(folder: Path, *, quick: bool) -> Ingest:
+    """One worker, then two."""
+    files = sorted(path for path in folder.rglob("*.mp4"))[: SOME if quick else None]
+    runs: list[dict[str, float]] = []
+    alone_here = os.environ | {"RAY_AUTH_MODE": "disabled"}  # else Ray leaves a token in the home
+    for workers in (1, 2):
+        command = [sys.executable, __file__, "--run", str(workers), *map(str, files)]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, timeout=900, env=alone_here
+        )
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    alone, both = runs
+    file_s = alone["worker s"] / alone["files"]
+    commit_s = alone["store s"] / max(1.0, alone["commits"])
+    speed_up = alone["wall s"] / both["wall s"]
+    return Ingest(
+        file=Service(p50_s=file_s, p95_s=2 * file_s),
+        commit=Service(p50_s=commit_s, p95_s=2 * commit_s),
+        speed_up=speed_up,
+        rows=[
+            ("ingest on Ray, files", alone["files"], ""),
+            ("ingest on Ray, 1 worker", alone["wall s"], "s"),
+            ("ingest on Ray, 2 workers", both["wall s"], "s"),
+            ("ingest on Ray, 2 workers against 1", speed_up, "x"),
+            ("ingest on Ray, of a worker per file", file_s, "s"),
+            ("ingest on Ray, per commit", commit_s, "s"),
+        ],
+    )
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--run"]:
+        print(json.dumps(one_run(int(sys.argv[2]), [Path(name) for name in sys.argv[3:]])))
+        return 0
+    asked = arguments(__doc__ or "", clips="folder of clips to index")
+    done = measured_ingest(asked.clips, quick=asked.quick)
+    report(done.rows, packages=["seehear", "ray"], to=asked.json)
+    is_missed = done.speed_up < 1.0
+    print("floors: " + ("missed: two workers are slower" if is_missed else "all held"))
+    return int(is_missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

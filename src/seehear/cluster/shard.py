@@ -1,0 +1,116 @@
+"""One shard of a library: it searches its own items where their bytes lie."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seehear.engine import Engine, load_engine
+from seehear.rank import union
+from seehear.search import Lists, run
+from seehear.store import Store, Summaries, keep_copy, place_of
+from seehear.types import Candidates, EncodedQuery, Filter, Item, Parts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What one shard has for a query: its lists of stage 1, and stage 2 on their union."""
+
+    fingerprint: str  # of the engine that scored
+    counts: Mapping[str, int]  # of its items that pass the filter
+    lists: Sequence[Candidates]
+    ids: Sequence[str]
+    parts: Parts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """What a shard answers from: a library at one moment, and the engine that made it."""
+
+    heads: Mapping[str, int]
+    store: Store
+    engine: Engine
+
+
+class Shard:
+    """The videos whose hash falls into one part of a library, opened where it stands.
+
+    With a folder for it, they are copied there first, and again when the copy is lost.
+    """
+
+    def __init__(self, root: str | Path, number: int, of: int, cache: str | Path = "") -> None:
+        self._root, self._part, self._cache = root, (number, of), cache
+        self._held = self._next = self._opened()
+
+    def ids(self) -> tuple[str, ...]:
+        """Its items, in order."""
+        return self._held.store.ids()
+
+    def rows(self, places: Sequence[int]) -> Summaries:
+        """Summaries of some of its items, by their places."""
+        return self._held.store.some(places)
+
+    def find(
+        self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Lists
+    ) -> Found:
+        """Both stages on its own items; without `k`, on all."""
+        held = self._held
+        counts = held.store.counts(where=where)
+        ranges = k or counts["items"]
+        found = run.lists(held.engine, held.store, query, where, ranges, stage1)
+        ids = union(each.ids for each in found)
+        none = np.zeros((1, 0), np.float32)
+        parts = run.score(held.engine, held.store, query, ids) if ids else None
+        return Found(
+            fingerprint=str(held.engine.manifest["fingerprint"]),
+            counts=counts,
+            lists=found,
+            ids=ids,
+            parts=parts or Parts(seen=none, heard=none),
+        )
+
+    def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Fields of hits that lie with the items."""
+        return run.details(self._held.engine, self._held.store, query, ids)
+
+    def item(self, item_id: str) -> Item:
+        """One of its items."""
+        return self._held.store.item(item_id)
+
+    def prepare(self) -> None:
+        """Open what the library holds now, with its engine, beside what goes on answering."""
+        if place_of(self._root).heads() != self._held.heads:
+            self._next = self._opened()
+
+    def switch(self) -> None:
+        """Answer from what was prepared."""
+        self._held = self._next
+
+    def _opened(self) -> Held:
+        heads = place_of(self._root).heads()
+        store = Store.open(self._root, part=self._part)
+        engine = load_engine(store.model)
+        if self._cache:
+            folder = self._folder(str(store.model["fingerprint"]))
+            keep_copy(self._root, folder, self._part, bank=engine.bank)
+            store = Store.open(folder)
+        return Held(heads=heads, store=store, engine=engine)
+
+    def _folder(self, fingerprint: str) -> Path:
+        """Where the copy lies; copies that neither answer nor are asked for are deleted."""
+        cache, (number, of) = Path(self._cache), self._part
+        cache.mkdir(parents=True, exist_ok=True)
+        mine = f"{sha256(str(self._root).encode()).hexdigest()[:12]}-{number}-{of}-"
+        folder = cache / f"{mine}{fingerprint[:12]}"
+        held = self.__dict__.get("_held")
+        kept = (folder, held and held.store.root)
+        for other in cache.glob(f"{mine}*/"):
+            if other not in kept:
+                shutil.rmtree(other)
+        return folder

@@ -1,0 +1,128 @@
+"""Every command takes s3://BUCKET/PREFIX, and outlives a server that goes away for a while."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from media.media_clips import GREEN, RED, tone, write_clip
+from seaweed import Seaweed, free_ports
+from seehear.engine.tags import TagsEngine
+
+AWAY_S = 20.0
+Command = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path, address: str, tags_engine: TagsEngine) -> Iterator[Command]:
+    """Start `seehear` with a library on S3; what still runs at the end is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> "subprocess.Popen[str]":
+        child = subprocess.Popen(
+            [sys.executable, "-m", "seehear", *words],
+            cwd=tmp_path,
+            env=os.environ | {"SEEHEAR_LIBRARY": address, "COLUMNS": "100", "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def ended(child: "subprocess.Popen[str]") -> str:
+    """What a command that went well said."""
+    out, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
+    return out
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    write_clip(folder / "red.mp4", shots=[(0, RED)], sounds=[tone(4, (1, 2), hz=1000)])
+    write_clip(folder / "green.mp4", shots=[(0, GREEN)])
+    return folder
+
+
+def test_every_command_takes_an_address(command: Command, films: Path, address: str):
+    assert "indexed 2 files as 2 moments" in ended(command("index", str(films)))
+    assert "nothing new, 2 files unchanged" in ended(command("index", str(films)))
+    told = json.loads(ended(command("search", "a green wall", "--json")))
+    assert {Path(hit["path"]).name for hit in told["hits"]} == {"red.mp4", "green.mp4"}
+    status = json.loads(ended(command("status", "--json")))
+    assert (status["root"], status["videos"], status["items"]) == (address, 2, 2)
+    assert "1" in ended(command("remove", str(films / "red.mp4")))
+    assert json.loads(ended(command("status", "--json")))["videos"] == 1
+    ended(command("verify", "--full"))
+
+
+def test_a_library_on_s3_is_served(command: Command, films: Path):
+    ended(command("index", str(films)))
+    (port,) = free_ports(1)
+    child = command("serve", "--port", str(port))
+    assert asked(f"http://127.0.0.1:{port}/readyz", child) == "tags"
+    child.terminate()
+    child.communicate(timeout=30)
+
+
+def asked(url: str, child: "subprocess.Popen[str]") -> str:
+    """The answer of a service that is starting."""
+    for _ in range(300):
+        try:
+            with urlopen(url, timeout=10) as answer:
+                return answer.read().decode()
+        except URLError:
+            assert child.poll() is None, child.communicate()
+            time.sleep(0.2)
+    raise TimeoutError(url)
+
+
+@contextmanager
+def away(s3: Seaweed, seconds: float) -> Iterator[None]:
+    """The server is gone when the block begins, and back so long after it ended."""
+    s3.stop()
+    try:
+        yield
+        time.sleep(seconds)
+    finally:
+        s3.start()
+        s3.wait()
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_costs_only_time(
+    command: Command, films: Path, s3: Seaweed, tags_engine: TagsEngine
+):
+    """In the middle of an ingest and of a search; nothing is lost or done twice."""
+    ended(command("index", str(films)))
+    for number in range(8):
+        sounds = [tone(2, (0, 1), hz=300 + 100 * number)]
+        shots = [(0, (20 * number, 90, 30))]
+        write_clip(films / f"{number}.mp4", seconds=2, shots=shots, sounds=sounds)
+    ingest = command("index", str(films), "--workers", "1")
+    assert ingest.stderr is not None
+    while not ingest.stderr.readline().startswith("plan: 8 new files"):
+        assert ingest.poll() is None
+    search = command("search", "a dog barking", "--json")
+    with away(s3, AWAY_S):
+        assert ingest.poll() is None and search.poll() is None
+    assert len(json.loads(ended(search))["hits"]) in (2, 10)
+    assert "indexed 8 files as 8 moments" in ended(ingest)
+    assert "nothing new, 10 files unchanged" in ended(command("index", str(films)))
+    ended(command("verify", "--full"))
