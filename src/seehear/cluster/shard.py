@@ -62,8 +62,8 @@ class Shard:
         """Both stages on its own items; without `k`, on all."""
         held = self._held
         counts = held.store.counts(where=where)
-        ranges = k or counts["items"]
-        found = run.lists(held.engine, held.store, query, where, ranges, stage1)
+        most = k or counts["items"]
+        found = run.lists(held.engine, held.store, query, where, most, stage1)
         ids = union(each.ids for each in found)
         none = np.zeros((1, 0), np.float32)
         parts = run.score(held.engine, held.store, query, ids) if ids else None
