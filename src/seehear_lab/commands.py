@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seehear.errors import NothingDoneError, UsageError
+from seehear.errors import NothingDoneError
 
 data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
@@ -86,8 +86,9 @@ def show_table(
 def check_data(name: Set, root: Root) -> None:
     """Count, look for and probe every video; write no_audio.txt; say what papers have."""
     from seehear_lab.datasets.check import check
+    from seehear_lab.datasets.spec import open_set
 
-    found = check(_data_set(name, root), tell=say)
+    found = check(open_set(name, root), tell=say)
     for line in found.lines:
         say(line)
     if found.problems:
@@ -102,19 +103,26 @@ def prepare_data(
 ) -> None:
     """Write copies at 3 pictures a second and shorter side 224; goes on where it was stopped."""
     from seehear_lab.datasets.prepare import prepare
+    from seehear_lab.datasets.spec import open_set
 
-    videos = _data_set(name, root).files.values()
+    videos = open_set(name, root).files.values()
     unread = prepare(list(dict.fromkeys(videos)), output, tell=say)
     for each in unread:
         say(f"could not be read: {each}")
 
 
-def _data_set(name: str, root: Path) -> Any:
-    from seehear_lab.datasets.spec import DataSet, load_spec, spec_of_folder
+@data.command("unpack")
+def unpack_data(
+    source: Annotated[
+        str, typer.Argument(help="Tars, a folder of save_to_disk, or a data set on the hub.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for videos, captions.")],
+) -> None:
+    """Make a plain folder of webdataset tars or of a Hugging Face data set; may be stopped."""
+    from seehear_lab.datasets.unpack import unpack
 
-    if not root.is_dir():
-        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
-    return DataSet(spec_of_folder(root) if name == "folder" else load_spec(name), root)
+    for each in unpack(source, output, tell=say):
+        say(f"left out: {each}")
 
 
 def tune(

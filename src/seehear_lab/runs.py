@@ -15,7 +15,7 @@ from seehear.models import RetrievalModel, build_model
 from seehear_lab import ablations
 from seehear_lab.ablations.tefal_sound import freeze
 from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
-from seehear_lab.datasets.spec import DataSet, load_spec
+from seehear_lab.datasets.spec import DataSet, open_set
 from seehear_lab.datasets.towers import ClipAst
 from seehear_lab.evaluate.protocol import (
     corrected,
@@ -67,7 +67,7 @@ def run_recipe(
 
     Raises: UsageError if data, towers and recipe do not fit each other.
     """
-    parts = split_pairs(recipe, DataSet(load_spec(recipe.data.set), places.root))
+    parts = split_pairs(recipe, open_set(recipe.data.set, places.root))
     model = new_model(recipe, places.towers).to(device)
     reader = ClipReader(
         recipe.clips, words=model.encoder.clip.words, side_px=model.encoder.clip.side_px

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,8 @@ from seehear.errors import UsageError
 from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
 from seehear_lab.settings import build, nearest, read_toml
 
-OWN_FILES = {"captions.jsonl": "jsonl", "captions.csv": "csv"}  # of a folder that has no spec
+OWN_FOLDER = "folder"  # the name of a data set that has no spec
+OWN_FILE = re.compile(r"captions(?:\.([\w-]+))?\.(jsonl|csv)")  # its captions, of a split or all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +91,22 @@ def load_spec(name: str) -> Spec:
 
 
 def spec_of_folder(root: Path) -> Spec:
-    """The description of a folder of one's own: captions.jsonl or captions.csv beside videos.
+    """The description of a folder of one's own: captions.jsonl, captions.SPLIT.jsonl, or as .csv.
 
-    Raises: UsageError if it has neither.
+    Raises: UsageError if it has none of them.
     """
-    for name, reader in OWN_FILES.items():
-        if (root / name).is_file():
-            captions = CaptionFile(file=name, reader=reader, id="video", text="caption")
-            own = {"all": Split(captions=captions)}
-            return Spec(title=root.name, licence="", obtain="", videos=".", splits=own)
-    raise UsageError(
-        f"'{root}' has neither captions.jsonl nor captions.csv; write one line for each caption: "
-        '{"video": "file.mp4", "caption": "what is seen and heard"}'
-    )
+    splits = {}
+    for path in sorted(root.glob("captions*")):
+        if found := OWN_FILE.fullmatch(path.name):
+            own = CaptionFile(file=path.name, reader=found[2], id="video", text="caption")
+            splits[found[1] or "all"] = Split(captions=own)
+    if not splits:
+        raise UsageError(
+            f"'{root}' has neither captions.jsonl nor captions.SPLIT.jsonl (nor .csv); write one "
+            'line for each caption: {"video": "file.mp4", "caption": "what is seen and heard"}, or '
+            "let seehear-lab data unpack make it out of tars"
+        )
+    return Spec(title=root.name, licence="", obtain="", videos=".", splits=splits)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,17 @@ class DataSet:
         folder = self.root / self.spec.videos
         found: dict[str, Path] = {}
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.name not in OWN_FILES:
+            if path.is_file() and not OWN_FILE.fullmatch(path.name):
                 found.setdefault(path.stem, path)
                 found[path.relative_to(folder).as_posix()] = path
         return found
+
+
+def open_set(name: str, root: Path) -> DataSet:
+    """A data set by name, or a folder of one's own (`folder`), as it lies below `root`.
+
+    Raises: UsageError if there is no such folder or no data set of that name.
+    """
+    if not root.is_dir():
+        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
+    return DataSet(spec_of_folder(root) if name == OWN_FOLDER else load_spec(name), root)
