@@ -28,6 +28,7 @@ from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
 from seehear_lab.recipe import Recipe
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
+from seehear_lab.train.start import start_over_time
 from seehear_lab.train.world import World
 
 RESULTS = "results.json"
@@ -150,7 +151,9 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
     for name in recipe.towers.frozen:
         freeze(getattr(encoder, name))
     torch.manual_seed(recipe.train.seed)
-    return build_model(recipe.model.name, encoder=encoder, **settings)
+    model = build_model(recipe.model.name, encoder=encoder, **settings)
+    start_over_time(model, encoder.clip.model.state_dict())
+    return model
 
 
 def split_pairs(recipe: Recipe, data: DataSet) -> Parts:

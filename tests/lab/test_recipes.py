@@ -13,10 +13,11 @@ import torch
 from lab.generated_sets import write_set
 from seehear.errors import UsageError
 from seehear.models import list_models
+from seehear.models.clip4clip import SeqTransf
 from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
 from seehear_lab.evaluate.report import read_results
 from seehear_lab.recipe import list_recipes, load_recipe
-from seehear_lab.runs import RESULTS, Places, run_recipe, split_pairs
+from seehear_lab.runs import RESULTS, Places, new_model, run_recipe, split_pairs
 from seehear_lab.settings import with_changes
 from tiny_towers import make_ast_folder, make_clip_folder
 
@@ -82,6 +83,22 @@ def test_a_recipe_takes_one_step(
         assert results[2].label == "transductive"
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
+
+
+def test_a_transformer_over_frames_starts_from_the_text_tower(tmp_path: Path) -> None:
+    make_clip_folder(tmp_path / "clip", dim=48, wide=192)  # of the shape of published CLIPs
+    changes = ("model.settings.dim=48", "model.settings.positions=39")
+    model = new_model(load_recipe("clip4clip_msrvtt9k_seqtransf", changes=changes), tmp_path)
+    assert isinstance(model, SeqTransf)
+    over_time = model.temporal.transformer
+    text = model.encoder.clip.model.text_model
+    first, given = over_time.blocks[0], text.encoder.layers[0]
+    assert torch.equal(first.widen.weight, given.mlp.fc1.weight)
+    assert torch.equal(first.qkv.bias[48:96], given.self_attn.k_proj.bias)
+    places = text.embeddings.position_embedding.weight
+    assert torch.equal(over_time.position.weight[::2], places)  # 20 places over 39
+    between = (places[3] + places[4]) / 2
+    torch.testing.assert_close(over_time.position.weight[7], between)
 
 
 def test_qb_norm_takes_its_bank_from_training(
