@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from seehear.models import build_model
+from seehear.nn.temporal import PositionedTransformer
 from seehear_lab.datasets import digits_media
 from seehear_lab.datasets.digits_av import WORDS, DigitClips, DigitsSpec, digits_av, word_ids
 from seehear_lab.datasets.digits_pairs import DigitGallery, DigitPairs, digits_encoder
+from seehear_lab.datasets.digits_towers import DigitsEncoder, start_from_text
 from seehear_lab.evaluate.protocol import encode, score_all
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.loop import fit
@@ -91,3 +93,23 @@ def test_all_towers_train_through_the_loop(clips: DigitClips, tmp_path: Path) ->
     gallery = DigitGallery(clips)
     assert np.isfinite(score_all(model, encode(model, gallery))).all()
     assert gallery.has_sound.sum() == 98
+
+
+def test_towers_go_on_with_longer_clips(clips: DigitClips) -> None:
+    torch.manual_seed(0)
+    short = digits_encoder(clips, dim=32)
+    longer = DigitsEncoder(32, rows=384, mels=64, words=15)
+    longer.take(short.state_dict())
+    assert torch.equal(longer.sight.out.weight, short.sight.out.weight)
+    low, high = short.sound.positions.unflatten(0, (2, 8))
+    assert torch.equal(longer.sound.positions, torch.cat([low, low, low, high, high, high]))
+
+
+def test_a_transformer_over_frames_starts_as_the_text_tower(clips: DigitClips) -> None:
+    text = digits_encoder(clips, dim=32).text
+    over_time = PositionedTransformer(32, layers=2, heads=4, positions=12)
+    start_from_text(over_time, text)
+    ids = torch.from_numpy(word_ids(["shown one two said three four"]))
+    mask, words = ids > 0, text.words(ids)
+    last = over_time(words, mask)[:, int(mask.sum()) - 1]
+    torch.testing.assert_close(text.out(text.norm(last)), text(ids))
