@@ -50,9 +50,9 @@ STEPS: dict[tuple[str, str], int] = {
     START: 1500,
     ("clip4clip.meanp", "order"): 300,
     ("clip4clip.seqtransf", "order"): 300,
-    ("xpool", "part"): 1000,
-    ("clip4clip.seqtransf", "part"): 1000,
-    **{(name, "part"): 1000 for name in ("tefal", "tefal.meanp", *FUSIONS)},
+    ("xpool", "part"): 600,
+    ("clip4clip.seqtransf", "part"): 600,
+    **{(name, "part"): 600 for name in ("tefal", "tefal.meanp", *FUSIONS)},
 }
 TRAIN_CLIPS: dict[Level, int] = {"whole": 6000, "part": 4000}
 Rows = list[tuple[str, float, str]]

@@ -60,7 +60,8 @@ class Recipe:
     model: ModelPart
     towers: TowerPart
     data: DataPart
-    published: Mapping[str, float]
+    published: Mapping[str, float] = field(default_factory=dict)
+    also_in: tuple[str, ...] = ()  # other tables that quote the row
     clips: ClipConfig = field(default_factory=ClipConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluatePart = field(default_factory=EvaluatePart)

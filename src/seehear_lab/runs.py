@@ -16,7 +16,7 @@ from seehear_lab import ablations
 from seehear_lab.ablations.tefal_sound import freeze
 from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
 from seehear_lab.datasets.spec import DataSet, open_set
-from seehear_lab.datasets.towers import ClipAst
+from seehear_lab.datasets.towers import towers_of
 from seehear_lab.evaluate.protocol import (
     corrected,
     encode,
@@ -70,9 +70,7 @@ def run_recipe(
     """
     parts = split_pairs(recipe, open_set(recipe.data.set, places.root))
     model = new_model(recipe, places.towers).to(device)
-    reader = ClipReader(
-        recipe.clips, words=model.encoder.clip.words, side_px=model.encoder.clip.side_px
-    )
+    reader = ClipReader(recipe.clips, words=model.encoder.words, side_px=model.encoder.side_px)
     chosen = _chooser(parts.val, reader)
     progress = fit(
         model,
@@ -140,7 +138,8 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
 
     Raises: UsageError if the sizes do not fit; ValueError for an unknown model or setting.
     """
-    encoder = ClipAst(towers / "clip", towers / "ast" if recipe.towers.ast else None)
+    ast = towers / "ast" if recipe.towers.ast else None
+    encoder = towers_of(recipe.model.name, towers / "clip", ast)
     settings = recipe.model.settings
     for key, size in (("dim", encoder.dim), ("sound_dim", encoder.sound_dim)):
         if settings.get(key, size) != size:
@@ -149,10 +148,10 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
                 f"bring {recipe.towers.clip}, or --set model.settings.{key}={size}"
             )
     for name in recipe.towers.frozen:
-        freeze(getattr(encoder, name))
+        freeze(encoder.clip_model if name == "clip" else encoder.ast)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model.name, encoder=encoder, **settings)
-    start_over_time(model, encoder.clip.model.state_dict())
+    start_over_time(model, encoder.clip_model.state_dict())
     return model
 
 

@@ -26,7 +26,7 @@ Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm"]
 class Encoded:
     """A gallery after its towers: what every score is made of."""
 
-    query: Float[Tensor, "query dim"]
+    query: Float[Tensor, "query *token dim"]
     items: TokenBatch
 
 
@@ -44,10 +44,16 @@ def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encod
 
 
 @torch.inference_mode()
-def encode_captions(model: RetrievalModel, batches: Iterable[Any]) -> Float[Tensor, "query dim"]:
-    """Batches of captions through the text tower, on the model's device."""
+def encode_captions(
+    model: RetrievalModel, batches: Iterable[Any]
+) -> Float[Tensor, "query *token dim"]:
+    """Batches of captions through the text tower, on the model's device; zeros where words end."""
     device = model.logit_scale.device
-    return torch.cat([model.encode_query(to_device(batch, device)) for batch in batches])
+    encoded = [model.encode_query(to_device(batch, device)) for batch in batches]
+    if encoded[0].ndim == 3:
+        longest = max(each.shape[1] for each in encoded)
+        encoded = [F.pad(each, (0, 0, 0, longest - each.shape[1])) for each in encoded]
+    return torch.cat(encoded)
 
 
 @torch.inference_mode()
@@ -64,9 +70,10 @@ def score_all(
     """
     query, items = encoded.query, encoded.items
     tokens = items.frames.shape[1] + items.audio.shape[1]
-    pairs = max(budget_bytes // (4 * (4 * query.shape[1] + 2 * tokens)), 1)
+    words, dim = query[0].numel() // query.shape[-1], query.shape[-1]
+    pairs = max(budget_bytes // (4 * words * (4 * dim + 2 * tokens)), 1)
     high = min(len(query), pairs)
-    per_item = 4 * 6 * tokens * query.shape[1]
+    per_item = 4 * 6 * tokens * dim
     wide = max(min(pairs // high, budget_bytes // per_item), 1)
     scores = np.empty((len(query), len(items.frames)), np.float32)
     for columns in chunks(scores.shape[1], wide):

@@ -29,7 +29,7 @@ class TrainConfig:
     groups: tuple[GroupConfig, ...] = ()  # the first that fits a name decides
     warmup: float = 0.1  # share of all steps
     clip_norm: float = 1.0
-    loss: Literal["infonce_sum", "infonce_mean", "camoe_dsl"] = "infonce_mean"
+    loss: Literal["infonce_sum", "infonce_mean", "camoe_dsl", "hinge", "avma"] = "infonce_mean"
     logit_scale: float = 100.0  # what multiplies cosines at the start
     precision: Literal["float32", "bf16"] = "float32"
     accumulate: int = 1  # batches before a step; each has only its own negatives
