@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,16 +20,6 @@ def say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def _tell_steps(every: int) -> Callable[[dict[str, Any]], None]:
-    def tell(row: dict[str, Any]) -> None:
-        if "figure" in row:
-            say(f"step {row['step']}: R@1 on validation {row['figure']:.1f}")
-        elif row["step"] % every == 0 or row["step"] == 1:
-            say(f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s")
-
-    return tell
-
-
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe by name, or a TOML file.")],
     root: Root,
@@ -44,6 +33,7 @@ def train(
     """Train a recipe and judge it on its test split; goes on where it was stopped."""
     import torch
 
+    from seehear_lab.progress import told_steps
     from seehear_lab.recipe import load_recipe
     from seehear_lab.runs import Places, run_recipe
     from seehear_lab.train.world import joined_world
@@ -52,9 +42,10 @@ def train(
     places = Places(root=root, towers=towers, output=output)
     with joined_world(torch.device(device)) as world:
         here = torch.device(device, world.rank) if device == "cuda" else torch.device(device)
-        results = run_recipe(
-            Path(recipe).stem, read, places, device=here, world=world, tell=_tell_steps(50)
-        )
+        with told_steps(is_shown=world.is_first) as tell:
+            results = run_recipe(
+                Path(recipe).stem, read, places, device=here, world=world, tell=tell
+            )
         if not world.is_first:
             return
     for result in results:
@@ -135,8 +126,10 @@ def tune(
 ) -> None:
     """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
     from seehear_lab.finetune import finetune, install
+    from seehear_lab.progress import told_steps
 
-    tuned = finetune(library, captions, output, tell=_tell_steps(50))
+    with told_steps() as tell:
+        tuned = finetune(library, captions, output, tell=tell)
     for line in tuned.skipped:
         say(f"left out: {line}")
     for name, result in (("before", tuned.before), ("after", tuned.after)):

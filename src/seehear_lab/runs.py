@@ -149,6 +149,8 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
             )
     for name in recipe.towers.frozen:
         freeze(encoder.clip_model if name == "clip" else encoder.ast)
+    if recipe.train.recompute:
+        encoder.recompute()
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model.name, encoder=encoder, **settings)
     start_over_time(model, encoder.clip_model.state_dict())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seehear.errors import UsageError
 from seehear.models import build_model
 from seehear_lab.datasets.clips import ClipMedia, WordIds
 from seehear_lab.datasets.towers import Composed, towers_of
@@ -71,3 +72,32 @@ def test_what_avma_minimises_is_hinge_and_association(weights: Path) -> None:
     torch.testing.assert_close(both, hinge + associative_loss(model, items))
     both.backward()
     assert model.memory.sights.grad is not None and model.memory.sights.grad.any()
+
+
+def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
+    kept, again = (towers_of("tefal", weights / "clip", weights / "ast") for _ in range(2))
+    again.recompute()
+    runs = {id(kept): 0, id(again): 0}
+    gradients = []
+    for towers in (kept, again):
+
+        def count(*_: object, of: int = id(towers)) -> None:
+            runs[of] += 1
+
+        for layers in (towers.clip.model.vision_model.encoder.layers, towers.ast.model.layers):
+            layers[0].mlp.register_forward_pre_hook(count)
+        towers.train()
+        ids = torch.tensor([[118, 2, 119], [118, 3, 119]])
+        query = towers.encode_query(WordIds(ids=ids, mask=torch.ones_like(ids)))
+        items = towers.encode_items(media())
+        ((query @ items.frames.mean(1).T).sum() + items.audio.square().mean()).backward()
+        gradients.append({n: p.grad for n, p in towers.named_parameters() if p.grad is not None})
+    assert runs == {id(kept): 2, id(again): 4}  # forward, and once more backward
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value, rtol=0, atol=1e-6)
+
+
+def test_towers_of_a_paper_cannot_be_recomputed(weights: Path) -> None:
+    with pytest.raises(UsageError, match=r"leave it out, or set train\.chunk"):
+        towers_of("ts2net", weights / "clip", None).recompute()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from seehear.encoders.ast import AstTower
 from seehear.encoders.clip import ClipTowers, Words
 from seehear.encoders.clip_frames import ClipEncoder, FrameBatch
+from seehear.errors import UsageError
 from seehear.models.centerclip import MergingEncoder
 from seehear.models.eclipse import ListeningEncoder
 from seehear.models.ts2net import ShiftingEncoder
@@ -57,6 +58,12 @@ class ClipAst(nn.Module):
         """Size of a sound token; that of a frame where there is no AST."""
         return int(self.ast.model.config.hidden_size) if self.ast else self.dim
 
+    def recompute(self) -> None:
+        """Keep no activations inside the towers; they run again when gradients are asked for."""
+        for model in (self.clip.model, *([self.ast.model] if self.ast else [])):
+            newer = getattr(model, "activation_checkpointing_enable", None)  # its name in 5.23
+            (newer or model.gradient_checkpointing_enable)()
+
     def encode_query(self, query: WordIds) -> Float[Tensor, "query dim"]:
         """The projected end token of each caption."""
         output = self.clip.model.get_text_features(input_ids=query.ids, attention_mask=query.mask)
@@ -97,6 +104,13 @@ class Composed(nn.Module):
     def clip_model(self) -> Any:
         """Both towers of CLIP."""
         return self.tower.clip
+
+    def recompute(self) -> None:
+        """Raises: UsageError, as these towers call CLIP's blocks part by part."""
+        raise UsageError(
+            "train.recompute works on plain CLIP and AST, not on a paper's own picture tower; "
+            "leave it out, or set train.chunk"
+        )
 
     def encode_query(self, query: WordIds) -> Float[Tensor, "query *token dim"]:
         """Captions as the paper's tower gives them."""

@@ -34,6 +34,7 @@ class TrainConfig:
     precision: Literal["float32", "bf16"] = "float32"
     accumulate: int = 1  # batches before a step; each has only its own negatives
     chunk: int = 0  # pairs a pass through the towers (gradient caching); 0: the whole batch
+    recompute: bool = False  # towers keep no activations and run again backward, for less memory
     score_rows: int = 0  # queries a block of the score, re-computed backward; 0: all at once
     evaluate_every: int = 0  # steps; 0: after every epoch
     save_every: int = 0  # steps; 0: after every epoch
