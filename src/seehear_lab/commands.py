@@ -90,16 +90,14 @@ def check_data(name: Set, root: Root) -> None:
 def prepare_data(
     name: Set,
     root: Root,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Root of the copy.")],
 ) -> None:
-    """Write copies at 3 pictures a second and shorter side 224; goes on where it was stopped."""
+    """The same set with copies at 3 pictures a second, shorter side 224; may be stopped."""
     from seehear_lab.datasets.prepare import prepare
     from seehear_lab.datasets.spec import open_set
 
-    videos = open_set(name, root).files.values()
-    unread = prepare(list(dict.fromkeys(videos)), output, tell=say)
-    for each in unread:
-        say(f"could not be read: {each}")
+    for each in prepare(open_set(name, root), output, tell=say):
+        say(f"left out: {each}")
 
 
 @data.command("unpack")

@@ -180,13 +180,12 @@ def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
 def _pairs(data: DataSet, split: str) -> tuple[list[Pair], int]:
     captions = data.captions(split)
     pairs = [
-        Pair(name=name, path=data.files[name], caption=text)
+        Pair(name=name, path=path, caption=text)
         for name, text in captions
-        if name in data.files
+        if (path := data.file(name))
     ]
     if not pairs:
-        folder = data.root / data.spec.videos
-        raise UsageError(f"not one video of the split {split!r} is in '{folder}'")
+        raise UsageError(f"not one video of the split {split!r} is in '{data.folder}'")
     return pairs, len(captions) - len(pairs)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from lab.generated_sets import write_set
 from lab.test_cli import run
+from media.media_clips import write_clip
 from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
-from seehear_lab.datasets.spec import load_spec
+from seehear_lab.datasets.spec import load_spec, open_set
 from seehear_lab.recipe import list_recipes, load_recipe
 from seehear_lab.tables import HEAD, table
 from tiny_towers import make_clip_folder
@@ -68,7 +69,9 @@ def test_data_check_and_prepare(
     assert "train: 3 videos where the papers have 7985" in capsys.readouterr().out
     prepare = ("data", "prepare", "charades", "--root", root, "-o", copies)
     assert run(monkeypatch, *prepare) == 0
-    made = sorted(copies.iterdir())
+    data = open_set("charades", copies)
+    assert [text for _, text in data.captions("test")]
+    made = sorted(set(data.files.values()))
     assert [path.stem for path in made] == sorted(ids["train"] + ids["test"])
     info = probe(made[0])
     assert (info.height, info.has_audio, round(info.duration_s)) == (224, True, 1)
@@ -78,6 +81,27 @@ def test_data_check_and_prepare(
     stamps = [path.stat().st_mtime_ns for path in made]
     assert run(monkeypatch, *prepare) == 0  # nothing is made twice
     assert [path.stat().st_mtime_ns for path in made] == stamps
+
+
+def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, copies = tmp_path / "mine", tmp_path / "copies"
+    (root / "sub").mkdir(parents=True)
+    write_clip(root / "a.mp4", seconds=1)
+    write_clip(root / "sub/a.mkv", seconds=1)
+    write_clip(root / "sub/a.mov", seconds=1)
+    lines = ('{"video": "a.mp4", "caption": "x"}', '{"video": "sub/a.mkv", "caption": "y"}')
+    (root / "captions.train.jsonl").write_text("\n".join(lines))
+    assert run(monkeypatch, "data", "check", "folder", "--root", root) == 0
+    assert run(monkeypatch, "data", "prepare", "folder", "--root", root, "-o", copies) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "left out: a.mov (its copy would replace that of a.mkv)"
+    data = open_set("folder", copies)
+    assert [data.file(name) for name, _ in data.captions("train")] == [
+        copies / "a.mp4",
+        copies / "sub/a.mp4",
+    ]
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(

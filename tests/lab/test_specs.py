@@ -108,7 +108,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "b/c.mp4").touch()
     data = DataSet(spec_of_folder(tmp_path), tmp_path)
     assert data.captions("all") == [("b/c.mp4", "rain")]
-    assert data.files["b/c.mp4"].is_file()
+    assert data.file("b/c.mp4") == data.file("b/c.avi") == tmp_path / "b/c.mp4"
     lines.write_text('{"video": "x.mp4"}\n')
     with pytest.raises(UsageError, match="line 1 of"):
         data.captions("all")

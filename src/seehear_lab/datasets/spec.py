@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from seehear.errors import UsageError
+from seehear.media.scan import SUFFIXES
 from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
 from seehear_lab.settings import build, nearest, read_toml
 
@@ -146,14 +147,34 @@ class DataSet:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Video id -> file: names without the last suffix, and paths below the video folder."""
-        folder = self.root / self.spec.videos
+        """Name -> video: its path below the video folder, with and without suffix, and its stem."""
         found: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not OWN_FILE.fullmatch(path.name):
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                place = path.relative_to(self.folder)
+                found[place.as_posix()] = path
+                found.setdefault(place.with_suffix("").as_posix(), path)
                 found.setdefault(path.stem, path)
-                found[path.relative_to(folder).as_posix()] = path
         return found
+
+    @property
+    def folder(self) -> Path:
+        """Where the videos lie."""
+        return self.root / self.spec.videos
+
+    @property
+    def lists(self) -> list[str]:
+        """The files that say which videos and captions there are."""
+        splits = self.spec.splits.values()
+        named = [split.captions.file for split in splits]
+        named += [split.ids.file for split in splits if split.ids and split.ids.file]
+        return list(dict.fromkeys(named))
+
+    def file(self, name: str) -> Path | None:
+        """The video of an id, whatever its format; None if it is not there."""
+        suffix = Path(name).suffix
+        bare = name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+        return self.files.get(name) or self.files.get(bare)
 
 
 def open_set(name: str, root: Path) -> DataSet:
