@@ -49,6 +49,7 @@ class EvaluatePart:
 
     correction: Method = "none"
     rerank: float = 0.0  # share of the gallery that stage 2 sees; 0: all of it
+    trec: int = 0  # hits of each query in run.txt, with qrels.txt beside; 0: no such files
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from seehear.errors import UsageError
 from seehear.models import RetrievalModel, build_model
@@ -24,7 +25,7 @@ from seehear_lab.evaluate.protocol import (
     score_all,
     score_two_stage,
 )
-from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
+from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results, write_trec
 from seehear_lab.recipe import Recipe
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
@@ -88,9 +89,11 @@ def run_recipe(
     bank = [pair.caption for pair in parts.train]
     picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
     gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
-    results = judged(name, recipe, model, gallery, selected, about)
+    plain, results = judged(name, recipe, model, gallery, selected, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
+        if recipe.evaluate.trec:
+            write_trec(places.output, plain, gallery, tag=name, depth=recipe.evaluate.trec)
     return results
 
 
@@ -101,8 +104,11 @@ def judged(
     gallery: ClipGallery,
     selected_on: SelectedOn,
     about: dict[str, Any],
-) -> list[Result]:
-    """Results on a gallery: text to video as the recipe says it, and plain video to text."""
+) -> tuple[Float32[np.ndarray, "query item"], list[Result]]:
+    """Plain scores of a gallery, and results: text to video as the recipe says it, and back.
+
+    With several captions of a video, the way back has both of its meanings.
+    """
     encoded = encode(model, gallery)
     plain = score_all(model, encoded)
     rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
@@ -119,7 +125,9 @@ def judged(
         two = score_two_stage(model, encoded, gallery.own, keep=keep)
         extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
         rows.append(("t2v", two.scores, "plain", about | extra))
-    return [
+    if len(gallery.query_ids) > len(gallery.item_ids):
+        rows.append(("v2t_any_caption", plain, "plain", about))
+    return plain, [
         judge(
             name,
             scores,
@@ -180,8 +188,8 @@ def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
 def _pairs(data: DataSet, split: str) -> tuple[list[Pair], int]:
     captions = data.captions(split)
     pairs = [
-        Pair(name=name, path=path, caption=text)
-        for name, text in captions
+        Pair(name=name, path=path, caption=text, provenance=source)
+        for (name, text), source in zip(captions, data.provenance(split), strict=True)
         if (path := data.file(name))
     ]
     if not pairs:

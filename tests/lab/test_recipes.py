@@ -117,6 +117,38 @@ def test_qb_norm_takes_its_bank_from_training(
     assert [result.label for result in results] == ["plain", "plain", "inductive"]
 
 
+def test_a_folder_of_ones_own_is_trained_on(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    root, own = tmp_path / "mine", tmp_path / "mine.toml"
+    root.mkdir()
+    videos = sorted((generated("charades") / load_spec("charades").videos).glob("*.mp4"))
+    for split, rows in (("train", videos[:3]), ("test", videos[:2])):
+        lines = [
+            {"video": f"{at}.mp4", "caption": text, "provenance": source}
+            for at, _ in enumerate(rows)
+            for text, source in ((f"a dog {at}", "human"), (f"the car {at}", ""))
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (root / f"captions.{split}.jsonl").write_text(text)
+    for at, path in enumerate(videos[:3]):
+        (root / f"{at}.mp4").hardlink_to(path)
+    own.write_text(
+        'based_on = "xpool_msrvtt9k"\n[data]\nset = "folder"\ntrain = "train"\ntest = "test"\n'
+        "holdout = 1\n[evaluate]\ntrec = 1\n"
+    )
+    recipe = load_recipe(str(own), changes=[*SMALL, "model.settings.dim=32"])
+    places = Places(root=root, towers=towers, output=tmp_path / "run")
+    results = run_recipe("mine", recipe, places, device=CPU)
+    directions = [result.direction for result in results]
+    assert directions == ["t2v", "v2t_grouped", "v2t_any_caption"]
+    parts = {name: part.queries for name, part in results[0].parts.items()}
+    assert (parts["human"], parts["unnamed"]) == (2, 2)
+    assert "human" not in results[1].parts
+    assert len((tmp_path / "run/run.txt").read_text().splitlines()) == 4
+    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0 1"
+
+
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
     recipe = load_recipe("xpool_msrvtt9k", changes=["data.holdout=1"])
     parts = split_pairs(recipe, DataSet(load_spec("msrvtt"), generated("msrvtt")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,13 +21,14 @@ OWN_FILE = re.compile(r"captions(?:\.([\w-]+))?\.(jsonl|csv)")  # its captions, 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFile:
-    """Where captions lie and how they are read; `id` and `text` name columns of a table."""
+    """Where captions lie and how they are read; `id`, `text`, `provenance` name its columns."""
 
     file: str
     reader: str
     pairing: Literal["each_caption", "paragraph"] = "each_caption"
     id: str = ""
     text: str = ""
+    provenance: str = ""  # who wrote a caption: figures are also given for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,13 @@ def spec_of_folder(root: Path) -> Spec:
     splits = {}
     for path in sorted(root.glob("captions*")):
         if found := OWN_FILE.fullmatch(path.name):
-            own = CaptionFile(file=path.name, reader=found[2], id="video", text="caption")
+            own = CaptionFile(
+                file=path.name,
+                reader=found[2],
+                id="video",
+                text="caption",
+                provenance="provenance" if "provenance" in _first_line(path) else "",
+            )
             splits[found[1] or "all"] = Split(captions=own)
     if not splits:
         raise UsageError(
@@ -108,6 +115,11 @@ def spec_of_folder(root: Path) -> Spec:
             "let seehear-lab data unpack make it out of tars"
         )
     return Spec(title=root.name, licence="", obtain="", videos=".", splits=splits)
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        return file.readline()
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,13 @@ class DataSet:
             wanted = self._ids(part.ids)
             found = [(name, text) for name, text in found if name in wanted]
         return as_paragraphs(found) if part.captions.pairing == "paragraph" else found
+
+    def provenance(self, split: str) -> list[str]:
+        """Who wrote each of `captions(split)`; "" where nothing is said."""
+        part = self.spec.splits[split].captions
+        if not part.provenance:
+            return [""] * len(self.captions(split))
+        return [name for _, name in self._read(replace(part, text=part.provenance))]
 
     def _ids(self, ids: Ids) -> set[str]:
         if not ids.file:
