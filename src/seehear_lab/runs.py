@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from seehear.errors import UsageError
 from seehear.models import RetrievalModel, build_model
 from seehear_lab import ablations
 from seehear_lab.ablations.tefal_sound import freeze
+from seehear_lab.convert.run import DESCRIPTION
 from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
 from seehear_lab.datasets.spec import DataSet, open_set
 from seehear_lab.datasets.towers import towers_of
@@ -83,6 +85,9 @@ def run_recipe(
         world=world,
     )
     load_weights(model, places.output / BEST)
+    if world.is_first:
+        described = {"model": recipe.model.name, "settings": dict(recipe.model.settings)}
+        (places.output / DESCRIPTION).write_text(json.dumps(described) + "\n", encoding="utf-8")
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
     selected: SelectedOn = "val" if chosen else "last step"

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lab.generated_sets import write_set
 from lab.test_cli import run
 from media.media_clips import write_clip
+from seehear.encoders.ast import AstTower
+from seehear.encoders.clip import ClipTowers
+from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
 from seehear_lab.datasets.spec import load_spec, open_set
 from seehear_lab.recipe import list_recipes, load_recipe
 from seehear_lab.tables import HEAD, table
-from tiny_towers import make_clip_folder
+from tiny_towers import make_ast_folder, make_clip_folder
 
 CHANGES = ("train.batch_size=2", "train.steps=2", "data.holdout=1", "model.settings.dim=32")
 
@@ -39,6 +44,32 @@ def test_train_then_table(
     assert mine.endswith("1          val  plain")
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
     assert empty.split()[2:] == ["R@1", "49.4"]
+
+
+def test_weights_of_a_run_become_a_folder_for_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    write_set(load_spec("msrvtt"), tmp_path / "data")
+    make_clip_folder(tmp_path / "towers/clip")
+    make_ast_folder(tmp_path / "towers/ast")
+    words = ["--root", tmp_path / "data", "--towers", tmp_path / "towers", "-o", tmp_path / "run"]
+    sizes = ("--set", "model.settings.sound_dim=48", "--set", "train.steps=1")
+    sets = [word for change in CHANGES for word in ("--set", change)]
+    assert run(monkeypatch, "train", "tefal_msrvtt9k", *words, *sets, *sizes) == 0
+    weights, folder = tmp_path / "run/best.safetensors", tmp_path / "weights"
+    assert run(monkeypatch, "convert", "run", weights, "-o", folder) == 0
+    assert f"then: seehear index PATHS --models {folder}" in capsys.readouterr().out
+    for name in ("clip/config.json", "clip/tokenizer.json", "ast/config.json"):
+        (folder / name).write_bytes((tmp_path / "towers" / name).read_bytes())
+    trained = load_file(weights)
+    head = ClipAstFiles(folder).head().state_dict()
+    assert all(torch.equal(head[name], trained[name]) for name in head)
+    for part, model in (("clip", ClipTowers), ("ast", AstTower)):
+        for name, value in model(folder / part).model.state_dict().items():
+            assert torch.equal(value, trained[f"encoder.{part}.model.{name}"]), name
+    assert run(monkeypatch, "convert", "run", tmp_path / "towers/clip/model.safetensors", "-o", "x")
+    assert "there is no model.json beside the weights" in capsys.readouterr().err
 
 
 def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path) -> None:
