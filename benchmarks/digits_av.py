@@ -97,7 +97,8 @@ class Bench:
         folder, begun = self.cache / f"{name}-{task}-{seed}", perf_counter()
         is_deaf = task == "order"
         judge = None if is_deaf else r1
-        fit(model, DigitPairs(clips, is_deaf=is_deaf), config, folder, judge=judge)
+        pairs = DigitPairs(clips, is_deaf=is_deaf, is_shuffled=level == "part")
+        fit(model, pairs, config, folder, judge=judge)
         load_weights(model, folder / BEST)
         return model.eval(), perf_counter() - begun
 
