@@ -197,6 +197,7 @@ def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
                 orders.append(prefers_order(model, test))
                 continue
             found.append(ranks_of(model, gallery))
+            rows.append((f"{name}, {task}, seed {seed}: R@1", recall(found[-1], 1), "%"))
             if (name, seed) == ("tefal", 0):
                 rows += two_stages(model, gallery, f"tefal, {task}, seed 0")
         if orders:
@@ -213,9 +214,21 @@ def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
         gain = compare(ranks["tefal", task], ranks[other, task], groups=groups)
         what = f"{task}: tefal above {other}"
         rows.append((what, gain.difference, f"points, {gain.low:.1f} to {gain.high:.1f}"))
-    is_good = recall(ranks["tefal", "whole"], 1) >= 85
-    deaf_or_blind = [recall(ranks[name, "whole"], 1) for name in ("xpool", "tefal.heard")]
-    return rows, is_good and max(deaf_or_blind) <= 15
+    return rows, is_as_promised({what: figure for what, figure, _ in rows})
+
+
+def is_as_promised(figure: dict[str, float]) -> bool:
+    """Are the floors met? Whether attention pays on `part` is a question, not a promise."""
+    senses = max(figure["xpool, whole: R@1"], figure["tefal.heard, whole: R@1"])
+    lost = figure["tefal, whole, seed 0: R@1"]
+    lost -= figure["tefal, whole, seed 0, re-rank 10 % by union: R@1"]
+    return (
+        figure["tefal, whole: R@1"] >= 85
+        and senses <= 15
+        and lost <= 1
+        and figure["clip4clip.seqtransf, order"] >= 90
+        and figure["clip4clip.meanp, order"] <= 55
+    )
 
 
 def pooled(found: list[Ranks]) -> Ranks:
