@@ -21,6 +21,7 @@ from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
 from seehear_lab.datasets.spec import DataSet, open_set
 from seehear_lab.datasets.towers import towers_of
 from seehear_lab.evaluate.protocol import (
+    BANKED,
     corrected,
     encode,
     encode_captions,
@@ -120,7 +121,7 @@ def judged(
     rule = recipe.evaluate
     if rule.correction != "none":
         bank = None
-        if rule.correction == "qb_norm":
+        if rule.correction in BANKED:
             words = replace(encoded, query=encode_captions(model, gallery.bank_queries()))
             bank = score_all(model, words)
         scores, label = corrected(plain, rule.correction, bank_scores=bank)

@@ -19,7 +19,8 @@ from seehear.rank.hubness import LABELS
 from seehear_lab.datasets.batches import Gallery, chunks, joined, taken, to_device
 
 BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
-Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm"]
+Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm", "dual_softmax_qb_norm"]
+BANKED = ("qb_norm", "dual_softmax_qb_norm")  # need the scores of other captions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,8 +155,10 @@ def corrected(
 ) -> tuple[Float[np.ndarray, "query item"], str]:
     """Scores after a hubness correction, and how the row is to be labelled in a table.
 
-    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others.
+    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others. Both
+    corrections at once are QB-Norm on what dual softmax makes of scores and bank.
 
+    Source: for both at once TEFAL, Table 3, which does not say in which order.
     Raises: ValueError if QB-Norm gets no bank.
     """
     if method == "none":
@@ -166,4 +169,6 @@ def corrected(
         return inverted_softmax(scores, beta=100.0), LABELS[method]
     if bank_scores is None:
         raise ValueError("qb_norm needs the scores of a bank of other captions, e.g. of training")
-    return qb_norm(scores, bank_scores), LABELS[method]
+    if method == "qb_norm":
+        return qb_norm(scores, bank_scores), LABELS[method]
+    return qb_norm(dual_softmax(scores), dual_softmax(bank_scores)), LABELS["dual_softmax"]
