@@ -109,13 +109,13 @@ def _splits(source: str) -> Iterator[tuple[str, Samples]]:
         return
     if not path.exists():
         raise UsageError(f"there is no file '{path}'")
-    for split, own in groupby(tars, _split_of):
+    for split, own in groupby(sorted(tars, key=_split_of), _split_of):
         yield split, (sample for tar in own for sample in _of_tar(tar))
 
 
 def _split_of(tar: Path) -> str:
     """`train-000001.tar` belongs to `train`, `000001.tar` to `all`."""
-    found = re.match(r"[A-Za-z]+(?:[-_.]?[A-Za-z]+)*", tar.stem)
+    found = re.match(r"[A-Za-z]+(?:[-_]?[A-Za-z]+)*", tar.stem)
     return found[0] if found else "all"
 
 
