@@ -42,6 +42,7 @@ def packed_folder(root: Path, clip: Path) -> Path:
     root.mkdir()
     train = sample("one/000", clip, {"caption": "a  red\npicture", "fps": 25})
     train += [*sample("one/001", clip, {"captions": ["noise", "a hiss"]}), ("../../x.mp4", b"?")]
+    train += sample("number", clip, {"caption": 7})
     pack(root / "train-0000.tar", train)
     more = [("x.y.mp4", b"-"), ("/etc/002.MP4", clip.read_bytes()), ("/etc/002.txt", b"a colour")]
     pack(root / "train-0001.tar", more)
@@ -54,6 +55,7 @@ def test_tars_become_splits_of_a_folder(tmp_path: Path, clip: Path) -> None:
     left_out = unpack(str(source), target)
     assert left_out == [
         "train-0000.tar/../../x (no caption in .json or .txt)",
+        "train-0000.tar/number (no caption in .json or .txt)",
         "train-0001.tar/x (no video; it has .y.mp4)",
     ]
     data = open_set("folder", target)

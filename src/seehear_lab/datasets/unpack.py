@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -160,7 +160,7 @@ def _captions(held: Any) -> tuple[str, ...]:
     """Captions out of a text, a list of texts, or a table that has them under a usual name."""
     if isinstance(held, dict):
         held = next((held[name] for name in CAPTION_NAMES if name in held), ())
-    texts: Iterable[Any] = [held] if isinstance(held, str) else held or ()
+    texts: list[Any] = held if isinstance(held, list) else [held]
     return tuple(" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip())
 
 
