@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,14 @@ def test_datasets_on_disk_and_from_a_loader(
     datasets.Dataset.from_dict({"a": [1]}).save_to_disk(tmp_path / "wrong")
     with pytest.raises(UsageError, match="has the columns a; expected one named video"):
         unpack(str(tmp_path / "wrong"), tmp_path / "no")
+
+
+def test_without_the_package_one_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UsageError, match=r"needs the package datasets; install seehear\[lab\]"):
+        unpack(str(tmp_path), tmp_path / "out")
 
 
 def loader(root: Path, clip: Path) -> Path:
