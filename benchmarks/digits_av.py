@@ -5,6 +5,10 @@ names three in a row of each. Galleries of 1,000 test clips of digits never seen
 training; weights are chosen on 500 validation clips, of digits of their own too. `order`: sight
 alone, a clip against the same clip played backwards; 50 is chance.
 
+On `whole` towers start from nothing. On `part` and `order` all rivals of a seed start from the same
+towers, those that `tefal.meanp` has after `whole`, with heads of their own that are new (a
+transformer over frames starts from the text tower, as CLIP4Clip says).
+
 A full run trains three seeds of everything, hours on two cores, each training under 20 minutes; it
 goes on where it was stopped (--runs FOLDER). --quick: TEFAL on `whole`, 90 steps, 300 clips.
 """
@@ -23,9 +27,11 @@ import torch
 
 from _report import arguments, report
 from seehear.models import RetrievalModel, build_model
+from seehear.models.clip4clip import SeqTransf
 from seehear_lab import ablations
 from seehear_lab.datasets.digits_av import DigitClips, DigitsSpec, Level, digits_av
 from seehear_lab.datasets.digits_pairs import DigitGallery, DigitPairs, digits_encoder
+from seehear_lab.datasets.digits_towers import start_from_text
 from seehear_lab.evaluate.metrics import compare, interval, rank, recall
 from seehear_lab.evaluate.protocol import encode, score_all, score_two_stage
 from seehear_lab.evaluate.ranks import Ranks
@@ -36,18 +42,17 @@ from seehear_lab.train.loop import BEST, fit
 DIM, BATCH = 64, {"whole": 128, "part": 64}
 SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
 FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
+START = ("tefal.meanp", "whole")  # whose towers `part` and `order` start from
 STEPS: dict[tuple[str, str], int] = {
     ("tefal", "whole"): 2500,
     ("xpool", "whole"): 700,
     ("tefal.heard", "whole"): 700,
-    ("tefal.meanp", "whole"): 1500,
-    ("clip4clip.meanp", "order"): 700,
-    ("clip4clip.seqtransf", "order"): 700,
-    ("tefal", "part"): 1000,
-    ("tefal.meanp", "part"): 1000,
-    ("xpool", "part"): 500,
-    ("clip4clip.seqtransf", "part"): 500,
-    **{(name, "part"): 1000 for name in FUSIONS},
+    START: 1500,
+    ("clip4clip.meanp", "order"): 300,
+    ("clip4clip.seqtransf", "order"): 300,
+    ("xpool", "part"): 600,
+    ("clip4clip.seqtransf", "part"): 600,
+    **{(name, "part"): 600 for name in ("tefal", "tefal.meanp", *FUSIONS)},
 }
 TRAIN_CLIPS: dict[Level, int] = {"whole": 6000, "part": 4000}
 Rows = list[tuple[str, float, str]]
@@ -73,8 +78,7 @@ class Bench:
         """A model trained on a task, or as far as it was; and the seconds that took."""
         level: Level = "part" if task == "part" else "whole"
         clips, held_out = self.clips(level, "train"), DigitGallery(self.clips(level, "val"))
-        torch.manual_seed(seed)
-        model = build_model(name, encoder=digits_encoder(clips, dim=DIM), **settings(name))
+        model = self.new_model(name, task, seed, clips)
         config = TrainConfig(
             batch_size=64 if self.is_quick else BATCH[level],
             steps=steps,
@@ -93,9 +97,23 @@ class Bench:
         folder, begun = self.cache / f"{name}-{task}-{seed}", perf_counter()
         is_deaf = task == "order"
         judge = None if is_deaf else r1
-        fit(model, DigitPairs(clips, is_deaf=is_deaf), config, folder, judge=judge)
+        pairs = DigitPairs(clips, is_deaf=is_deaf, is_shuffled=level == "part")
+        fit(model, pairs, config, folder, judge=judge)
         load_weights(model, folder / BEST)
         return model.eval(), perf_counter() - begun
+
+    def new_model(self, name: str, task: str, seed: int, clips: DigitClips) -> RetrievalModel:
+        """A model on towers that know nothing yet, or on those that all rivals start from."""
+        torch.manual_seed(seed)
+        encoder = digits_encoder(clips, dim=DIM)
+        model = build_model(name, encoder=encoder, **settings(name))
+        if task == "whole":
+            return model
+        start, _ = self.train(*START, seed, STEPS[START])
+        encoder.take(start.encoder.state_dict())
+        if isinstance(model, SeqTransf):
+            start_from_text(model.temporal.transformer, encoder.text)
+        return model
 
 
 def settings(name: str) -> dict[str, int]:
@@ -133,6 +151,32 @@ def two_stages(model: RetrievalModel, gallery: DigitGallery, what: str) -> Rows:
     return rows
 
 
+def yardsticks(clips: DigitClips) -> Rows:
+    """R@1 of one who reads every digit right and guesses evenly among the clips that fit a caption.
+
+    A model may come further than the first two on `part`: it can count how often a digit is there.
+    """
+    seen = [fits(clips.shown, clips.shown_named, is_ordered=way) for way in (False, True)]
+    heard = [fits(clips.said, clips.said_named, is_ordered=way) for way in (False, True)]
+    kinds = {
+        "which digits": seen[0] & heard[0],
+        "which shown, in which order said": seen[0] & heard[1],
+        "both orders": seen[1] & heard[1],
+    }
+    return [
+        (f"{clips.level}: guessing, known {kind}", 100 * float((1 / fit.sum(1)).mean()), "%")
+        for kind, fit in kinds.items()
+    ]
+
+
+def fits(there: np.ndarray, named: np.ndarray, *, is_ordered: bool) -> np.ndarray:
+    """[caption clip]: are the named digits in the clip, one after the other or anywhere?"""
+    if is_ordered:
+        stretches = np.lib.stride_tricks.sliding_window_view(there, named.shape[1], axis=1)
+        return (named[:, None, None] == stretches[None]).all(-1).any(-1)
+    return (named[:, None, :, None] == there[None, :, None]).any(-1).all(-1)
+
+
 def quick(bench: Bench) -> tuple[Rows, bool]:
     """TEFAL on `whole`, just long enough to leave chance behind."""
     model, seconds = bench.train("tefal", "whole", 0, 90)
@@ -143,7 +187,7 @@ def quick(bench: Bench) -> tuple[Rows, bool]:
 
 def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
     """Every model and level, as means over seeds, with intervals and the papers' claims."""
-    rows: Rows = []
+    rows = [row for level in TRAIN_CLIPS for row in yardsticks(bench.clips(level, "test"))]
     ranks: dict[tuple[str, str], Ranks] = {}
     for (name, task), steps in STEPS.items():
         level: Level = "part" if task == "part" else "whole"
@@ -156,6 +200,7 @@ def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
                 orders.append(prefers_order(model, test))
                 continue
             found.append(ranks_of(model, gallery))
+            rows.append((f"{name}, {task}, seed {seed}: R@1", recall(found[-1], 1), "%"))
             if (name, seed) == ("tefal", 0):
                 rows += two_stages(model, gallery, f"tefal, {task}, seed 0")
         if orders:
@@ -167,13 +212,26 @@ def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
         silent = np.tile(test.has_sound == 0, seeds)
         rows.append((f"{name}, {task}: R@1 of silent clips", recall(joined[silent], 1), "%"))
     groups = np.tile(np.arange(1000), seeds)
-    for other in ("tefal.meanp", *FUSIONS):
-        gain = compare(ranks["tefal", "part"], ranks[other, "part"], groups=groups)
-        what = f"part: tefal above {other}"
+    rivals = [(other, "part") for other in ("tefal.meanp", *FUSIONS)]
+    for other, task in [("tefal.meanp", "whole"), *rivals]:
+        gain = compare(ranks["tefal", task], ranks[other, task], groups=groups)
+        what = f"{task}: tefal above {other}"
         rows.append((what, gain.difference, f"points, {gain.low:.1f} to {gain.high:.1f}"))
-    is_good = recall(ranks["tefal", "whole"], 1) >= 85
-    deaf_or_blind = [recall(ranks[name, "whole"], 1) for name in ("xpool", "tefal.heard")]
-    return rows, is_good and max(deaf_or_blind) <= 15
+    return rows, is_as_promised({what: figure for what, figure, _ in rows})
+
+
+def is_as_promised(figure: dict[str, float]) -> bool:
+    """Are the floors met? Whether attention pays on `part` is a question, not a promise."""
+    senses = max(figure["xpool, whole: R@1"], figure["tefal.heard, whole: R@1"])
+    lost = figure["tefal, whole, seed 0: R@1"]
+    lost -= figure["tefal, whole, seed 0, re-rank 10 % by union: R@1"]
+    return (
+        figure["tefal, whole: R@1"] >= 85
+        and senses <= 15
+        and lost <= 1
+        and figure["clip4clip.seqtransf, order"] >= 90
+        and figure["clip4clip.meanp, order"] <= 55
+    )
 
 
 def pooled(found: list[Ranks]) -> Ranks:

@@ -8,11 +8,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 WORDS = ["<unk>", "a", "dog", "barks", "cat", "the", "of", "on", "at", "red", "car", "song", "drum"]
 
 
-def make_clip_folder(folder: Path, *, dim: int = 32, seed: int = 0) -> Path:
+def make_clip_folder(folder: Path, *, dim: int = 32, wide: int = 96, seed: int = 0) -> Path:
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(seed)
-    tower = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2}
+    tower = {"hidden_size": 48, "intermediate_size": wide, "num_hidden_layers": 2}
     tower |= {"num_attention_heads": 4, "hidden_act": "quick_gelu"}
     ids = {"vocab_size": 120, "bos_token_id": 118, "eos_token_id": 119, "pad_token_id": 0}
     config = CLIPConfig(

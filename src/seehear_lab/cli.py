@@ -17,11 +17,13 @@ from seehear_lab.class_level import commands as class_level_commands
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seehear_lab.convert.keys import Converted, State
+    from seehear_lab.convert.keys import Converted
 
 HEAD, DESCRIPTION = "head.safetensors", "head.json"
 CLIP, AST = "clip/model.safetensors", "ast/model.safetensors"
-Kind = Literal["ast", "avigate", "centerclip", "clip4clip", "eclipse", "ts2net", "xclip", "xpool"]
+Kind = Literal[
+    "ast", "avigate", "centerclip", "clip4clip", "eclipse", "run", "ts2net", "xclip", "xpool"
+]
 MODULES = {"centerclip": "clip4clip"}  # where the converter is not in a module of its own
 ORIGIN = {  # width of the picture tower, size of its patches
     (768, 32): "openai/clip-vit-base-patch32",
@@ -58,7 +60,8 @@ def convert(
     kind: Annotated[
         Kind,
         typer.Argument(
-            metavar="KIND", help=f"What it was trained as: {', '.join(get_args(Kind))}."
+            metavar="KIND",
+            help=f"What it was trained as: {', '.join(get_args(Kind))} (a run of train).",
         ),
     ],
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or one of torch.save.")],
@@ -70,15 +73,17 @@ def convert(
     ]
     if taken:
         raise UsageError(f"{taken[0]} is there already; choose another folder or delete it")
-    converted = _convert(kind, read_checkpoint(checkpoint))
+    converted = _convert(kind, checkpoint)
     write_weights(converted, output)
     for line in _next_steps(converted, output):
         sys.stdout.write(line + "\n")
 
 
-def _convert(kind: Kind, checkpoint: State) -> Converted:
+def _convert(kind: Kind, path: Path) -> Converted:
+    state = read_checkpoint(path)
     module = import_module(f"seehear_lab.convert.{MODULES.get(kind, kind)}")
-    return getattr(module, f"convert_{kind}")(checkpoint)
+    more = (path.parent,) if kind == "run" else ()  # its name and settings lie beside
+    return getattr(module, f"convert_{kind}")(state, *more)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

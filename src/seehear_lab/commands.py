@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from seehear.errors import NothingDoneError, UsageError
+from seehear.errors import NothingDoneError
 
 data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
@@ -19,16 +18,6 @@ Set = Annotated[str, typer.Argument(help="A data set by name, or 'folder' for ca
 def say(line: str) -> None:
     """One line for the user."""
     sys.stdout.write(line + "\n")
-
-
-def _tell_steps(every: int) -> Callable[[dict[str, Any]], None]:
-    def tell(row: dict[str, Any]) -> None:
-        if "figure" in row:
-            say(f"step {row['step']}: R@1 on validation {row['figure']:.1f}")
-        elif row["step"] % every == 0 or row["step"] == 1:
-            say(f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s")
-
-    return tell
 
 
 def train(
@@ -44,6 +33,7 @@ def train(
     """Train a recipe and judge it on its test split; goes on where it was stopped."""
     import torch
 
+    from seehear_lab.progress import told_steps
     from seehear_lab.recipe import load_recipe
     from seehear_lab.runs import Places, run_recipe
     from seehear_lab.train.world import joined_world
@@ -52,9 +42,10 @@ def train(
     places = Places(root=root, towers=towers, output=output)
     with joined_world(torch.device(device)) as world:
         here = torch.device(device, world.rank) if device == "cuda" else torch.device(device)
-        results = run_recipe(
-            Path(recipe).stem, read, places, device=here, world=world, tell=_tell_steps(50)
-        )
+        with told_steps(is_shown=world.is_first) as tell:
+            results = run_recipe(
+                Path(recipe).stem, read, places, device=here, world=world, tell=tell
+            )
         if not world.is_first:
             return
     for result in results:
@@ -86,8 +77,9 @@ def show_table(
 def check_data(name: Set, root: Root) -> None:
     """Count, look for and probe every video; write no_audio.txt; say what papers have."""
     from seehear_lab.datasets.check import check
+    from seehear_lab.datasets.spec import open_set
 
-    found = check(_data_set(name, root), tell=say)
+    found = check(open_set(name, root), tell=say)
     for line in found.lines:
         say(line)
     if found.problems:
@@ -98,23 +90,28 @@ def check_data(name: Set, root: Root) -> None:
 def prepare_data(
     name: Set,
     root: Root,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Root of the copy.")],
 ) -> None:
-    """Write copies at 3 pictures a second and shorter side 224; goes on where it was stopped."""
+    """The same set with copies at 3 pictures a second, shorter side 224; may be stopped."""
     from seehear_lab.datasets.prepare import prepare
+    from seehear_lab.datasets.spec import open_set
 
-    videos = _data_set(name, root).files.values()
-    unread = prepare(list(dict.fromkeys(videos)), output, tell=say)
-    for each in unread:
-        say(f"could not be read: {each}")
+    for each in prepare(open_set(name, root), output, tell=say):
+        say(f"left out: {each}")
 
 
-def _data_set(name: str, root: Path) -> Any:
-    from seehear_lab.datasets.spec import DataSet, load_spec, spec_of_folder
+@data.command("unpack")
+def unpack_data(
+    source: Annotated[
+        str, typer.Argument(help="Tars, a folder of save_to_disk, or a data set on the hub.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for videos, captions.")],
+) -> None:
+    """Make a plain folder of webdataset tars or of a Hugging Face data set; may be stopped."""
+    from seehear_lab.datasets.unpack import unpack
 
-    if not root.is_dir():
-        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
-    return DataSet(spec_of_folder(root) if name == "folder" else load_spec(name), root)
+    for each in unpack(source, output, tell=say):
+        say(f"left out: {each}")
 
 
 def tune(
@@ -127,8 +124,10 @@ def tune(
 ) -> None:
     """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
     from seehear_lab.finetune import finetune, install
+    from seehear_lab.progress import told_steps
 
-    tuned = finetune(library, captions, output, tell=_tell_steps(50))
+    with told_steps() as tell:
+        tuned = finetune(library, captions, output, tell=tell)
     for line in tuned.skipped:
         say(f"left out: {line}")
     for name, result in (("before", tuned.before), ("after", tuned.after)):

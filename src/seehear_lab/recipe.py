@@ -49,6 +49,7 @@ class EvaluatePart:
 
     correction: Method = "none"
     rerank: float = 0.0  # share of the gallery that stage 2 sees; 0: all of it
+    trec: int = 0  # hits of each query in run.txt, with qrels.txt beside; 0: no such files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,8 @@ class Recipe:
     model: ModelPart
     towers: TowerPart
     data: DataPart
-    published: Mapping[str, float]
+    published: Mapping[str, float] = field(default_factory=dict)
+    also_in: tuple[str, ...] = ()  # other tables that quote the row
     clips: ClipConfig = field(default_factory=ClipConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluatePart = field(default_factory=EvaluatePart)

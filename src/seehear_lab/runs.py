@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,25 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from seehear.errors import UsageError
 from seehear.models import RetrievalModel, build_model
 from seehear_lab import ablations
 from seehear_lab.ablations.tefal_sound import freeze
+from seehear_lab.convert.run import DESCRIPTION
 from seehear_lab.datasets.clips import ClipGallery, ClipPairs, ClipReader, Pair
-from seehear_lab.datasets.spec import DataSet, load_spec
-from seehear_lab.datasets.towers import ClipAst
+from seehear_lab.datasets.spec import DataSet, open_set
+from seehear_lab.datasets.towers import towers_of
 from seehear_lab.evaluate.protocol import (
+    BANKED,
     corrected,
     encode,
     encode_captions,
     score_all,
     score_two_stage,
 )
-from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
+from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results, write_trec
 from seehear_lab.recipe import Recipe
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
+from seehear_lab.train.start import start_over_time
 from seehear_lab.train.world import World
 
 RESULTS = "results.json"
@@ -67,11 +72,9 @@ def run_recipe(
 
     Raises: UsageError if data, towers and recipe do not fit each other.
     """
-    parts = split_pairs(recipe, DataSet(load_spec(recipe.data.set), places.root))
+    parts = split_pairs(recipe, open_set(recipe.data.set, places.root))
     model = new_model(recipe, places.towers).to(device)
-    reader = ClipReader(
-        recipe.clips, words=model.encoder.clip.words, side_px=model.encoder.clip.side_px
-    )
+    reader = ClipReader(recipe.clips, words=model.encoder.words, side_px=model.encoder.side_px)
     chosen = _chooser(parts.val, reader)
     progress = fit(
         model,
@@ -83,15 +86,20 @@ def run_recipe(
         world=world,
     )
     load_weights(model, places.output / BEST)
+    if world.is_first:
+        described = {"model": recipe.model.name, "settings": dict(recipe.model.settings)}
+        (places.output / DESCRIPTION).write_text(json.dumps(described) + "\n", encoding="utf-8")
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
     selected: SelectedOn = "val" if chosen else "last step"
     bank = [pair.caption for pair in parts.train]
     picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
     gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
-    results = judged(name, recipe, model, gallery, selected, about)
+    plain, results = judged(name, recipe, model, gallery, selected, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
+        if recipe.evaluate.trec:
+            write_trec(places.output, plain, gallery, tag=name, depth=recipe.evaluate.trec)
     return results
 
 
@@ -102,15 +110,18 @@ def judged(
     gallery: ClipGallery,
     selected_on: SelectedOn,
     about: dict[str, Any],
-) -> list[Result]:
-    """Results on a gallery: text to video as the recipe says it, and plain video to text."""
+) -> tuple[Float32[np.ndarray, "query item"], list[Result]]:
+    """Plain scores of a gallery, and results: text to video as the recipe says it, and back.
+
+    With several captions of a video, the way back has both of its meanings.
+    """
     encoded = encode(model, gallery)
     plain = score_all(model, encoded)
     rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
     rule = recipe.evaluate
     if rule.correction != "none":
         bank = None
-        if rule.correction == "qb_norm":
+        if rule.correction in BANKED:
             words = replace(encoded, query=encode_captions(model, gallery.bank_queries()))
             bank = score_all(model, words)
         scores, label = corrected(plain, rule.correction, bank_scores=bank)
@@ -120,7 +131,9 @@ def judged(
         two = score_two_stage(model, encoded, gallery.own, keep=keep)
         extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
         rows.append(("t2v", two.scores, "plain", about | extra))
-    return [
+    if len(gallery.query_ids) > len(gallery.item_ids):
+        rows.append(("v2t_any_caption", plain, "plain", about))
+    return plain, [
         judge(
             name,
             scores,
@@ -139,7 +152,8 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
 
     Raises: UsageError if the sizes do not fit; ValueError for an unknown model or setting.
     """
-    encoder = ClipAst(towers / "clip", towers / "ast" if recipe.towers.ast else None)
+    ast = towers / "ast" if recipe.towers.ast else None
+    encoder = towers_of(recipe.model.name, towers / "clip", ast)
     settings = recipe.model.settings
     for key, size in (("dim", encoder.dim), ("sound_dim", encoder.sound_dim)):
         if settings.get(key, size) != size:
@@ -148,9 +162,13 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
                 f"bring {recipe.towers.clip}, or --set model.settings.{key}={size}"
             )
     for name in recipe.towers.frozen:
-        freeze(getattr(encoder, name))
+        freeze(encoder.clip_model if name == "clip" else encoder.ast)
+    if recipe.train.recompute:
+        encoder.recompute()
     torch.manual_seed(recipe.train.seed)
-    return build_model(recipe.model.name, encoder=encoder, **settings)
+    model = build_model(recipe.model.name, encoder=encoder, **settings)
+    start_over_time(model, encoder.clip_model.state_dict())
+    return model
 
 
 def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
@@ -176,13 +194,12 @@ def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
 def _pairs(data: DataSet, split: str) -> tuple[list[Pair], int]:
     captions = data.captions(split)
     pairs = [
-        Pair(name=name, path=data.files[name], caption=text)
-        for name, text in captions
-        if name in data.files
+        Pair(name=name, path=path, caption=text, provenance=source)
+        for (name, text), source in zip(captions, data.provenance(split), strict=True)
+        if (path := data.file(name))
     ]
     if not pairs:
-        folder = data.root / data.spec.videos
-        raise UsageError(f"not one video of the split {split!r} is in '{folder}'")
+        raise UsageError(f"not one video of the split {split!r} is in '{data.folder}'")
     return pairs, len(captions) - len(pairs)
 
 

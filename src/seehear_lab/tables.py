@@ -13,7 +13,7 @@ from seehear_lab.runs import RESULTS
 from seehear_lab.settings import nearest
 
 HEAD = ("row", "metric", "paper", "ours", "delta", "seeds", "selected on", "label")
-NAMES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR"}
+NAMES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR", "map": "mAP"}
 
 
 def table(name: str, runs: Path) -> list[tuple[str, ...]]:
@@ -24,11 +24,12 @@ def table(name: str, runs: Path) -> list[tuple[str, ...]]:
     Raises: UsageError if no recipe belongs to a table of that name.
     """
     recipes = {key: load_recipe(key) for key in list_recipes()}
-    own = {key: recipe for key, recipe in recipes.items() if recipe.table == name}
+    tables = {key: (recipe.table, *recipe.also_in) for key, recipe in recipes.items()}
+    own = {key: recipe for key, recipe in recipes.items() if name in tables[key]}
     if not own:
-        known = {recipe.table for recipe in recipes.values()}
+        known = {each for names in tables.values() for each in names}
         raise UsageError(f"no table named {name!r}{nearest(name, known)}")
-    best_first = sorted(own.items(), key=lambda pair: -pair[1].published["r1"])
+    best_first = sorted(own.items(), key=lambda pair: -next(iter(pair[1].published.values())))
     rows = [row for key, recipe in best_first for row in _rows(recipe, found(runs / key, recipe))]
     return [HEAD, *rows]
 

@@ -9,9 +9,16 @@ import pytest
 import torch
 
 from seehear.models import build_model
+from seehear.nn.temporal import PositionedTransformer
 from seehear_lab.datasets import digits_media
 from seehear_lab.datasets.digits_av import WORDS, DigitClips, DigitsSpec, digits_av, word_ids
-from seehear_lab.datasets.digits_pairs import DigitGallery, DigitPairs, digits_encoder
+from seehear_lab.datasets.digits_pairs import (
+    DigitGallery,
+    DigitPairs,
+    digits_encoder,
+    shuffle,
+)
+from seehear_lab.datasets.digits_towers import DigitsEncoder, start_from_text
 from seehear_lab.evaluate.protocol import encode, score_all
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.loop import fit
@@ -91,3 +98,41 @@ def test_all_towers_train_through_the_loop(clips: DigitClips, tmp_path: Path) ->
     gallery = DigitGallery(clips)
     assert np.isfinite(score_all(model, encode(model, gallery))).all()
     assert gallery.has_sound.sum() == 98
+
+
+def test_shuffled_pairs_are_clips_in_two_orders() -> None:
+    rng, digits = np.random.default_rng(0), np.array([3, 1, 4, 1, 5, 9])
+    for _ in range(5):
+        sequence = torch.from_numpy(digits.repeat(2))
+        named = shuffle(digits, sequence, rng=rng, named=3)
+        shown = sequence[::2].tolist()
+        assert sorted(shown) == sorted(digits) and torch.equal(sequence[::2], sequence[1::2])
+        assert named.tolist() in [shown[at : at + 3] for at in range(4)]
+
+
+def test_every_second_shuffled_pair_is_the_one_before_it(clips: DigitClips) -> None:
+    batch = DigitPairs(clips, is_shuffled=True).batch(range(10, 20), range(10))
+    assert batch.names[::2] == batch.names[1::2] and len(set(batch.names)) == 5
+    assert (batch.query[::2] != batch.query[1::2]).any()
+    first, second = batch.media.banks[::2].float(), batch.media.banks[1::2].float()
+    assert not torch.allclose(first, second, atol=0.5)
+
+
+def test_towers_go_on_with_longer_clips(clips: DigitClips) -> None:
+    torch.manual_seed(0)
+    short = digits_encoder(clips, dim=32)
+    longer = DigitsEncoder(32, rows=384, mels=64, words=15)
+    longer.take(short.state_dict())
+    assert torch.equal(longer.sight.out.weight, short.sight.out.weight)
+    low, high = short.sound.positions.unflatten(0, (2, 8))
+    assert torch.equal(longer.sound.positions, torch.cat([low, low, low, high, high, high]))
+
+
+def test_a_transformer_over_frames_starts_as_the_text_tower(clips: DigitClips) -> None:
+    text = digits_encoder(clips, dim=32).text
+    over_time = PositionedTransformer(32, layers=2, heads=4, positions=12)
+    start_from_text(over_time, text)
+    ids = torch.from_numpy(word_ids(["shown one two said three four"]))
+    mask, words = ids > 0, text.words(ids)
+    last = over_time(words, mask)[:, int(mask.sum()) - 1]
+    torch.testing.assert_close(text.out(text.norm(last)), text(ids))

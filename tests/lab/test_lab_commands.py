@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lab.generated_sets import write_set
 from lab.test_cli import run
+from media.media_clips import write_clip
+from seehear.encoders.ast import AstTower
+from seehear.encoders.clip import ClipTowers
+from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
-from seehear_lab.datasets.spec import load_spec
+from seehear_lab.datasets.spec import load_spec, open_set
 from seehear_lab.recipe import list_recipes, load_recipe
 from seehear_lab.tables import HEAD, table
-from tiny_towers import make_clip_folder
+from tiny_towers import make_ast_folder, make_clip_folder
 
 CHANGES = ("train.batch_size=2", "train.steps=2", "data.holdout=1", "model.settings.dim=32")
 
@@ -38,6 +44,32 @@ def test_train_then_table(
     assert mine.endswith("1          val  plain")
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
     assert empty.split()[2:] == ["R@1", "49.4"]
+
+
+def test_weights_of_a_run_become_a_folder_for_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    write_set(load_spec("msrvtt"), tmp_path / "data")
+    make_clip_folder(tmp_path / "towers/clip")
+    make_ast_folder(tmp_path / "towers/ast")
+    words = ["--root", tmp_path / "data", "--towers", tmp_path / "towers", "-o", tmp_path / "run"]
+    sizes = ("--set", "model.settings.sound_dim=48", "--set", "train.steps=1")
+    sets = [word for change in CHANGES for word in ("--set", change)]
+    assert run(monkeypatch, "train", "tefal_msrvtt9k", *words, *sets, *sizes) == 0
+    weights, folder = tmp_path / "run/best.safetensors", tmp_path / "weights"
+    assert run(monkeypatch, "convert", "run", weights, "-o", folder) == 0
+    assert f"then: seehear index PATHS --models {folder}" in capsys.readouterr().out
+    for name in ("clip/config.json", "clip/tokenizer.json", "ast/config.json"):
+        (folder / name).write_bytes((tmp_path / "towers" / name).read_bytes())
+    trained = load_file(weights)
+    head = ClipAstFiles(folder).head().state_dict()
+    assert all(torch.equal(head[name], trained[name]) for name in head)
+    for part, model in (("clip", ClipTowers), ("ast", AstTower)):
+        for name, value in model(folder / part).model.state_dict().items():
+            assert torch.equal(value, trained[f"encoder.{part}.model.{name}"]), name
+    assert run(monkeypatch, "convert", "run", tmp_path / "towers/clip/model.safetensors", "-o", "x")
+    assert "there is no model.json beside the weights" in capsys.readouterr().err
 
 
 def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path) -> None:
@@ -68,7 +100,9 @@ def test_data_check_and_prepare(
     assert "train: 3 videos where the papers have 7985" in capsys.readouterr().out
     prepare = ("data", "prepare", "charades", "--root", root, "-o", copies)
     assert run(monkeypatch, *prepare) == 0
-    made = sorted(copies.iterdir())
+    data = open_set("charades", copies)
+    assert [text for _, text in data.captions("test")]
+    made = sorted(set(data.files.values()))
     assert [path.stem for path in made] == sorted(ids["train"] + ids["test"])
     info = probe(made[0])
     assert (info.height, info.has_audio, round(info.duration_s)) == (224, True, 1)
@@ -78,6 +112,27 @@ def test_data_check_and_prepare(
     stamps = [path.stat().st_mtime_ns for path in made]
     assert run(monkeypatch, *prepare) == 0  # nothing is made twice
     assert [path.stat().st_mtime_ns for path in made] == stamps
+
+
+def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, copies = tmp_path / "mine", tmp_path / "copies"
+    (root / "sub").mkdir(parents=True)
+    write_clip(root / "a.mp4", seconds=1)
+    write_clip(root / "sub/a.mkv", seconds=1)
+    write_clip(root / "sub/a.mov", seconds=1)
+    lines = ('{"video": "a.mp4", "caption": "x"}', '{"video": "sub/a.mkv", "caption": "y"}')
+    (root / "captions.train.jsonl").write_text("\n".join(lines))
+    assert run(monkeypatch, "data", "check", "folder", "--root", root) == 0
+    assert run(monkeypatch, "data", "prepare", "folder", "--root", root, "-o", copies) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "left out: a.mov (its copy would replace that of a.mkv)"
+    data = open_set("folder", copies)
+    assert [data.file(name) for name, _ in data.captions("train")] == [
+        copies / "a.mp4",
+        copies / "sub/a.mp4",
+    ]
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.samples import pick, small_batch, small_model
+from seehear.rank import dual_softmax, qb_norm
 from seehear_lab.datasets.batches import joined
 from seehear_lab.evaluate.protocol import Encoded, corrected, score_all, score_two_stage
 
@@ -63,14 +64,23 @@ def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
     bank = np.array([[0.9, 0.1, 0.1]])
     labels = {
         method: corrected(scores, method, bank_scores=bank)[1]
-        for method in ("none", "dual_softmax", "inverted_softmax", "qb_norm")
+        for method in (
+            "none",
+            "dual_softmax",
+            "inverted_softmax",
+            "qb_norm",
+            "dual_softmax_qb_norm",
+        )
     }
     assert labels == {
         "none": "plain",
         "dual_softmax": "transductive",
         "inverted_softmax": "transductive",
         "qb_norm": "inductive",
+        "dual_softmax_qb_norm": "transductive",
     }
+    both, _ = corrected(scores, "dual_softmax_qb_norm", bank_scores=bank)
+    assert (both == qb_norm(dual_softmax(scores), dual_softmax(bank))).all()
     assert (scores == before).all()
     assert scores.argmax(1).tolist() == [0, 0, 0]
     assert corrected(scores, "dual_softmax")[0].argmax(1).tolist() == [0, 1, 2]

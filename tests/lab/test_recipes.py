@@ -13,16 +13,23 @@ import torch
 from lab.generated_sets import write_set
 from seehear.errors import UsageError
 from seehear.models import list_models
+from seehear.models.clip4clip import SeqTransf
 from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
 from seehear_lab.evaluate.report import read_results
 from seehear_lab.recipe import list_recipes, load_recipe
-from seehear_lab.runs import RESULTS, Places, run_recipe, split_pairs
+from seehear_lab.runs import RESULTS, Places, new_model, run_recipe, split_pairs
 from seehear_lab.settings import with_changes
 from tiny_towers import make_ast_folder, make_clip_folder
 
 Generated = Callable[[str], Path]
 CPU = torch.device("cpu")
-DIM = {"model.settings.dim": 32, "model.settings.sound_dim": 48}
+DIM = {
+    "model.settings.dim": 32,
+    "model.settings.sound_dim": 48,
+    "model.settings.patches": 16,
+    "model.settings.hidden": 32,
+    "model.settings.wide": 64,
+}
 SMALL = ("train.batch_size=2", "train.steps=1", "clips.workers=1")
 
 
@@ -55,7 +62,7 @@ def test_a_recipe_names_existing_things(name: str, variants: None) -> None:
     splits = load_spec(recipe.data.set).splits
     named = [recipe.data.train, recipe.data.test, *filter(None, [recipe.data.val])]
     assert set(named) <= splits.keys()
-    assert recipe.published.keys() <= {"r1", "r5", "r10", "mdr", "mnr"}
+    assert recipe.published.keys() <= {"r1", "r5", "r10", "mdr", "mnr", "map"}
 
 
 @pytest.mark.slow
@@ -84,6 +91,22 @@ def test_a_recipe_takes_one_step(
     assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
 
 
+def test_a_transformer_over_frames_starts_from_the_text_tower(tmp_path: Path) -> None:
+    make_clip_folder(tmp_path / "clip", dim=48, wide=192)  # of the shape of published CLIPs
+    changes = ("model.settings.dim=48", "model.settings.positions=39")
+    model = new_model(load_recipe("clip4clip_msrvtt9k_seqtransf", changes=changes), tmp_path)
+    assert isinstance(model, SeqTransf)
+    over_time = model.temporal.transformer
+    text = model.encoder.clip.model.text_model
+    first, given = over_time.blocks[0], text.encoder.layers[0]
+    assert torch.equal(first.widen.weight, given.mlp.fc1.weight)
+    assert torch.equal(first.qkv.bias[48:96], given.self_attn.k_proj.bias)
+    places = text.embeddings.position_embedding.weight
+    assert torch.equal(over_time.position.weight[::2], places)  # 20 places over 39
+    between = (places[3] + places[4]) / 2
+    torch.testing.assert_close(over_time.position.weight[7], between)
+
+
 def test_qb_norm_takes_its_bank_from_training(
     towers: Path, tmp_path: Path, generated: Generated
 ) -> None:
@@ -92,6 +115,38 @@ def test_qb_norm_takes_its_bank_from_training(
     places = Places(root=generated("charades"), towers=towers, output=tmp_path)
     results = run_recipe("x", recipe, places, device=CPU)
     assert [result.label for result in results] == ["plain", "plain", "inductive"]
+
+
+def test_a_folder_of_ones_own_is_trained_on(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    root, own = tmp_path / "mine", tmp_path / "mine.toml"
+    root.mkdir()
+    videos = sorted((generated("charades") / load_spec("charades").videos).glob("*.mp4"))
+    for split, rows in (("train", videos[:3]), ("test", videos[:2])):
+        lines = [
+            {"video": f"{at}.mp4", "caption": text, "provenance": source}
+            for at, _ in enumerate(rows)
+            for text, source in ((f"a dog {at}", "human"), (f"the car {at}", ""))
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (root / f"captions.{split}.jsonl").write_text(text)
+    for at, path in enumerate(videos[:3]):
+        (root / f"{at}.mp4").hardlink_to(path)
+    own.write_text(
+        'based_on = "xpool_msrvtt9k"\n[data]\nset = "folder"\ntrain = "train"\ntest = "test"\n'
+        "holdout = 1\n[evaluate]\ntrec = 1\n"
+    )
+    recipe = load_recipe(str(own), changes=[*SMALL, "model.settings.dim=32"])
+    places = Places(root=root, towers=towers, output=tmp_path / "run")
+    results = run_recipe("mine", recipe, places, device=CPU)
+    directions = [result.direction for result in results]
+    assert directions == ["t2v", "v2t_grouped", "v2t_any_caption"]
+    parts = {name: part.queries for name, part in results[0].parts.items()}
+    assert (parts["human"], parts["unnamed"]) == (2, 2)
+    assert "human" not in results[1].parts
+    assert len((tmp_path / "run/run.txt").read_text().splitlines()) == 4
+    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0 1"
 
 
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:

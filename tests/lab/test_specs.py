@@ -11,7 +11,7 @@ from lab.generated_sets import EACH, write_set
 from seehear.errors import UsageError
 from seehear_lab.datasets.captions import READERS
 from seehear_lab.datasets.check import NO_AUDIO, check
-from seehear_lab.datasets.spec import DataSet, list_specs, load_spec, spec_of_folder
+from seehear_lab.datasets.spec import DataSet, list_specs, load_spec, open_set, spec_of_folder
 
 COUNTS = {  # (videos, pairs) of the papers
     ("msrvtt", "train_full"): (6513, 130260),
@@ -96,7 +96,7 @@ def test_a_missing_list_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"neither captions\.jsonl nor captions\.csv"):
+    with pytest.raises(UsageError, match=r"neither captions\.jsonl nor captions\.SPLIT"):
         spec_of_folder(tmp_path)
     (tmp_path / "captions.csv").write_text('video,caption\na.mp4,"a dog, barking"\n')
     assert DataSet(spec_of_folder(tmp_path), tmp_path).captions("all") == [
@@ -108,10 +108,14 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "b/c.mp4").touch()
     data = DataSet(spec_of_folder(tmp_path), tmp_path)
     assert data.captions("all") == [("b/c.mp4", "rain")]
-    assert data.files["b/c.mp4"].is_file()
+    assert data.file("b/c.mp4") == data.file("b/c.avi") == tmp_path / "b/c.mp4"
     lines.write_text('{"video": "x.mp4"}\n')
     with pytest.raises(UsageError, match="line 1 of"):
         data.captions("all")
+    (tmp_path / "captions.test.csv").write_text("video,caption\nb/c.mp4,hail\n")
+    data = open_set("folder", tmp_path)
+    assert data.spec.splits.keys() == {"all", "test"}
+    assert data.captions("test") == [("b/c.mp4", "hail")]
 
 
 def test_wrong_names_get_a_hint(tmp_path: Path) -> None:

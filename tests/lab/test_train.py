@@ -104,8 +104,9 @@ def test_cached_gradients_are_those_of_the_whole_batch_with_its_dropout() -> Non
     torch.manual_seed(0)
     parts = [batch.rows(piece) for piece in chunks(8, 3)]
     encoded = [(whole.encode_query(p.query), whole.encode_items(p.media)) for p in parts]
-    logits = whole.logits(torch.cat([q for q, _ in encoded]), joined([i for _, i in encoded]))
-    LOSSES[config.loss](logits).backward()
+    items = joined([i for _, i in encoded])
+    logits = whole.logits(torch.cat([q for q, _ in encoded]), items)
+    LOSSES[config.loss](whole, items, logits).backward()
     expected, got = gradients(whole), gradients(cached)
     assert expected.keys() == got.keys()
     for name, value in expected.items():

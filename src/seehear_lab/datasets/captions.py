@@ -64,12 +64,12 @@ def activitynet_json(path: Path, options: Options) -> Captions:
 
 
 def jsonl(path: Path, options: Options) -> Captions:
-    """Lines of `{"video": "file", "caption": "text"}`."""
-    found = []
+    """Lines of `{"video": "file", "caption": "text"}`; `text` may name another key than caption."""
+    found, key = [], options.get("text") or "caption"
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
-            found.append((str(row["video"]), str(row["caption"])))
+            found.append((str(row["video"]), str(row[key])))
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"line {number} of '{path}' is no caption; expected "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +39,11 @@ def check(data: DataSet, *, tell: Callable[[str], None] = lambda line: None) -> 
         said = _differences(split, len(ids), len(captions))
         lines += [f"{name}: {each}" for each in said]
         problems += len(said)
-    missing = sorted(wanted - data.files.keys())
+    there = {name: path for name in sorted(wanted) if (path := data.file(name))}
+    missing = sorted(wanted - there.keys())
     if missing:
         lines.append(_listed(f"{len(missing)} of {len(wanted)} videos are missing", missing))
-    unread, silent = _probed(data, sorted(wanted & data.files.keys()), tell)
+    unread, silent = _probed(there, tell)
     if unread:
         lines.append(_listed(f"{len(unread)} videos cannot be read", unread))
     lines += _sound(data, len(wanted) - len(missing) - len(unread), silent)
@@ -63,26 +64,26 @@ def _differences(split: Split, videos: int, pairs: int) -> list[str]:
     ]
 
 
-def _probed(
-    data: DataSet, names: list[str], tell: Callable[[str], None]
-) -> tuple[list[str], list[str]]:
+def _probed(videos: Mapping[str, Path], tell: Callable[[str], None]) -> tuple[list[str], list[str]]:
     """Videos that cannot be read, with the reason, and those without a sound track."""
     unread, silent = [], []
 
-    def look(name: str) -> str:
+    def look(path: Path) -> str:
         try:
-            return "" if probe(data.files[name]).has_audio else "silent"
+            return "" if probe(path).has_audio else "silent"
         except MediaError as error:
             return f"{error}"
 
     with ThreadPoolExecutor(2) as pool:
-        for number, (name, found) in enumerate(zip(names, pool.map(look, names), strict=True), 1):
+        for number, (name, found) in enumerate(
+            zip(videos, pool.map(look, videos.values()), strict=True), 1
+        ):
             if found == "silent":
                 silent.append(name)
             elif found:
                 unread.append(f"{name} ({found})")
             if number % 1000 == 0:
-                tell(f"{number} of {len(names)} videos probed")
+                tell(f"{number} of {len(videos)} videos probed")
     return unread, silent
 
 
@@ -107,9 +108,3 @@ def _changed(data: DataSet) -> list[str]:
 def _listed(what: str, names: list[str], *, most: int = 5) -> str:
     tail = ", ..." if len(names) > most else ""
     return f"{what}: {', '.join(names[:most])}{tail}"
-
-
-def videos_of(data: DataSet, split: str) -> list[Path]:
-    """The files of a split, each once."""
-    names = dict.fromkeys(name for name, _ in data.captions(split))
-    return [data.files[name] for name in names if name in data.files]

@@ -62,6 +62,7 @@ class Pair:
     name: str
     path: Path
     caption: str
+    provenance: str = ""
 
 
 class ClipReader:
@@ -184,6 +185,7 @@ class ClipGallery:
             [probe(path).has_audio for path in self.paths]
         )
         self._captions = [pair.caption for pair in pairs]
+        self.provenance = tuple(pair.provenance for pair in pairs)
 
     def queries(self, rows: slice) -> WordIds:
         """Captions as word ids."""

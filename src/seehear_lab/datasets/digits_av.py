@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,9 +59,14 @@ class DigitClips:
     def caption(self, seen_of: int, heard_of: int | None = None) -> str:
         """What is shown in one clip and said in another (or the same one)."""
         heard_of = seen_of if heard_of is None else heard_of
-        shown = " ".join(WORDS[digit] for digit in self.shown_named[seen_of])
-        said = " ".join(WORDS[digit] for digit in self.said_named[heard_of] if digit >= 0)
-        return f"shown {shown} said {said}" if said else f"shown {shown}"
+        return caption(self.shown_named[seen_of], self.said_named[heard_of])
+
+
+def caption(shown: Iterable[int], said: Iterable[int]) -> str:
+    """Digits in words; what is said may be nothing (-1)."""
+    seen = " ".join(WORDS[digit] for digit in shown)
+    heard = " ".join(WORDS[digit] for digit in said if digit >= 0)
+    return f"shown {seen} said {heard}" if heard else f"shown {seen}"
 
 
 def digits_av(spec: DigitsSpec, *, fsdd: Path, cache: Path) -> DigitClips:

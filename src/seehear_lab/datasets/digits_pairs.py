@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from torch import Tensor
 
 from seehear_lab.datasets.batches import Batch
-from seehear_lab.datasets.digits_av import DigitClips, vocabulary, word_ids
+from seehear_lab.datasets.digits_av import DigitClips, caption, vocabulary, word_ids
 from seehear_lab.datasets.digits_towers import DigitsEncoder, DigitsMedia
 
 
@@ -29,31 +30,56 @@ class DigitPairs:
 
     The caption says what is shown in the one and said in the other, so each epoch is new. Pictures
     move by up to 2 pixels, sound by up to 75 ms and a little in loudness. `is_deaf`: all is silent,
-    and captions say what is shown.
+    and captions say what is shown. `is_shuffled`: slots come in another order each time, captions
+    name other stretches, and every second pair is the clip before it in another order yet, which
+    only a model of order can tell apart.
     """
 
-    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
+    def __init__(
+        self, clips: DigitClips, *, is_deaf: bool = False, is_shuffled: bool = False
+    ) -> None:
         self.clips = muted(clips) if is_deaf else clips
+        self.is_shuffled = is_shuffled
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def batch(self, indices: Sequence[int], seeds: Sequence[int]) -> Batch:
-        """Clips by number; sounds and small moves by seed."""
+        """Clips by number; sounds, small moves and orders by seed."""
         draws = [np.random.default_rng(seed) for seed in seeds]
-        seen = np.asarray(indices)
+        seen = np.array(indices)
         heard = np.array([rng.integers(len(self)) for rng in draws])
-        captions = [self.clips.caption(*pair) for pair in zip(seen, heard, strict=True)]
+        if self.is_shuffled:
+            seen, heard = (each[::2].repeat(2)[: len(each)] for each in (seen, heard))
         media = digits_media(self.clips, seen, heard)
+        captions = []
         for row, rng in enumerate(draws):
             down, right, later = rng.integers((-2, -2, -6), (3, 3, 7)).tolist()
             media.frames[row] = media.frames[row].roll((down, right), (1, 2))
             media.banks[row] = media.banks[row].roll(later, 0) + rng.normal(0, 0.1)
+            named = self.clips.shown_named[seen[row]], self.clips.said_named[heard[row]]
+            if self.is_shuffled:
+                parts = (self.clips.shown[seen[row]], media.frames[row])
+                sounds = (self.clips.said[heard[row]], media.banks[row])
+                named = tuple(
+                    shuffle(*each, rng=rng, named=len(own))
+                    for each, own in zip((parts, sounds), named, strict=True)
+                )
+            captions.append(caption(*named))
         return Batch(
             query=torch.from_numpy(word_ids(captions)),
             media=media,
             names=tuple(f"{a}+{b}" for a, b in zip(seen, heard, strict=True)),
         )
+
+
+def shuffle(
+    digits: Int[np.ndarray, " slot"], sequence: Tensor, *, rng: np.random.Generator, named: int
+) -> Int[np.ndarray, " named"]:
+    """Bring the slots of a sequence into another order, in place; some digits in a row of it."""
+    order, first = rng.permutation(len(digits)), rng.integers(len(digits) - named + 1)
+    sequence.copy_(sequence.unflatten(0, (len(digits), -1))[order].flatten(0, 1))
+    return digits[order][first : first + named]
 
 
 class DigitGallery:

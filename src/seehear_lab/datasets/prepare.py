@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,35 +14,40 @@ from jaxtyping import UInt8
 from seehear.errors import MediaError
 from seehear.media import probe, read_clip
 from seehear.types import Clip, MediaSpec
+from seehear_lab.datasets.spec import DataSet
 
 FPS, SIDE_PX, RATE_HZ = 3, 224, 16000
 
 
 def prepare(
-    videos: Iterable[Path],
-    folder: Path,
-    *,
-    tell: Callable[[str], None] = lambda line: None,
+    data: DataSet, root: Path, *, tell: Callable[[str], None] = lambda line: None
 ) -> list[str]:
-    """Write a copy of each video into `folder`; what is there already is left as it is.
+    """Make `root` the same data set with smaller copies; what is there is left as it is.
 
     A copy appears whole or not at all, so the work can be stopped and taken up again. Returns the
-    videos that could not be read, with the reason.
+    videos that have no copy, with the reason.
 
     Note: compression moves R@1 by up to a point; say in a result that copies were used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    unread = []
-    for number, path in enumerate(videos, start=1):
-        target = folder / f"{path.stem}.mp4"
-        if not target.exists():
+    for name in data.lists:
+        if (data.root / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(data.root / name, root / name)
+    left_out, made = [], dict[Path, Path]()
+    for number, path in enumerate(dict.fromkeys(data.files.values()), start=1):
+        place = path.relative_to(data.folder).with_suffix(".mp4")
+        target = root / data.spec.videos / place
+        if made.setdefault(target, path) != path:
+            left_out.append(f"{path.name} (its copy would replace that of {made[target].name})")
+        elif not target.exists():
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 copy(path, target)
             except MediaError as error:
-                unread.append(f"{path.name} ({error})")
+                left_out.append(f"{path.name} ({error})")
         if number % 100 == 0:
             tell(f"{number} videos prepared")
-    return unread
+    return left_out
 
 
 def copy(path: Path, target: Path) -> None:

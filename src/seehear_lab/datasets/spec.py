@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from seehear.errors import UsageError
+from seehear.media.scan import SUFFIXES
 from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
 from seehear_lab.settings import build, nearest, read_toml
 
-OWN_FILES = {"captions.jsonl": "jsonl", "captions.csv": "csv"}  # of a folder that has no spec
+OWN_FOLDER = "folder"  # the name of a data set that has no spec
+OWN_FILE = re.compile(r"captions(?:\.([\w-]+))?\.(jsonl|csv)")  # its captions, of a split or all
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFile:
-    """Where captions lie and how they are read; `id` and `text` name columns of a table."""
+    """Where captions lie and how they are read; `id`, `text`, `provenance` name its columns."""
 
     file: str
     reader: str
     pairing: Literal["each_caption", "paragraph"] = "each_caption"
     id: str = ""
     text: str = ""
+    provenance: str = ""  # who wrote a caption: figures are also given for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +93,33 @@ def load_spec(name: str) -> Spec:
 
 
 def spec_of_folder(root: Path) -> Spec:
-    """The description of a folder of one's own: captions.jsonl or captions.csv beside videos.
+    """The description of a folder of one's own: captions.jsonl, captions.SPLIT.jsonl, or as .csv.
 
-    Raises: UsageError if it has neither.
+    Raises: UsageError if it has none of them.
     """
-    for name, reader in OWN_FILES.items():
-        if (root / name).is_file():
-            captions = CaptionFile(file=name, reader=reader, id="video", text="caption")
-            own = {"all": Split(captions=captions)}
-            return Spec(title=root.name, licence="", obtain="", videos=".", splits=own)
-    raise UsageError(
-        f"'{root}' has neither captions.jsonl nor captions.csv; write one line for each caption: "
-        '{"video": "file.mp4", "caption": "what is seen and heard"}'
-    )
+    splits = {}
+    for path in sorted(root.glob("captions*")):
+        if found := OWN_FILE.fullmatch(path.name):
+            own = CaptionFile(
+                file=path.name,
+                reader=found[2],
+                id="video",
+                text="caption",
+                provenance="provenance" if "provenance" in _first_line(path) else "",
+            )
+            splits[found[1] or "all"] = Split(captions=own)
+    if not splits:
+        raise UsageError(
+            f"'{root}' has neither captions.jsonl nor captions.SPLIT.jsonl (nor .csv); write one "
+            'line for each caption: {"video": "file.mp4", "caption": "what is seen and heard"}, or '
+            "let seehear-lab data unpack make it out of tars"
+        )
+    return Spec(title=root.name, licence="", obtain="", videos=".", splits=splits)
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        return file.readline()
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,13 @@ class DataSet:
             found = [(name, text) for name, text in found if name in wanted]
         return as_paragraphs(found) if part.captions.pairing == "paragraph" else found
 
+    def provenance(self, split: str) -> list[str]:
+        """Who wrote each of `captions(split)`; "" where nothing is said."""
+        part = self.spec.splits[split].captions
+        if not part.provenance:
+            return [""] * len(self.captions(split))
+        return [name for _, name in self._read(replace(part, text=part.provenance))]
+
     def _ids(self, ids: Ids) -> set[str]:
         if not ids.file:
             return {f"{ids.prefix}{number}" for number in range(ids.first, ids.last + 1)}
@@ -141,11 +166,41 @@ class DataSet:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Video id -> file: names without the last suffix, and paths below the video folder."""
-        folder = self.root / self.spec.videos
+        """Name -> video: its path below the video folder, with and without suffix, and its stem."""
         found: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.name not in OWN_FILES:
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                place = path.relative_to(self.folder)
+                found[place.as_posix()] = path
+                found.setdefault(place.with_suffix("").as_posix(), path)
                 found.setdefault(path.stem, path)
-                found[path.relative_to(folder).as_posix()] = path
         return found
+
+    @property
+    def folder(self) -> Path:
+        """Where the videos lie."""
+        return self.root / self.spec.videos
+
+    @property
+    def lists(self) -> list[str]:
+        """The files that say which videos and captions there are."""
+        splits = self.spec.splits.values()
+        named = [split.captions.file for split in splits]
+        named += [split.ids.file for split in splits if split.ids and split.ids.file]
+        return list(dict.fromkeys(named))
+
+    def file(self, name: str) -> Path | None:
+        """The video of an id, whatever its format; None if it is not there."""
+        suffix = Path(name).suffix
+        bare = name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+        return self.files.get(name) or self.files.get(bare)
+
+
+def open_set(name: str, root: Path) -> DataSet:
+    """A data set by name, or a folder of one's own (`folder`), as it lies below `root`.
+
+    Raises: UsageError if there is no such folder or no data set of that name.
+    """
+    if not root.is_dir():
+        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
+    return DataSet(spec_of_folder(root) if name == OWN_FOLDER else load_spec(name), root)

@@ -19,14 +19,15 @@ from seehear.rank.hubness import LABELS
 from seehear_lab.datasets.batches import Gallery, chunks, joined, taken, to_device
 
 BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
-Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm"]
+Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm", "dual_softmax_qb_norm"]
+BANKED = ("qb_norm", "dual_softmax_qb_norm")  # need the scores of other captions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoded:
     """A gallery after its towers: what every score is made of."""
 
-    query: Float[Tensor, "query dim"]
+    query: Float[Tensor, "query *token dim"]
     items: TokenBatch
 
 
@@ -44,10 +45,16 @@ def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encod
 
 
 @torch.inference_mode()
-def encode_captions(model: RetrievalModel, batches: Iterable[Any]) -> Float[Tensor, "query dim"]:
-    """Batches of captions through the text tower, on the model's device."""
+def encode_captions(
+    model: RetrievalModel, batches: Iterable[Any]
+) -> Float[Tensor, "query *token dim"]:
+    """Batches of captions through the text tower, on the model's device; zeros where words end."""
     device = model.logit_scale.device
-    return torch.cat([model.encode_query(to_device(batch, device)) for batch in batches])
+    encoded = [model.encode_query(to_device(batch, device)) for batch in batches]
+    if encoded[0].ndim == 3:
+        longest = max(each.shape[1] for each in encoded)
+        encoded = [F.pad(each, (0, 0, 0, longest - each.shape[1])) for each in encoded]
+    return torch.cat(encoded)
 
 
 @torch.inference_mode()
@@ -64,9 +71,10 @@ def score_all(
     """
     query, items = encoded.query, encoded.items
     tokens = items.frames.shape[1] + items.audio.shape[1]
-    pairs = max(budget_bytes // (4 * (4 * query.shape[1] + 2 * tokens)), 1)
+    words, dim = query[0].numel() // query.shape[-1], query.shape[-1]
+    pairs = max(budget_bytes // (4 * words * (4 * dim + 2 * tokens)), 1)
     high = min(len(query), pairs)
-    per_item = 4 * 6 * tokens * query.shape[1]
+    per_item = 4 * 6 * tokens * dim
     wide = max(min(pairs // high, budget_bytes // per_item), 1)
     scores = np.empty((len(query), len(items.frames)), np.float32)
     for columns in chunks(scores.shape[1], wide):
@@ -147,8 +155,10 @@ def corrected(
 ) -> tuple[Float[np.ndarray, "query item"], str]:
     """Scores after a hubness correction, and how the row is to be labelled in a table.
 
-    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others.
+    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others. Both
+    corrections at once are QB-Norm on what dual softmax makes of scores and bank.
 
+    Source: for both at once TEFAL, Table 3, which does not say in which order.
     Raises: ValueError if QB-Norm gets no bank.
     """
     if method == "none":
@@ -159,4 +169,6 @@ def corrected(
         return inverted_softmax(scores, beta=100.0), LABELS[method]
     if bank_scores is None:
         raise ValueError("qb_norm needs the scores of a bank of other captions, e.g. of training")
-    return qb_norm(scores, bank_scores), LABELS[method]
+    if method == "qb_norm":
+        return qb_norm(scores, bank_scores), LABELS[method]
+    return qb_norm(dual_softmax(scores), dual_softmax(bank_scores)), LABELS["dual_softmax"]

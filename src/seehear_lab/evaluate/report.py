@@ -45,10 +45,17 @@ def judge(
     direction: Direction = "t2v",
     about: Mapping[str, Any] | None = None,
 ) -> Result:
-    """The figures of scores[query, item] in one direction, split by sounding and silent items."""
+    """The figures of scores[query, item] in one direction, and of its parts.
+
+    Parts are sounding and silent items and, if the gallery has a `provenance` of each query, those.
+    """
     ranks = rank(scores, gallery.own, direction)
     item_of = gallery.own if direction == "t2v" else np.arange(len(gallery.item_ids))
     has_sound: Bool[np.ndarray, " query"] = gallery.has_sound[item_of]
+    parts = breakdown(ranks, np.where(has_sound, "sounding", "silent"))
+    provenance = np.array(getattr(gallery, "provenance", ()))
+    if direction == "t2v" and provenance.any():
+        parts = {**parts, **breakdown(ranks, np.where(provenance == "", "unnamed", provenance))}
     figures = summarise(ranks)
     ties: dict[str, float] = {}
     if ranks.has_ties:
@@ -63,7 +70,7 @@ def judge(
         with_sound=int(gallery.has_sound.sum()),
         metrics=figures,
         r1_interval=interval(ranks, groups=item_of),
-        parts=breakdown(ranks, np.where(has_sound, "sounding", "silent")),
+        parts=parts,
         about=about or {},
         **ties,
     )

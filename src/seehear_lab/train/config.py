@@ -29,11 +29,12 @@ class TrainConfig:
     groups: tuple[GroupConfig, ...] = ()  # the first that fits a name decides
     warmup: float = 0.1  # share of all steps
     clip_norm: float = 1.0
-    loss: Literal["infonce_sum", "infonce_mean", "camoe_dsl"] = "infonce_mean"
+    loss: Literal["infonce_sum", "infonce_mean", "camoe_dsl", "hinge", "avma"] = "infonce_mean"
     logit_scale: float = 100.0  # what multiplies cosines at the start
     precision: Literal["float32", "bf16"] = "float32"
     accumulate: int = 1  # batches before a step; each has only its own negatives
     chunk: int = 0  # pairs a pass through the towers (gradient caching); 0: the whole batch
+    recompute: bool = False  # towers keep no activations and run again backward, for less memory
     score_rows: int = 0  # queries a block of the score, re-computed backward; 0: all at once
     evaluate_every: int = 0  # steps; 0: after every epoch
     save_every: int = 0  # steps; 0: after every epoch

@@ -41,8 +41,9 @@ def fit(
     """Train, going on from the newest checkpoint in `folder` if there is one.
 
     Writes log.jsonl (a line a step), checkpoints, and best.safetensors: the weights with the
-    highest `judge`, or the last ones without a judge. A run that was killed goes on exactly:
-    weights, optimiser, random states and the place in the epoch are restored.
+    highest `judge`, or the last ones without a judge. `tell` gets the same lines and the number of
+    all steps as `of`, in the first process alone. A run that was killed goes on exactly: weights,
+    optimiser, random states and the place in the epoch are restored.
 
     Raises: TrainingError if a loss or gradient is not finite, naming the pairs at fault.
     """
@@ -196,7 +197,7 @@ class _Run:
         if self.world.is_first:
             with (self.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
-            self.tell(row)
+            self.tell(row | {"of": self.total})
 
     def _all_rng(self) -> dict[str, Tensor]:
         """Random states of all processes, by rank."""

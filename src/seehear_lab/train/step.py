@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,15 +15,24 @@ from seehear.errors import SeeHearError
 from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.datasets.batches import Batch, chunks, joined
-from seehear_lab.losses.infonce import camoe_dsl, symmetric_infonce
+from seehear_lab.losses import (
+    avma_loss,
+    camoe_dsl,
+    hardest_negative_hinge,
+    symmetric_infonce,
+)
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.world import World, gather
 
-Loss = Callable[[Float[Tensor, "batch batch"]], Float[Tensor, ""]]
+Loss = Callable[[RetrievalModel, TokenBatch, Float[Tensor, "batch batch"]], Float[Tensor, ""]]
 LOSSES: dict[str, Loss] = {
-    "infonce_sum": partial(symmetric_infonce, reduction="sum"),
-    "infonce_mean": partial(symmetric_infonce, reduction="mean"),
-    "camoe_dsl": camoe_dsl,
+    "infonce_sum": lambda model, items, logits: symmetric_infonce(logits, reduction="sum"),
+    "infonce_mean": lambda model, items, logits: symmetric_infonce(logits, reduction="mean"),
+    "camoe_dsl": lambda model, items, logits: camoe_dsl(logits),
+    "hinge": lambda model, items, logits: hardest_negative_hinge(
+        logits / model.logit_scale.detach().exp()
+    ),
+    "avma": avma_loss,
 }
 
 
@@ -131,7 +139,7 @@ class Step:
                 logits = torch.cat(blocks)
             else:
                 logits = model.logits(query, everything)
-        return LOSSES[self.config.loss](gather(logits.float(), self.world))
+        return LOSSES[self.config.loss](model, everything, gather(logits.float(), self.world))
 
 
 def _leaf(values: Any) -> Any:

@@ -1,0 +1,103 @@
+"""The papers' own picture towers under the batches that training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seehear.errors import UsageError
+from seehear.models import build_model
+from seehear_lab.datasets.clips import ClipMedia, WordIds
+from seehear_lab.datasets.towers import Composed, towers_of
+from seehear_lab.evaluate.protocol import encode_captions
+from seehear_lab.losses import associative_loss, avma_loss, hardest_negative_hinge
+from tiny_towers import make_ast_folder, make_clip_folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("towers")
+    make_clip_folder(folder / "clip")
+    make_ast_folder(folder / "ast")
+    return folder
+
+
+def media() -> ClipMedia:
+    """Two clips of three frames, the second one frame short; the first sounds."""
+    generator = torch.Generator().manual_seed(0)
+    return ClipMedia(
+        pixels=torch.randn(2, 3, 3, 64, 64, generator=generator),
+        frame_mask=torch.tensor([[True, True, True], [True, True, False]]),
+        banks=torch.randn(2, 1024, 128, generator=generator),
+        has_sound=torch.tensor([True, False]),
+    )
+
+
+def test_frames_of_eclipse_hear_their_own_share_of_the_sound(weights: Path) -> None:
+    towers = towers_of("eclipse", weights / "clip", weights / "ast")
+    assert isinstance(towers, Composed)
+    deaf = towers.encode_items(media()).frames
+    for block in towers.tower.blocks:
+        torch.nn.init.eye_(block.to_see.weight)
+    heard = towers.encode_items(media()).frames
+    assert not torch.allclose(deaf[0], heard[0])
+    assert torch.allclose(deaf[1, :2], heard[1, :2])  # nothing to be heard
+    louder = media()
+    louder.banks[0, 900:] += 1  # AST mixes over time, so all frames change, the last one most
+    changed = (towers.encode_items(louder).frames - heard)[0].norm(dim=-1)
+    assert changed.argmax() == 2
+
+
+def test_words_of_captions_of_any_length_come_together(weights: Path) -> None:
+    model = build_model("xclip", encoder=towers_of("xclip", weights / "clip", None), dim=32)
+    short = torch.tensor([[118, 2, 119]])
+    longer = torch.tensor([[118, 2, 3, 5, 119]])
+    batches = [WordIds(ids=ids, mask=torch.ones_like(ids)) for ids in (short, longer)]
+    query = encode_captions(model, batches)
+    assert query.shape == (2, 6, 32)  # the sentence and five words
+    assert not query[0, 4:].any() and query[1, 5].any()
+    torch.testing.assert_close(query[:1, :4], model.encode_query(batches[0]))
+
+
+def test_what_avma_minimises_is_hinge_and_association(weights: Path) -> None:
+    torch.manual_seed(0)
+    encoder = towers_of("avma", weights / "clip", weights / "ast")
+    model = build_model("avma", encoder=encoder, dim=32, sound_dim=48, hidden=32, wide=64)
+    items = model.encode_items(media())
+    query = torch.randn(2, 32)
+    both = avma_loss(model, items, model.logits(query, items))
+    hinge = hardest_negative_hinge(model.score(query, items))
+    torch.testing.assert_close(both, hinge + associative_loss(model, items))
+    both.backward()
+    assert model.memory.sights.grad is not None and model.memory.sights.grad.any()
+
+
+def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
+    kept, again = (towers_of("tefal", weights / "clip", weights / "ast") for _ in range(2))
+    again.recompute()
+    runs = {id(kept): 0, id(again): 0}
+    gradients = []
+    for towers in (kept, again):
+
+        def count(*_: object, of: int = id(towers)) -> None:
+            runs[of] += 1
+
+        for layers in (towers.clip.model.vision_model.encoder.layers, towers.ast.model.layers):
+            layers[0].mlp.register_forward_pre_hook(count)
+        towers.train()
+        ids = torch.tensor([[118, 2, 119], [118, 3, 119]])
+        query = towers.encode_query(WordIds(ids=ids, mask=torch.ones_like(ids)))
+        items = towers.encode_items(media())
+        ((query @ items.frames.mean(1).T).sum() + items.audio.square().mean()).backward()
+        gradients.append({n: p.grad for n, p in towers.named_parameters() if p.grad is not None})
+    assert runs == {id(kept): 2, id(again): 4}  # forward, and once more backward
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value, rtol=0, atol=1e-6)
+
+
+def test_towers_of_a_paper_cannot_be_recomputed(weights: Path) -> None:
+    with pytest.raises(UsageError, match=r"leave it out, or set train\.chunk"):
+        towers_of("ts2net", weights / "clip", None).recompute()
