@@ -1,5 +1,7 @@
 """Whatever the OpenAPI document allows, and much that it does not: no 5xx, nothing off schema."""
 
+from pathlib import Path
+
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
@@ -18,7 +20,6 @@ CHECKS = [
     response_schema_conformance,
 ]
 
-SKIPPED = {("POST", "/api/v1/jobs")}  # it would index whatever path comes to mind
 EXAMPLES = {"/api/v1/search/upload": 5, "/api/v1/export": 25}
 
 
@@ -26,13 +27,9 @@ def test_no_answer_leaves_the_schema(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", wait_for_schema=10)
     tried = 0
     for found in schema.get_all_operations():
-        operation = found.ok()
-        if (operation.method.upper(), operation.path) in SKIPPED:
-            continue
-
-        assault(operation, url)
+        assault(found.ok(), url)
         tried += 1
-    assert tried >= 12
+    assert tried >= 13
 
 
 def assault(operation: APIOperation, url: str) -> None:
@@ -46,7 +43,18 @@ def assault(operation: APIOperation, url: str) -> None:
     )
     @given(case=operation.as_strategy())
     def attack(case: Case) -> None:
+        if isinstance(case.body, dict) and isinstance(case.body.get("paths"), list):
+            case.body["paths"] = [nowhere(path) for path in case.body["paths"]]
         answer = case.call(base_url=url, timeout=60)
         case.validate_response(answer, checks=CHECKS)
 
     attack()
+
+
+def nowhere(path: object) -> object:
+    """The same path, unless this machine has it: an ingest of all of "/" is no test."""
+    try:
+        is_there = isinstance(path, str) and Path(path).exists()
+    except ValueError:  # a zero byte
+        return path
+    return f"{path}/nowhere" if is_there else path

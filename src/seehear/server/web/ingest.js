@@ -37,17 +37,29 @@ export async function resume() {
 async function watch(started) {
   job = started;
   $("bar").hidden = $("cancel").hidden = false;
-  await follow(`/jobs/${job.id}/events`, (news) => {
-    $("bar").value = news.total ? news.done / news.total : 0;
-    $("progress").textContent = {
-      running: news.total ? `${Math.round(news.done)} of ${Math.round(news.total)} s of media` : "Looking for files …",
-      done: `Done: ${news.indexed} files as ${news.items} moments.`,
-      cancelled: "Stopped; what was indexed stays.",
-      failed: news.error,
-    }[news.state];
-  });
+  while (job.state === "running") {
+    await follow(`/jobs/${job.id}/events`, told).catch(lost);
+    if (job.state === "running") await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
   $("bar").hidden = $("cancel").hidden = true;
   await refresh();
+}
+
+function told(news) {
+  job = news;
+  $("bar").value = news.total ? news.done / news.total : 0;
+  $("progress").textContent = {
+    running: news.total ? `${Math.round(news.done)} of ${Math.round(news.total)} s of media` : "Looking for files …",
+    done: `Done: ${news.indexed} files as ${news.items} moments.`,
+    cancelled: "Stopped; what was indexed stays.",
+    failed: news.error,
+  }[news.state];
+}
+
+// A broken connection (a TypeError of fetch) is tried again; what the service says is final.
+function lost(error) {
+  if (!(error instanceof TypeError)) job.state = "failed";
+  $("progress").textContent = job.state === "failed" ? error.message : "The service does not answer; trying again …";
 }
 
 export async function cancel() {
