@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from media.media_clips import RED, tone, write_clip
 from seehear import Library
 from seehear.errors import SeeHearError
 from seehear.media import probe
-from seehear.server import Settings
+from seehear.server import Settings, jobs
 from seehear.server.client import Client
 from server.conftest import free_port, serving
 
@@ -151,6 +152,29 @@ def test_indexing_tells_how_far_it_is_and_its_end(tmp_path: Path, library: Libra
         with pytest.raises(SeeHearError, match="not an absolute path"):
             list(client.index(["films"]))
         assert httpx.get(f"{url}/api/v1/jobs/{'0' * 16}").status_code == 404
+
+
+def test_an_ingest_that_does_not_come_on_is_stopped(
+    tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert library  # weights are here
+    monkeypatch.setattr(jobs, "STUCK_S", 0.2)  # less than a process needs to begin
+    films = tmp_path / "films"
+    films.mkdir()
+    write_clip(films / "a.mp4", shots=[(0, RED)])
+    with Library.create(tmp_path / "own") as own:
+        work = jobs.Jobs(own)
+        job = work.start([str(films)], prune=False)
+        until = time.monotonic() + 60
+        while job.state == "running" and time.monotonic() < until:
+            time.sleep(0.1)
+        assert job.state == "failed"
+        assert "did not come on" in job.error
+        monkeypatch.undo()
+        job = work.start([str(films)], prune=False)
+        while job.state == "running" and time.monotonic() < until:
+            time.sleep(0.1)
+        assert (job.state, job.indexed) == ("done", 1)
 
 
 def test_health_metrics_and_problems(url: str) -> None:

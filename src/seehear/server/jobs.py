@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import secrets
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,8 @@ from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
 NICENESS, LOOK_S = 5, 5.0
+STUCK_S = 3600.0  # without a word from an ingest: it is stopped
+MEMORY_SHARE = 0.75  # of the machine that an ingest may take
 
 
 @dataclass(kw_only=True)
@@ -83,28 +86,50 @@ class Jobs:
 
     def _watch(self, job: Job, process: Any, news: Any) -> None:
         """Pass on what the child tells; what it committed is searched from then on."""
-        told, looked = {"state": "running"}, time.monotonic()
+        told: dict[str, Any] = {"state": "running"}
+        looked = heard = time.monotonic()
         while told["state"] == "running":
-            try:
-                told |= news.get(timeout=0.5)
-            except queue.Empty:
-                if not process.is_alive() and news.empty():
-                    told["error"] = "the ingest ended without a word; what was committed stays"
-                    told["state"] = "failed"
-            if told["state"] == "running" and time.monotonic() - looked > LOOK_S:
-                self._library.refresh()
-                looked = time.monotonic()
-            if told["state"] != "running":
-                process.join()
-                self._library.refresh()
             for name, value in told.items():
                 setattr(job, name, value)
+            try:
+                told |= news.get(timeout=0.5)
+                heard = time.monotonic()
+            except queue.Empty:
+                if time.monotonic() - heard > STUCK_S:
+                    process.kill()
+                    told |= _failed(
+                        f"the ingest did not come on for {STUCK_S:.0f} s and was stopped"
+                    )
+                elif not process.is_alive() and news.empty():
+                    told |= _failed("the ingest ended without a word")
+            if time.monotonic() - looked > LOOK_S:
+                self._library.refresh()
+                looked = time.monotonic()
+        process.join()
+        self._library.refresh()
+        for name, value in told.items():
+            setattr(job, name, value)
+
+
+def _failed(reason: str) -> dict[str, str]:
+    """What a job tells that did not reach its end."""
+    return {"state": "failed", "error": f"{reason}; what was committed stays"}
+
+
+def _limit_memory(share: float) -> None:
+    """Refuse this process more than a share of the machine's memory, where that can be done."""
+    if sys.platform == "linux":
+        import resource
+
+        most = int(share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _ingest(root: str, paths: list[str], prune: bool, news: Any, cancel: Any) -> None:
     """The child: indexes, tells how far it is, ends after the files in flight when asked."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    _limit_memory(MEMORY_SHARE)
 
     def progress(stage: str, done: float, total: float) -> None:
         if stage == "index":
