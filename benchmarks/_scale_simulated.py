@@ -48,55 +48,72 @@ class Service:
         return float(self.p50_s * np.exp(sigma * rng.standard_normal()))
 
 
-def queries(items: float, shards: int, service: Service, assumed: Assumed, asked: int) -> list[Row]:
-    """So many queries against a cluster in which machines fail as often as assumed."""
-    rng = np.random.default_rng(0)
-    copy_s = items / shards * COPIED_BYTES / assumed.copy_bytes_per_s
-    world = simpy.Environment()
-    machines = [simpy.Resource(world, assumed.cores_per_shard) for _ in range(shards)]
-    link = simpy.Resource(world, 1)
-    took: list[float] = []
-    busy: list[float] = []
+class Cluster:
+    """Shards with their cores, a link that all answers enter by, and users who ask."""
 
-    def part(machine: simpy.Resource):
+    def __init__(self, shards: int, service: Service, assumed: Assumed) -> None:
+        self.world = simpy.Environment()
+        self.took: list[float] = []  # seconds of each query
+        self.busy_s = 0.0
+        self._service, self._assumed = service, assumed
+        self._machines = [
+            simpy.Resource(self.world, assumed.cores_per_shard) for _ in range(shards)
+        ]
+        self._link = simpy.Resource(self.world, 1)
+        self._rng = np.random.default_rng(0)
+
+    def run(self, asked: int) -> None:
+        """So many queries, as they come."""
+        self.world.process(self._users(asked))
+        self.world.run()
+
+    def _users(self, asked: int):
+        for _ in range(asked):
+            yield self.world.timeout(self._rng.exponential(1 / self._assumed.queries_per_s))
+            self.world.process(self._query())
+
+    def _query(self):
+        begun, shards = self.world.now, len(self._machines)
+        yield self.world.all_of([self.world.process(self._part(each)) for each in self._machines])
+        with self._link.request() as turn:
+            yield turn
+            yield self.world.timeout(answer_bytes(shards) / self._assumed.link_bytes_per_s)
+        merge_ms = self._assumed.hop_ms + shards * self._assumed.merge_ms_per_shard
+        yield self.world.timeout(merge_ms / 1000)
+        self.took.append(self.world.now - begun)
+
+    def _part(self, machine: simpy.Resource):
         with machine.request() as turn:
             yield turn
-            spent = service.draw(rng)
-            busy.append(spent)
-            yield world.timeout(spent)
+            spent = self._service.draw(self._rng)
+            self.busy_s += spent
+            yield self.world.timeout(spent)
 
-    def query():
-        begun = world.now
-        parts = [world.process(part(machine)) for machine in machines]
-        yield world.all_of(parts)
-        with link.request() as turn:  # all answers enter the coordinator by one link
-            yield turn
-            sent = shards * (2 * 100 * ANSWER_BYTES + QUERY_BYTES)
-            yield world.timeout(sent / assumed.link_bytes_per_s)
-        yield world.timeout((assumed.hop_ms + shards * assumed.merge_ms_per_shard) / 1000)
-        took.append(world.now - begun)
 
-    def users():
-        for _ in range(asked):
-            yield world.timeout(rng.exponential(1 / assumed.queries_per_s))
-            world.process(query())
+def answer_bytes(shards: int) -> int:
+    """Between the coordinator and all shards, for one query."""
+    return shards * (2 * 100 * ANSWER_BYTES + QUERY_BYTES)
 
-    world.process(users())
-    world.run()
+
+def queries(items: float, shards: int, service: Service, assumed: Assumed, asked: int) -> list[Row]:
+    """So many queries against a cluster in which machines fail as often as assumed."""
+    copy_s = items / shards * COPIED_BYTES / assumed.copy_bytes_per_s
     whole, searched = outages(shards, copy_s, assumed)
-    name = f"simulated {items:.0e}"
+    cluster = Cluster(shards, service, assumed)
+    cluster.run(asked)
     cores = shards * assumed.cores_per_shard
     dollars = {
         "S3": items * ITEM_BYTES / 1e9 * assumed.stored_dollars_per_gb,
         "disks": items * COPIED_BYTES / 1e9 * assumed.disk_dollars_per_gb,
         "cores": cores * assumed.core_dollars_per_h * 730,
     }
+    name = f"simulated {items:.0e}"
     return [
         (f"{name}, shards", shards, ""),
-        (f"{name}, query p50", 1000 * float(np.percentile(took, 50)), "ms"),
-        (f"{name}, query p95", 1000 * float(np.percentile(took, 95)), "ms"),
-        (f"{name}, cores busy", 100 * sum(busy) / (world.now * cores), "%"),
-        (f"{name}, network per query", shards * (200 * ANSWER_BYTES + QUERY_BYTES) / 1e3, "kB"),
+        (f"{name}, query p50", 1000 * float(np.percentile(cluster.took, 50)), "ms"),
+        (f"{name}, query p95", 1000 * float(np.percentile(cluster.took, 95)), "ms"),
+        (f"{name}, cores busy", 100 * cluster.busy_s / (cluster.world.now * cores), "%"),
+        (f"{name}, network per query", answer_bytes(shards) / 1e3, "kB"),
         (f"{name}, a new disk is filled in", copy_s / 60, "min"),
         (f"{name}, answers from the whole library", 100 * whole, "%"),
         (f"{name}, of the library searched on average", 100 * searched, "%"),

@@ -1,7 +1,11 @@
 """Writers that are killed, and processes that read, or want to write, beside one."""
 
+import itertools
 import json
+import multiprocessing
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +19,7 @@ import pytest
 from samples import HEARD, MODEL, SEEN, make_video
 
 from seehear.errors import LibraryError
-from seehear.store import Store
+from seehear.store import Store, tables
 
 SCRIPT = Path(__file__).with_name("ingest_loop.py")
 KILLS = 10
@@ -115,3 +119,40 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
             Store.open(root, write=True)
     assert len(seen) > 3
     Store.open(root, write=True).close()
+
+
+def killed_in_a_commit(root: str, turn: int, is_before: bool) -> None:
+    """A writer that is killed before or after one of the commits of a batch."""
+    commit, begun = tables.commit, itertools.count()
+
+    def dying(*arguments: Any) -> Any:
+        is_the_one = next(begun) == turn
+        if is_the_one and is_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        after = commit(*arguments)
+        if is_the_one:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return after
+
+    with Store.open(root, write=True) as store, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tables, "commit", dying)
+        store.put([make_video("new", items=2)])
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+@pytest.mark.parametrize(("turn", "is_before"), [(0, True), (0, False), (3, True), (3, False)])
+def test_a_promised_batch_of_a_killed_writer_is_committed_once(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, turn: int, is_before: bool
+):
+    root = str(tmp_path / "l") if kind == "folder" else str(request.getfixturevalue("address"))
+    with Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD) as store:
+        store.put([make_video("old", items=1)])
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=killed_in_a_commit, args=(root, turn, is_before))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    with Store.open(root, write=True) as store:
+        assert store.counts() == {"videos": 2, "items": 3}
+        assert store._now().tok.count_rows() == store._now().emb.count_rows() == 3
+        assert store.verify(full=True) == []
