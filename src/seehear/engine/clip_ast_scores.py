@@ -37,7 +37,7 @@ class Scores:
     def __init__(self, head: Any) -> None:
         self._pools = [head.see, head.hear] if hasattr(head, "hear") else [head.see]
         one_head = all(getattr(pool, "pool", pool).heads == 1 for pool in self._pools)
-        self._blocks = [fold(_weights(pool)) for pool in self._pools] if one_head else []
+        self._blocks = [fold(block_weights(pool)) for pool in self._pools] if one_head else []
 
     def parts(self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Senses) -> Parts:
         """Both parts of each pair; a sense that is switched off adds nothing."""
@@ -108,7 +108,7 @@ class Scores:
             return torch.stack([(unit * part).sum(-1) / length for part in (seen, heard)]).numpy()
 
 
-def _weights(pool: Any) -> BlockWeights:
+def block_weights(pool: Any) -> BlockWeights:
     """A block of nn.conditioning as arrays."""
     inner = getattr(pool, "pool", pool)
     residual = inner is not pool

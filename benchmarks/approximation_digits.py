@@ -1,0 +1,126 @@
+"""What approximate scoring loses with a TEFAL that was trained: the one of digits-av, `whole`.
+
+    python benchmarks/approximation_digits.py [--quick] [--json FILE] [--runs FOLDER]
+
+The test gallery of digits-av (1,000 clips, one caption each) is scored exactly by the product's
+scorer and by its approximations: int8 tokens, sound pooled over frequency, sound merged in time,
+candidates by u_v and u_a. Trains the model if FOLDER does not hold it (11 minutes). --quick: 10
+steps, 300 clips. Width 64, 4 frames: no claim about other sizes. Exits 1 when int8 keeps less than
+99 % of the top ten or changes R@1 by more than half a point.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+import digits_av
+from _report import arguments, report
+from seehear.engine.clip_ast_scores import block_weights
+from seehear.engine.scoring import (
+    Branch,
+    PackedTokens,
+    branch,
+    fold,
+    merged,
+    pack,
+    quantise,
+    score,
+    time_pooled,
+    uniform,
+)
+from seehear_lab.datasets.digits_pairs import DigitGallery
+from seehear_lab.evaluate.protocol import encode, score_all
+
+TOP = 10
+
+
+def best(scores: np.ndarray, count: int) -> np.ndarray:
+    return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+
+
+def kept(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Share of each row of `wanted` that is in the same row of `found`, in percent."""
+    rows = zip(found.tolist(), wanted.tolist(), strict=True)
+    return 100 * float(np.mean([len(set(a) & set(b)) / len(b) for a, b in rows]))
+
+
+def rows_of(model: Any, gallery: DigitGallery) -> tuple[list[tuple[str, float, str]], bool]:
+    encoded = encode(model, gallery)
+    query = encoded.query.numpy()
+    audio = encoded.items.audio.numpy()
+    see, hear = (fold(block_weights(pool)) for pool in (model.see, model.hear))
+    frames = pack(encoded.items.frames.numpy(), encoded.items.frame_mask.numpy())
+    sounds = pack(audio, encoded.items.audio_mask.numpy())
+    pitches = model.encoder.sound.pitches
+
+    def scored(frames: PackedTokens, sounds: PackedTokens) -> np.ndarray:
+        return score(query, pooled(see, frames), pooled(hear, sounds))
+
+    def pooled(block: Any, tokens: PackedTokens) -> Branch:
+        return branch(block, tokens, most_tokens=-1)
+
+    longest = sounds.longest
+    exact, by_model = scored(frames, sounds), score_all(model, encoded)
+    variants = {
+        "int8": scored(quantise(frames), quantise(sounds)),
+        f"sound pooled, {longest // pitches} of {longest}": scored(
+            frames, time_pooled(sounds, frequencies=pitches)
+        ),
+        f"sound merged, {longest // 4} of {longest}": scored(
+            frames, merged(sounds, into=longest // 4, frequencies=pitches)
+        ),
+    }
+    wanted, r1 = best(exact, TOP), right(exact, gallery)
+    rows = [
+        ("captions and clips", float(len(query)), ""),
+        ("exact: R@1", r1, "%"),
+        (
+            "largest difference to the model's own scores",
+            1e6 * float(np.abs(exact - by_model).max()),
+            "1e-6",
+        ),
+    ]
+    for name, found in variants.items():
+        rows.append((f"{name}: top-{TOP} overlap", kept(best(found, TOP), wanted), "%"))
+        rows.append((f"{name}: R@1 change", right(found, gallery) - r1, "points"))
+    near = [
+        best(query @ normalize(torch.from_numpy(uniform(pooled(block, tokens)))).numpy().T, 100)
+        for block, tokens in ((see, frames), (hear, sounds))
+    ]
+    for count in (TOP, 50, 100):
+        union = np.concatenate([each[:, :count] for each in near], axis=1)
+        rows.append((f"u_v and u_a, {count} each: top-{TOP} kept", kept(union, wanted), "%"))
+        rows.append((f"u_v alone, {count}: top-{TOP} kept", kept(near[0][:, :count], wanted), "%"))
+    figures = {what: value for what, value, _ in rows}
+    holds = figures[f"int8: top-{TOP} overlap"] >= 99 and abs(figures["int8: R@1 change"]) <= 0.5
+    return rows, holds
+
+
+def right(scores: np.ndarray, gallery: DigitGallery) -> float:
+    return 100 * float((scores.argmax(1) == np.asarray(gallery.own)).mean())
+
+
+def main() -> int:
+    options = arguments((__doc__ or "").splitlines()[0], runs="folder of training runs")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = digits_av.Bench(
+            fsdd=digits_av.SHARED / "data" / "fsdd",
+            cache=Path(options.runs or folder),
+            is_quick=options.quick,
+        )
+        steps = 10 if options.quick else digits_av.STEPS["tefal", "whole"]
+        model, _ = bench.train("tefal", "whole", 0, steps)
+        rows, holds = rows_of(model, DigitGallery(bench.clips("whole", "test")))
+    report(rows, packages=("numpy", "torch", "numba"), to=options.json)
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
