@@ -114,4 +114,4 @@ class Nodes:
             if done.returncode == 0:
                 return
             self._kill(number, but=others)
-        pytest.skip(f"Ray does not start a node here: {log.read_text()[-1000:]}")
+        raise RuntimeError(log.read_text()[-3000:])
