@@ -16,6 +16,7 @@ from seaweed import KEYS, Seaweed
 HEAD, WORKER = "10.77.0.1", "10.77.0.2"
 GCS = f"{HEAD}:6379"  # outside of Ray's range of worker ports
 RAY = str(Path(sys.executable).with_name("ray"))
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 SMALL = ["--num-cpus=1", "--object-store-memory=200000000"]
 
 
@@ -53,7 +54,7 @@ class Nodes:
         with (self.folder / "errors.txt").open("ab") as errors:
             return subprocess.Popen(
                 [*self.inside(0), sys.executable, str(script), *words],
-                env=os.environ | environment,
+                env=os.environ | TOKEN | environment,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -109,7 +110,7 @@ class Nodes:
         for _ in range(3):
             with log.open("ab") as said:
                 done = subprocess.run(
-                    command, stdout=said, stderr=said, env=os.environ | KEYS | environment
+                    command, stdout=said, stderr=said, env=os.environ | KEYS | TOKEN | environment
                 )
             if done.returncode == 0:
                 return
