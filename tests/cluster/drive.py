@@ -81,7 +81,8 @@ def main() -> None:
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))
         cache = f"{os.environ['XDG_DATA_HOME']}/copies"
-        divided = served(root, of=2, address=GCS, cores=0.3, cache=cache)
+        join(nodes=2, seconds=120)  # the lost one is back
+        divided = served(root, of=2, address=GCS, cores=0.6, cache=cache)  # one shard on each
         for text in QUERIES:
             ours, theirs = divided.search(Query(text=text)), library.search(text)
             apart = [abs(a.score - b.score) for a, b in zip(ours.hits, theirs.hits, strict=True)]

@@ -50,6 +50,8 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
         said.append(json.loads(line))
         if said[-1].get("done") == 4:
             nodes.lose_worker()
+        if "again" in said[-1]:
+            nodes.join()
     child.stdout.close()
     limit.cancel()
     assert child.wait(60) == 0, nodes.errors()[-3000:]

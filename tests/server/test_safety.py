@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from media.media_clips import RED, write_clip
 from seehear import Library
@@ -58,6 +59,8 @@ def test_with_a_token_nothing_opens_without_it(library: Library, tmp_path: Path)
         assert httpx.get(url + hit["thumbnail"].split("?")[0]).status_code == 401
         forged = hit["thumbnail"].replace("until=", "until=9")
         assert httpx.get(url + forged).status_code == 401
+        for wrong in ("until=9999999999&signed=%C3%A9", f"until={'9' * 5000}&signed=x"):
+            assert httpx.get(f"{url}{hit['media'].split('?')[0]}?{wrong}").status_code == 401
         moved = hit["media"].split("?")[0] + "?" + hit["thumbnail"].split("?")[1]
         assert httpx.get(url + moved).status_code == 401
 
@@ -76,6 +79,20 @@ def test_other_names_and_other_sites_are_refused(url: str) -> None:
     assert (
         httpx.post(f"{url}/api/v1/search", content='{"text":"a"}', headers=plain).status_code == 422
     )
+
+
+def test_a_name_counts_however_it_is_written() -> None:
+    assert "my-desk:8420" in Settings(names=("My-Desk",)).allowed_hosts()
+
+
+def test_pictures_are_bounded_in_pixels(url: str, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.png"
+    Image.new("1", (12_000, 12_000)).save(huge)
+    answer = httpx.post(
+        f"{url}/api/v1/search/upload", files={"file": huge.read_bytes()}, timeout=60
+    )
+    assert answer.status_code == 422
+    assert "120 million are the most" in answer.json()["detail"]
 
 
 def test_every_answer_carries_the_strict_headers(url: str) -> None:
@@ -128,8 +145,10 @@ def test_a_file_swapped_for_a_link_or_another_is_not_served(
             shutil.move(film, tmp_path / "kept.mp4")
             film.symlink_to(secret)
             assert httpx.get(media).status_code == 410
+            clips = {"format": "clips", "moments": [{"item": next(iter(own.items())).id}]}
+            assert httpx.post(f"{url}/api/v1/export", json=clips).status_code == 410
             film.unlink()
-            film.write_bytes(b"longer" + secret.read_bytes())
+            film.write_bytes(secret.read_bytes())  # of the same size
             assert httpx.get(media).status_code == 410
 
 

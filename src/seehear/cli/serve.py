@@ -42,7 +42,7 @@ def serve(
         host=host,
         port=port,
         names=tuple(name or ()),
-        token_hash="" if is_loopback(host) else held,
+        token_hash="" if is_loopback(host) and not name else held,
         cache=cache_folder() / "proxies",
     )
     with Library.open(library) as opened:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from seehear.engine import Engine, load_engine
-from seehear.errors import UsageError
+from seehear.errors import ModelError, UsageError
 from seehear.ingest import Indexed, NewFile, Work, index_file
 
 TRIES = 3  # on workers that die; then the file is what kills them
@@ -19,21 +20,25 @@ class Worker:
     """An actor that decodes and encodes; it loads the engine itself, from its own disk."""
 
     def __init__(self, manifest: dict[str, Any]) -> None:
-        self._engine = load_engine(manifest)
+        self._manifest = manifest
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return load_engine(self._manifest)
 
     def index(self, new: NewFile) -> Indexed:
         return index_file(self._engine, new)
 
 
 def on_ray(address: str) -> Work:
-    """Work for `Library.add` that runs on every core of a cluster.
+    """Work for `Library.add` that runs on every free core of a cluster.
 
     Raises: UsageError without Ray, or if no cluster is there.
     """
     ray = connected(address)
 
     def index_all(engine: Engine, files: Sequence[NewFile], *, workers: int) -> Iterator[Indexed]:
-        cores = int(ray.cluster_resources().get("CPU", 1))
+        cores = int(ray.available_resources().get("CPU", 1))  # others keep theirs
         actor = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(Worker)
         pool = _Pool(ray, lambda: actor.remote(engine.manifest), files)
         return pool.run(max(1, min(cores, len(files))))
@@ -90,6 +95,9 @@ class _Pool:
         except self._ray.exceptions.RayActorError:
             yield from self._again(actor, new)
             return
+        except ModelError as error:
+            cause = getattr(error, "cause", error)
+            raise ModelError(f"a worker of the cluster cannot load the engine: {cause}") from error
         self._feed()
         yield result
 

@@ -17,6 +17,7 @@ from seehear.media.shots import LONGEST_S
 from seehear.media.sound import Samples
 from seehear.types import Clip, MediaSpec
 
+MOST_PIXELS = 120_000_000  # of a still picture; decoded it takes four bytes each
 BACK_S = (1.0, 20.0, inf)  # sound codecs, too, need some packets before they are right
 
 
@@ -64,6 +65,11 @@ def read_picture(path: Path, spec: MediaSpec) -> RGB:
         if not has_decoder:  # e.g. SVG
             raise MediaError(f"{path.name!r} is a kind of picture that cannot be decoded here")
         stream.codec_context.thread_count = 1
+        if stream.width * stream.height > MOST_PIXELS:
+            raise MediaError(
+                f"{path.name!r} has {stream.width} x {stream.height} pixels; "
+                f"{MOST_PIXELS / 1e6:.0f} million are the most, make it smaller"
+            )
         for frame in container.decode(stream):
             scaler = FrameScaler(spec.side_px, pixel_aspect(stream))
             return np.ascontiguousarray(scaler.scale(frame))

@@ -39,6 +39,7 @@ class Service:
     jobs: Jobs
     searches: Queue
     decoders: Queue
+    exports: Queue
     cache: Path
 
 
@@ -66,6 +67,7 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
         jobs=Jobs(library),
         searches=Queue("searches", settings.searches_at_once, settings.searches_waiting),
         decoders=Queue("decoders", 2, 16),
+        exports=Queue("exports of clips", 1, 4),
         cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
     )
     for routes in (routes_search, routes_media, routes_ingest, routes_export):

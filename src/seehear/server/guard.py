@@ -88,7 +88,9 @@ def _refusal(request: Request, settings: Settings, hosts: frozenset[str]) -> tup
 
 def _is_signed(request: Request, settings: Settings) -> bool:
     until, signed = request.query_params.get("until", ""), request.query_params.get("signed", "")
-    if not (until.isascii() and until.isdigit() and int(until) >= time.time()):
+    if not (until.isascii() and until.isdigit() and len(until) < 12 and signed.isascii()):
+        return False
+    if int(until) < time.time():
         return False
     import hmac
 

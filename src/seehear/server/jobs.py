@@ -15,7 +15,7 @@ from typing import Any, Literal
 from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
-NICENESS, LOOK_S = 5, 5.0
+NICENESS, LOOK_S = 8, 5.0
 STUCK_S = 3600.0  # without a word from an ingest: it is stopped
 MEMORY_SHARE = 0.75  # of the machine that an ingest may take
 

@@ -6,17 +6,22 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Generator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from seehear.export import Moment, cut, moments_of, to_csv, to_edl, to_json, to_otio
+from seehear.export import Moment, moments_of, to_csv, to_edl, to_json, to_otio
 from seehear.server import shapes
-from seehear.server.routes_search import NOT_FOUND, PROBLEMS, find
+from seehear.server.routes_media import MEDIA, unchanged
+from seehear.server.routes_search import find
+from seehear.server.sandbox import call
+from seehear.server.settings import Settings
 
 router = APIRouter(tags=["export"])
+CLIP_S = 600.0  # for one clip; the longest that is cut exactly takes about as long as it lasts
 TEXTS = {
     "csv": (to_csv, "text/csv"),
     "json": (to_json, "application/json"),
@@ -31,18 +36,18 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/export", responses=PROBLEMS | NOT_FOUND | FILE, response_class=Response)
+@router.post("/export", responses=MEDIA | FILE, response_class=Response)
 async def export(request: Request, wanted: shapes.ExportIn) -> Response:
     """Moments in the order given, as csv, json, edl, otio, or a zip of clips."""
     service = request.app.state.service
-    moments = _moments(service, wanted.moments)
+    moments = _moments(service, wanted.moments, must_exist=wanted.format == "clips")
     headers = {"Content-Disposition": f'attachment; filename="seehear.{wanted.format}"'}
     if wanted.format != "clips":
         write, kind = TEXTS[wanted.format]
         return Response(write(moments), media_type=kind, headers=headers)
     folder = tempfile.TemporaryDirectory(prefix="seehear-")
     place = Path(folder.name) / "clips.zip"
-    await service.decoders.run(_cut_all, moments, place, exact=wanted.exact)
+    await service.exports.run(_cut_all, service.settings, moments, place, exact=wanted.exact)
     headers["Content-Disposition"] = 'attachment; filename="seehear-clips.zip"'
 
     def pieces() -> Generator[bytes]:
@@ -53,7 +58,7 @@ async def export(request: Request, wanted: shapes.ExportIn) -> Response:
     return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
 
 
-def _moments(service: Any, chosen: list[shapes.Chosen]) -> list[Moment]:
+def _moments(service: Any, chosen: list[shapes.Chosen], *, must_exist: bool) -> list[Moment]:
     videos = {video.id: video for video in service.library.videos()}
     rows: list[tuple[str, float, float, float, float, str]] = []
     for one in chosen:
@@ -61,16 +66,25 @@ def _moments(service: Any, chosen: list[shapes.Chosen]) -> list[Moment]:
         video = videos[item.video_id]
         start_s = item.start_s if one.start_s is None else one.start_s
         end_s = item.end_s if one.end_s is None else one.end_s
-        rows.append((video.path, start_s, end_s, video.fps, video.duration_s, one.title))
+        path = unchanged(video) if must_exist else video.path
+        rows.append((path, start_s, end_s, video.fps, video.duration_s, one.title))
     return moments_of(rows)
 
 
-def _cut_all(moments: list[Moment], place: Path, *, exact: bool) -> None:
+def _cut_all(settings: Settings, moments: list[Moment], place: Path, *, exact: bool) -> None:
     with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
         for number, moment in enumerate(moments, start=1):
             source = Path(moment.path)
             stem = re.sub(r"[^\w.-]+", "_", source.stem)[:60]
             suffix = ".mp4" if exact else source.suffix
-            clip = cut(moment, place.with_name(f"{number:03d}-{stem}{suffix}"), exact=exact)
+            clip = place.with_name(f"{number:03d}-{stem}{suffix}")
+            call(
+                "clip",
+                time_s=CLIP_S,
+                memory_bytes=settings.decode_bytes,
+                moment=asdict(moment),
+                exact=exact,
+                output=str(clip),
+            )
             archive.write(clip, clip.name)
             clip.unlink()

@@ -44,7 +44,7 @@ def thumbnail(request: Request, item: ItemId) -> Response:
 def media(request: Request, video: VideoId) -> Response:
     """The file as it is, with ranges."""
     found = _video(request.app.state.service, video)
-    path = _unchanged(found)
+    path = unchanged(found)
     kind = "audio" if found.width == 0 else "video"
     suffix = Path(path).suffix.lower().lstrip(".")
     known = {"mp4": "mp4", "m4v": "mp4", "mov": "mp4", "webm": "webm", "ogg": "ogg", "wav": "wav"}
@@ -64,7 +64,7 @@ async def frame(
     found = _video(service, video)
     if found.width == 0 or at_s > found.duration_s:
         raise HTTPException(404, f"'{Path(found.path).name}' has no picture at {at_s:g} s")
-    path = _unchanged(found)
+    path = unchanged(found)
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / "frame"
         await _decode(service, "frame", path=path, at_s=at_s, height_px=height, output=str(place))
@@ -77,7 +77,7 @@ async def proxy(request: Request, item: ItemId) -> Response:
     service = request.app.state.service
     found = find(service, item)
     video = _video(service, found.video_id)
-    path = _unchanged(video)
+    path = unchanged(video)
     place = service.cache / f"{found.id}-{PROXY_HEIGHT_PX}.mp4"
     if not place.exists():
         service.cache.mkdir(parents=True, exist_ok=True)
@@ -114,14 +114,16 @@ def _video(service: Any, video_id: str) -> Video:
         raise HTTPException(404, f"no file {video_id} in this library") from error
 
 
-def _unchanged(video: Video) -> str:
-    """The path of the very file that was indexed: no link, same size and time, or 410."""
+def unchanged(video: Video) -> str:
+    """Where the indexed file is: no link, same size and (but for copies) same time; or 410."""
     for path in (video.path, *video.aliases):
         try:
             found = os.lstat(path)
         except OSError:
             continue
-        same = found.st_size == video.size_bytes
+        same = found.st_size == video.size_bytes and (
+            path != video.path or found.st_mtime_ns // 1000 == video.mtime_us
+        )
         if stat.S_ISREG(found.st_mode) and same:
             return path
     raise HTTPException(410, f"'{Path(video.path).name}' is gone or changed since it was indexed")

@@ -84,7 +84,18 @@ def _proxy(path: str, start_s: float, end_s: float, height_px: int, output: str)
     cut(moment, Path(output), exact=True, height_px=height_px)
 
 
-WORKS: dict[str, Callable[..., None]] = {"example": _example, "frame": _frame, "proxy": _proxy}
+def _clip(moment: dict[str, Any], exact: bool, output: str) -> None:
+    from seehear.export import Moment, cut
+
+    cut(Moment(**moment), Path(output), exact=exact)
+
+
+WORKS: dict[str, Callable[..., None]] = {
+    "example": _example,
+    "frame": _frame,
+    "proxy": _proxy,
+    "clip": _clip,
+}
 
 
 def main() -> int:

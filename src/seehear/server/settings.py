@@ -48,7 +48,7 @@ class Settings:
 
     def allowed_hosts(self) -> frozenset[str]:
         """Host headers that are meant for this service; others come from rebound names."""
-        own = (*LOOPBACK_NAMES, self.host, *self.names)
+        own = [name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.names)]
         return frozenset({*own, *(f"{name}:{self.port}" for name in own)})
 
 

@@ -179,7 +179,8 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target.matches("input, textarea, select");
-  if (typing && event.key !== "Escape") return;
+  if (event.key === "ArrowDown" && event.target.id === "text") event.target.blur(); // on to the cards
+  else if (typing && event.key !== "Escape") return;
   if (event.key === " " && event.target.matches("button, summary, video")) return;
   if (event.key.startsWith("Arrow")) {
     if (event.target.closest("#drawer")) return;

@@ -115,8 +115,9 @@ function judge({ mode, rejudge }) {
 function more(hit, { like, select, isSelected }) {
   const similar = (text, mode) => make("button", { type: "button", text, on: { click: () => like(hit, mode) } });
   const copy = make("button", { type: "button", text: "Copy link", on: { click: async () => {
-    const link = new URL(`${hit.media.split("?")[0]}#t=${hit.start_s.toFixed(2)},${hit.end_s.toFixed(2)}`, location.href);
-    await navigator.clipboard.writeText(link.href);
+    const link = new URL(`${hit.media}#t=${hit.start_s.toFixed(2)},${hit.end_s.toFixed(2)}`, location.href).href;
+    if (!navigator.clipboard) return prompt("Copy this link:", link); // a page without TLS has none
+    await navigator.clipboard.writeText(link);
     copy.textContent = "Copied";
   } } });
   const buttons = [];
