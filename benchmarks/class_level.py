@@ -29,6 +29,7 @@ from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
 Row = tuple[str, float, str]
 AUDIO_VIDEO_PAIRS, DIM = 79_795, 1024
 SHORT = ("system.settings.epochs_step1=4", "system.settings.epochs_step2=8",
+         "system.settings.x_layers=[512,256]", "system.settings.y_layers=[512,256]",
          "system.settings.lr_step2=0.001")  # fmt: skip
 
 

@@ -97,6 +97,10 @@ def test_pictures_have_etags_and_files_have_ranges(
     part = httpx.get(url + hit["media"], headers={"Range": "bytes=100-299"})
     assert part.status_code == 206
     assert part.content == films[0].read_bytes()[100:300]
+    same = {"If-None-Match": part.headers["etag"]}
+    assert httpx.get(url + hit["media"], headers=same).status_code == 304
+    more = {"Range": "bytes=0-9", "If-Range": part.headers["etag"]}
+    assert httpx.get(url + hit["media"], headers=more).status_code == 206
     frame = httpx.get(url + hit["frame"], params={"at_s": 2.0, "height": 120})
     assert frame.headers["content-type"] in ("image/webp", "image/jpeg")
     assert httpx.get(url + hit["frame"], params={"at_s": 999}).status_code == 404

@@ -49,7 +49,10 @@ def media(request: Request, video: VideoId) -> Response:
     suffix = Path(path).suffix.lower().lstrip(".")
     known = {"mp4": "mp4", "m4v": "mp4", "mov": "mp4", "webm": "webm", "ogg": "ogg", "wav": "wav"}
     type_ = f"{kind}/{known.get(suffix, 'mpeg' if suffix == 'mp3' else 'octet-stream')}"
-    return FileResponse(path, media_type=type_, headers={"Cache-Control": "private, no-cache"})
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{found.sha256[:32]}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(path, media_type=type_, headers=headers)
 
 
 @router.get("/videos/{video}/frame", responses=MEDIA | PICTURE, response_class=Response)
