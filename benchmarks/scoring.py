@@ -158,7 +158,7 @@ def matrix(quick: bool) -> None:
     query, raw = rng.standard_normal((size, DIM), np.float32), made_up(rng, size, FRAMES)
     seen, name = prepared(xpool, raw), f"(a) {size} x {size} x {FRAMES}"
     theirs, ours, all_of_it = in_turn(
-        2 if quick else 5,
+        1 if quick else 5,
         lambda: _xpool.score(xpool, query, raw),
         lambda: score(query, seen),
         lambda: score(query, prepared(xpool, raw)),
@@ -277,7 +277,7 @@ def sound(quick: bool) -> None:
 
 def merging(heard: Branch, query: np.ndarray, theirs: float, quick: bool) -> None:
     """X-Pool's form is timed on 20 items and multiplied."""
-    rng, items = np.random.default_rng(5), 250 if quick else 1000
+    rng, items = np.random.default_rng(5), 100 if quick else 1000
     theirs *= items / 20
     values = np.empty((items * SOUND, DIM), np.float32)
     for item in range(items):
