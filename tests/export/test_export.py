@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from media.media_clips import BLUE, RED, tone, write_clip
 from seehear.errors import MediaError, UsageError
-from seehear.export import Moment, cut, moments_of, to_csv, to_edl, to_json, to_otio
+from seehear.export import Moment, cut, to_csv, to_edl, to_json, to_otio
 from seehear.export.moments import exact_rate, frames, timecode
 from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
@@ -50,7 +51,9 @@ def test_measured_rates_become_the_rates_they_mean() -> None:
     assert exact_rate(25.0) == 25
     assert exact_rate(24.0) == 24
     assert exact_rate(0.0) == 25
-    assert exact_rate(17.4321) == Fraction(17432, 1000)  # a varying rate has an average only
+    assert exact_rate(15.0) == 15
+    assert exact_rate(17.4321) == 24  # a varying rate has an average only; editors know this one
+    assert exact_rate(29.7) == 30
 
 
 def made(fps: float, start_s: float = 61.5, end_s: float = 70.25) -> Moment:
@@ -67,14 +70,27 @@ def test_otio_gives_the_same_seconds_to_the_frame(fps: float) -> None:
     assert clip.media_reference.target_url == "file:///films/a%20b.mp4"
 
 
+def test_sound_has_a_track_of_its_own_beside_the_pictures() -> None:
+    silent = replace(made(25.0), has_sound=False)
+    read = otio.adapters.read_from_string(to_otio([made(25.0), silent, made(0.0)]), "otio_json")
+    shown = {track.kind: [type(each).__name__ for each in track] for track in read.tracks}
+    assert shown == {"Video": ["Clip", "Clip", "Gap"], "Audio": ["Clip", "Gap", "Clip"]}
+    assert read.video_tracks()[0].duration() == read.audio_tracks()[0].duration()
+    (pictures, sound) = read.tracks
+    assert [pictures.range_of_child(each) for each in pictures] == [
+        sound.range_of_child(each) for each in sound
+    ]
+
+
 @pytest.mark.parametrize("fps", [23.976, 25.0, 29.97])
 def test_edl_read_by_another_reader_gives_the_same_seconds(fps: float) -> None:
     moments = [made(fps), made(fps, 100.0, 101.0)]
     rate = float(exact_rate(fps))
     read = otio.adapters.read_from_string(to_edl(moments), "cmx_3600", rate=rate)
+    assert [track.kind for track in read.tracks] == ["Video", "Audio"]
     clips = list(read.find_clips())
-    assert len(clips) == 2
-    for clip, moment in zip(clips, moments, strict=True):
+    assert len(clips) == 4
+    for clip, moment in zip(clips, moments * 2, strict=True):
         span = clip.source_range
         first, last = frames(moment, exact_rate(fps))
         assert span.start_time.to_frames() == first
@@ -82,12 +98,29 @@ def test_edl_read_by_another_reader_gives_the_same_seconds(fps: float) -> None:
         assert clip.name == "a b.mp4"
 
 
+def test_a_source_of_varying_rate_keeps_its_seconds(tmp_path: Path) -> None:
+    steps = np.random.default_rng(0).choice([1 / 30, 1 / 12, 0.2], 120)
+    times_s = np.round(np.cumsum(steps), 3)
+    film = write_clip(
+        tmp_path / "a.mp4", times_s=times_s, shots=[(0, RED)], sounds=[tone(9, (1, 2))]
+    )
+    info = probe(film)
+    moment = Moment(path=str(film), start_s=5.2, end_s=7.6, fps=info.fps, duration_s=9.0)
+    rate = float(exact_rate(info.fps))
+    read = otio.adapters.read_from_string(to_edl([moment]), "cmx_3600", rate=rate)
+    for timeline in (read, otio.adapters.read_from_string(to_otio([moment]), "otio_json")):
+        for clip in timeline.find_clips():
+            span = clip.source_range
+            assert span.start_time.to_seconds() == pytest.approx(5.2, abs=1 / rate)
+            assert span.end_time_exclusive().to_seconds() == pytest.approx(7.6, abs=1 / rate)
+
+
 def test_edl_of_mixed_rates_counts_each_source_in_its_own() -> None:
-    text = to_edl([made(25.0), made(29.97), made(0.0)])
+    text = to_edl([made(25.0), replace(made(29.97), has_sound=False), made(0.0)])
     assert text.splitlines() == [
         "TITLE: seehear",
         "FCM: NON-DROP FRAME",
-        "001  AX       V     C        00:01:01:12 00:01:10:07 00:00:00:00 00:00:08:20",
+        "001  AX       B     C        00:01:01:12 00:01:10:07 00:00:00:00 00:00:08:20",
         "* FROM CLIP NAME: a b.mp4",
         "* SOURCE FILE: /films/a b.mp4",
         "FCM: DROP FRAME",
@@ -112,8 +145,8 @@ def test_tables_hold_what_came_and_never_a_formula() -> None:
 def test_impossible_stretches_are_refused() -> None:
     for start_s, end_s in ((5.0, 5.0), (-1.0, 2.0), (11.0, 12.0)):
         with pytest.raises(UsageError, match="is no stretch of 'a'"):
-            moments_of([("a", start_s, end_s, 25.0, 10.0, "")])
-    assert moments_of([("a", 9.0, 12.0, 25.0, 10.0, "")])[0].end_s == 10.0
+            Moment(path="a", start_s=start_s, end_s=end_s, fps=25.0, duration_s=10.0)
+    assert Moment(path="a", start_s=9.0, end_s=12.0, fps=25.0, duration_s=10.0).end_s == 10.0
     with pytest.raises(UsageError, match="at least one moment"):
         to_edl([])
 

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from media.media_clips import RED, tone, write_clip
+from media.media_clips import BLUE, GREY, RED, tone, write_clip
 from seehear import Library
 from seehear.server import Settings
 from server.conftest import free_port, serving
@@ -121,6 +121,49 @@ def test_the_heat_strip_seeks(page: Page) -> None:
     assert box
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
     until(page, "document.querySelector('#drawer video').currentTime > 4.3")
+
+
+def test_the_strips_are_moved_along_by_keys(page: Page) -> None:
+    search(page, "a dog barking")
+    assert page.locator("option.fit:not([hidden])").count() == 0  # these weights cannot tell
+    page.locator(".open-button").first.click()
+    until(page, "document.querySelector('#drawer video')?.readyState >= 2")
+    strip = page.locator("svg[data-strip=sight]")
+    strip.focus()
+    page.keyboard.press("End")
+    until(page, "document.querySelector('#drawer video').currentTime > 4.5")
+    last = page.evaluate("document.querySelector('#drawer video').currentTime")
+    assert float(strip.get_attribute("aria-valuenow") or 0) == pytest.approx(last, abs=0.1)
+    page.keyboard.press("ArrowLeft")
+    until(page, f"document.querySelector('#drawer video').currentTime < {last - 0.3}")
+    page.keyboard.press("Home")
+    until(page, "document.querySelector('#drawer video').currentTime === 0")
+
+
+def test_a_card_shows_its_best_frame_and_a_long_film_all_it_holds(
+    browser: Browser, library: Library, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    assert library  # weights are here
+    shots = [(30 * n, (GREY, BLUE)[n % 2]) for n in range(4)] + [(100, RED), (102, GREY)]
+    film = write_clip(tmp_path / "long.mp4", seconds=120, fps=5, shots=shots, size=(320, 240))
+    with (
+        Library.create(tmp_path / "own") as own,
+        serving(own, Settings(port=free_port(), cache=tmp_path / "cache")) as url,
+    ):
+        own.add([film], workers=1)
+        page = browser.new_page()
+        page.goto(url)
+        search(page, "a red picture")
+        until(page, "document.querySelector('img.best')?.naturalWidth > 0")
+        page.locator(".open-button").first.click()
+        film_strip = page.locator("svg[data-strip=film]")
+        assert film_strip.locator(".found, .this").count() == len(list(own.items()))
+        picture(page, request, "6-long-film")
+        box = film_strip.bounding_box()
+        assert box
+        page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 3)
+        until(page, "document.querySelector('#drawer video').currentTime > 100")
+        page.close()
 
 
 def test_from_search_to_export_by_keys_alone(page: Page) -> None:

@@ -1,9 +1,12 @@
 """Whatever the OpenAPI document allows, and much that it does not: no 5xx, nothing off schema."""
 
+import inspect
 from pathlib import Path
 
+import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from pydantic import BaseModel
 from schemathesis import Case
 from schemathesis.checks import (
     content_type_conformance,
@@ -12,6 +15,8 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 from schemathesis.schemas import APIOperation
+
+from seehear.server import shapes
 
 CHECKS = [
     not_a_server_error,
@@ -30,6 +35,27 @@ def test_no_answer_leaves_the_schema(url: str) -> None:
         assault(found.ok(), url)
         tried += 1
     assert tried >= 13
+
+
+def test_the_document_shows_examples_and_the_lock(url: str) -> None:
+    document = httpx.get(f"{url}/api/v1/openapi.json").json()
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for path, methods in document["paths"].items():
+        for operation in methods.values() if path.startswith("/api") else ():
+            assert operation["security"] == [{"token": []}]
+            assert {"401", "403", "421"} <= set(operation["responses"])
+    for shape, cls in inspect.getmembers(shapes, inspect.isclass):
+        if not issubclass(cls, BaseModel) or shape not in document["components"]["schemas"]:
+            continue
+        example = {
+            name: field.examples[0] for name, field in cls.model_fields.items() if field.examples
+        }
+        for whole in (cls.model_config.get("json_schema_extra") or {}).get("examples", []):
+            cls.model_validate(whole)
+            example |= whole
+        assert example, f"{shape} has no example"
+        for name, value in example.items():
+            cls.__pydantic_validator__.validate_assignment(cls.model_construct(), name, value)
 
 
 def assault(operation: APIOperation, url: str) -> None:

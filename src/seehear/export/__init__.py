@@ -1,8 +1,8 @@
 """Chosen moments handed on: tables, edit lists for an editor, cut clips."""
 
 from seehear.export.clips import cut
-from seehear.export.moments import Moment, moments_of
+from seehear.export.moments import Moment
 from seehear.export.tables import to_csv, to_json
 from seehear.export.timelines import to_edl, to_otio
 
-__all__ = ["Moment", "cut", "moments_of", "to_csv", "to_edl", "to_json", "to_otio"]
+__all__ = ["Moment", "cut", "to_csv", "to_edl", "to_json", "to_otio"]

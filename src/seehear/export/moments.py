@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -10,46 +9,45 @@ from math import ceil, floor
 from seehear.errors import UsageError
 
 NTSC = {nominal: Fraction(nominal * 1000, 1001) for nominal in (24, 30, 60, 120)}
+EDITORS = (24, 25, 30, 50, 60)
 DROPS = {30: 2, 60: 4}  # frame numbers left out at each minute but the tenth
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """A stretch [start_s, end_s) of a file; `fps` is 0 for sound alone."""
+    """A stretch [start_s, end_s) of a file; `fps` is 0 for sound alone.
+
+    Raises: UsageError if it is empty or begins outside the file.
+    """
 
     path: str
     start_s: float
     end_s: float
     fps: float
     duration_s: float
+    has_sound: bool = True
     title: str = ""
 
-
-def moments_of(rows: Sequence[tuple[str, float, float, float, float, str]]) -> list[Moment]:
-    """Moments from (path, start_s, end_s, fps, duration_s, title).
-
-    Raises: UsageError for a stretch that is empty or lies outside its file.
-    """
-    for path, start_s, end_s, _, duration_s, _ in rows:
-        if not 0 <= start_s < end_s or start_s >= duration_s:
-            raise UsageError(f"{start_s:.3f} to {end_s:.3f} s is no stretch of '{path}'")
-    return [
-        Moment(path=path, start_s=a, end_s=min(b, length), fps=fps, duration_s=length, title=title)
-        for path, a, b, fps, length, title in rows
-    ]
+    def __post_init__(self) -> None:
+        """Ends with the file at the latest."""
+        if not 0 <= self.start_s < min(self.end_s, self.duration_s):
+            stretch = f"{self.start_s:.3f} to {self.end_s:.3f} s"
+            raise UsageError(f"{stretch} is no stretch of '{self.path}'")
+        object.__setattr__(self, "end_s", min(self.end_s, self.duration_s))
 
 
 def exact_rate(fps: float) -> Fraction:
     """The rate that a measured one means: 23.976 is 24000/1001; 25 for sound alone.
 
-    A source of varying rate has an average that means nothing else; it is kept to the thousandth.
+    A source of varying rate has only an average, at which no editor counts: it is counted at the
+    nearest rate of EDITORS, which keeps its seconds.
     """
     if fps <= 0:
         return Fraction(25)
-    whole = Fraction(round(fps))
-    candidates = [*NTSC.values(), whole] if whole else list(NTSC.values())
-    best = min(candidates, key=lambda rate: abs(float(rate) - fps))
-    return best if abs(float(best) - fps) < 0.005 else Fraction(round(fps * 1000), 1000)
+    best = min([*NTSC.values(), Fraction(max(round(fps), 1))], key=lambda rate: abs(rate - fps))
+    if abs(best - fps) < 0.005:
+        return best
+    return Fraction(min(EDITORS, key=lambda rate: abs(rate - fps)))
 
 
 def frames(moment: Moment, rate: Fraction) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from seehear.export.moments import Moment
 
-FIELDS = ("path", "start_s", "end_s", "fps", "duration_s", "title")
+FIELDS = ("path", "start_s", "end_s", "fps", "duration_s", "has_sound", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take such text for a formula
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from seehear.errors import UsageError
 from seehear.export.moments import Moment, exact_rate, frames, timecode
 
 
 def to_otio(moments: Sequence[Moment], *, name: str = "seehear") -> str:
-    """A timeline with one track of clips, each with its own rate, as .otio text.
+    """A timeline with a track of pictures and one of sound, each clip at its own rate, as .otio.
 
     Raises: UsageError without the extra [otio].
     """
@@ -20,34 +21,43 @@ def to_otio(moments: Sequence[Moment], *, name: str = "seehear") -> str:
     except ImportError as error:
         raise UsageError("an .otio needs opentimelineio: pip install 'seehear[otio]'") from error
     timeline = otio.schema.Timeline(name)
-    track = otio.schema.Track(name, kind=otio.schema.TrackKind.Video)
-    timeline.tracks.append(track)
-    for moment in moments:
-        rate = exact_rate(moment.fps)
-        first, last = frames(moment, rate)
-        media = otio.schema.ExternalReference(
-            target_url=Path(moment.path).absolute().as_uri(),
-            available_range=_range(otio, 0, max(last, round(moment.duration_s * rate)), rate),
-        )
-        track.append(
-            otio.schema.Clip(
-                name=moment.title or Path(moment.path).name,
-                media_reference=media,
-                source_range=_range(otio, first, last, rate),
-            )
-        )
+    for kind in (otio.schema.TrackKind.Video, otio.schema.TrackKind.Audio):
+        track = otio.schema.Track(kind, kind=kind)
+        for moment in moments:
+            is_there = moment.has_sound if kind == otio.schema.TrackKind.Audio else moment.fps > 0
+            track.append(_clip(otio, moment) if is_there else _gap(otio, moment))
+        timeline.tracks.append(track)
     return timeline.to_json_string(indent=1)
 
 
-def _range(otio: object, first: int, last: int, rate: Fraction) -> object:
-    time = otio.opentime  # type: ignore[attr-defined]
+def _clip(otio: Any, moment: Moment) -> Any:
+    rate = exact_rate(moment.fps)
+    first, last = frames(moment, rate)
+    return otio.schema.Clip(
+        name=moment.title or Path(moment.path).name,
+        media_reference=otio.schema.ExternalReference(
+            target_url=Path(moment.path).absolute().as_uri(),
+            available_range=_range(otio, 0, max(last, round(moment.duration_s * rate)), rate),
+        ),
+        source_range=_range(otio, first, last, rate),
+    )
+
+
+def _gap(otio: Any, moment: Moment) -> Any:
+    rate = exact_rate(moment.fps)
+    first, last = frames(moment, rate)
+    return otio.schema.Gap(source_range=_range(otio, 0, last - first, rate))
+
+
+def _range(otio: Any, first: int, last: int, rate: Fraction) -> Any:
+    time = otio.opentime
     return time.TimeRange(
         time.RationalTime(first, float(rate)), time.RationalTime(last - first, float(rate))
     )
 
 
 def to_edl(moments: Sequence[Moment], *, title: str = "seehear") -> str:
-    """A CMX3600 edit list; the record side runs on at the rate of the first moment.
+    """A CMX3600 edit list: pictures with their sound, recorded at the rate of the first moment.
 
     Source times count in frames of their own source, record times in those of the list; drop-frame
     rates are marked by FCM lines. Sources longer than 24 hours do not fit this format.
@@ -69,8 +79,10 @@ def to_edl(moments: Sequence[Moment], *, title: str = "seehear") -> str:
         if counted != mode:
             lines.append(f"FCM: {counted}")
             mode = counted
-        reel, kind = f"{number % 1000:03d}", "V    " if moment.fps else "A    "
-        lines.append(f"{reel}  AX       {kind} C        {' '.join(source + record)}")
+        kind = ("B" if moment.has_sound else "V") if moment.fps else "A"  # B: both
+        lines.append(
+            f"{number % 1000:03d}  AX       {kind:<5} C        {' '.join(source + record)}"
+        )
         lines.append(f"* FROM CLIP NAME: {_clean(Path(moment.path).name)}")
         lines.append(f"* SOURCE FILE: {_clean(moment.path)}")
         if moment.title:

@@ -11,13 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anyio
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, Security
 from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.staticfiles import StaticFiles
 
 from seehear.library import Library
 from seehear.server import (
+    caching,
     guard,
     problems,
     routes_export,
@@ -28,6 +30,12 @@ from seehear.server import (
 from seehear.server.jobs import Jobs
 from seehear.server.queueing import Queue
 from seehear.server.settings import Settings
+
+TOKEN = HTTPBearer(  # for the OpenAPI document; the guard decides
+    scheme_name="token",
+    description="Where the service has a token ('seehear serve --new-token').",
+    auto_error=False,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,10 +79,16 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
         cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
     )
     for routes in (routes_search, routes_media, routes_ingest, routes_export):
-        app.include_router(routes.router, prefix="/api/v1")
+        app.include_router(
+            routes.router,
+            prefix="/api/v1",
+            dependencies=[Security(TOKEN)],
+            responses=problems.refusals(401, 403, 421),
+        )
     _add_health(app, library)
     _add_page(app)
     guard.install(app, settings)
+    caching.install(app)
     _add_metrics(app)
     problems.install(app)
     return app

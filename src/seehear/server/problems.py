@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,21 @@ STATUS = {
 }
 
 
+MEANINGS = {
+    401: "The service has a token, and the request has not",
+    403: "Another site's page asked",
+    404: "Not in this library",
+    409: "One is running already",
+    410: "The file changed since it was indexed",
+    413: "Too large",
+    421: "Not a name of this service",
+    422: "Not a question",
+    429: "Busy: come again after Retry-After seconds",
+    503: "Library or engine ill",
+}
+KIND = "application/problem+json"
+
+
 class Busy(HTTPException):
     """Too many requests wait already."""
 
@@ -39,7 +55,27 @@ def problem(
 ) -> JSONResponse:
     """An application/problem+json answer."""
     body = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(body, status, headers, media_type=KIND)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of these answers."""
+    text = {"type": "string"}
+    fields = {"type": text, "title": text, "status": {"type": "integer"}, "detail": text}
+    schema = {"title": "Problem", "type": "object", "properties": fields, "required": list(fields)}
+
+    def example(status: int) -> dict[str, Any]:
+        title = HTTPStatus(status).phrase
+        detail = f"{MEANINGS[status]}: a sentence about it."
+        return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+
+    return {
+        status: {
+            "description": MEANINGS[status],
+            "content": {KIND: {"schema": schema, "example": example(status)}},
+        }
+        for status in statuses
+    }
 
 
 def install(app: FastAPI) -> None:

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from seehear.export import Moment, moments_of, to_csv, to_edl, to_json, to_otio
+from seehear.export import Moment, to_csv, to_edl, to_json, to_otio
 from seehear.server import shapes
 from seehear.server.routes_media import MEDIA, unchanged
 from seehear.server.routes_search import find
@@ -40,7 +41,8 @@ FILE: dict[int | str, dict[str, Any]] = {
 async def export(request: Request, wanted: shapes.ExportIn) -> Response:
     """Moments in the order given, as csv, json, edl, otio, or a zip of clips."""
     service = request.app.state.service
-    moments = _moments(service, wanted.moments, must_exist=wanted.format == "clips")
+    must_exist = wanted.format == "clips"
+    moments = await run_sync(lambda: _moments(service, wanted.moments, must_exist=must_exist))
     headers = {"Content-Disposition": f'attachment; filename="seehear.{wanted.format}"'}
     if wanted.format != "clips":
         write, kind = TEXTS[wanted.format]
@@ -60,15 +62,22 @@ async def export(request: Request, wanted: shapes.ExportIn) -> Response:
 
 def _moments(service: Any, chosen: list[shapes.Chosen], *, must_exist: bool) -> list[Moment]:
     videos = {video.id: video for video in service.library.videos()}
-    rows: list[tuple[str, float, float, float, float, str]] = []
+    moments: list[Moment] = []
     for one in chosen:
         item = find(service, one.item)
         video = videos[item.video_id]
-        start_s = item.start_s if one.start_s is None else one.start_s
-        end_s = item.end_s if one.end_s is None else one.end_s
-        path = unchanged(video) if must_exist else video.path
-        rows.append((path, start_s, end_s, video.fps, video.duration_s, one.title))
-    return moments_of(rows)
+        moments.append(
+            Moment(
+                path=unchanged(video) if must_exist else video.path,
+                start_s=item.start_s if one.start_s is None else one.start_s,
+                end_s=item.end_s if one.end_s is None else one.end_s,
+                fps=video.fps,
+                duration_s=video.duration_s,
+                has_sound=video.sound != "none",
+                title=one.title,
+            )
+        )
+    return moments
 
 
 def _cut_all(settings: Settings, moments: list[Moment], place: Path, *, exact: bool) -> None:

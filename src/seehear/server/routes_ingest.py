@@ -15,18 +15,18 @@ from starlette.exceptions import HTTPException
 from seehear.errors import UsageError
 from seehear.server import shapes
 from seehear.server.jobs import Job
+from seehear.server.problems import refusals
 from seehear.server.routes_search import NOT_FOUND, PROBLEMS
 
 router = APIRouter(tags=["ingest"])
 JobId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "One is running already"}}
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "A job as it goes on"}
 }
 TICK_S = 0.25
 
 
-@router.post("/jobs", status_code=202, responses=PROBLEMS | CONFLICT)
+@router.post("/jobs", status_code=202, responses=PROBLEMS | refusals(409))
 def start(request: Request, wanted: shapes.IngestIn) -> shapes.JobOut:
     """Index files and folders of the serving machine; one job at a time."""
     service = request.app.state.service

@@ -6,9 +6,11 @@ import hashlib
 import os
 import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
@@ -16,14 +18,15 @@ from starlette.exceptions import HTTPException
 
 from seehear.errors import LibraryError
 from seehear.server import shapes
+from seehear.server.problems import refusals
 from seehear.server.routes_search import NOT_FOUND, PROBLEMS, find
 from seehear.server.sandbox import call
 from seehear.types import Video
 
 router = APIRouter(tags=["media"])
-VideoId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$")]
+VideoId = Annotated[shapes.VideoId, InPath()]
 ItemId = Annotated[shapes.Ident, InPath()]
-MEDIA = PROBLEMS | NOT_FOUND | {410: {"description": "The file changed since it was indexed"}}
+MEDIA = PROBLEMS | NOT_FOUND | refusals(410)
 PICTURE = {200: {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "A picture"}}
 FILM = {200: {"content": {"video/mp4": {}}, "description": "A film"}}
 PROXY_HEIGHT_PX, PROXIES = 480, 500
@@ -37,7 +40,7 @@ def thumbnail(request: Request, item: ItemId) -> Response:
     picture = service.library.thumbnail(item)
     if not picture:
         raise HTTPException(404, "this moment has no picture: it is sound alone")
-    return _cached(request, picture)
+    return _picture(picture)
 
 
 @router.get("/videos/{video}/media", responses=MEDIA | FILM, response_class=Response)
@@ -67,11 +70,11 @@ async def frame(
     found = _video(service, video)
     if found.width == 0 or at_s > found.duration_s:
         raise HTTPException(404, f"'{Path(found.path).name}' has no picture at {at_s:g} s")
-    path = unchanged(found)
+    path = await run_sync(unchanged, found)
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / "frame"
         await _decode(service, "frame", path=path, at_s=at_s, height_px=height, output=str(place))
-        return _cached(request, place.read_bytes())
+        return _picture(place.read_bytes())
 
 
 @router.get("/items/{item}/proxy", responses=MEDIA | FILM, response_class=Response)
@@ -80,7 +83,7 @@ async def proxy(request: Request, item: ItemId) -> Response:
     service = request.app.state.service
     found = find(service, item)
     video = _video(service, found.video_id)
-    path = unchanged(video)
+    path = await run_sync(unchanged, video)
     place = service.cache / f"{found.id}-{PROXY_HEIGHT_PX}.mp4"
     if not place.exists():
         service.cache.mkdir(parents=True, exist_ok=True)
@@ -118,25 +121,37 @@ def _video(service: Any, video_id: str) -> Video:
 
 
 def unchanged(video: Video) -> str:
-    """Where the indexed file is: no link, same size and (but for copies) same time; or 410."""
+    """Where the indexed file really lies; 410 if it is not there as it was.
+
+    Its own path, with no link on the way, counts by size and time; a path through a link, or of
+    a copy, by the content that lies there.
+    """
     for path in (video.path, *video.aliases):
+        real = os.path.realpath(path)
         try:
-            found = os.lstat(path)
+            found = os.lstat(real)
         except OSError:
             continue
-        same = found.st_size == video.size_bytes and (
-            path != video.path or found.st_mtime_ns // 1000 == video.mtime_us
-        )
-        if stat.S_ISREG(found.st_mode) and same:
-            return path
+        if not stat.S_ISREG(found.st_mode) or found.st_size != video.size_bytes:
+            continue
+        if real == video.path and found.st_mtime_ns // 1000 == video.mtime_us:
+            return real
+        if _content(real, (found.st_dev, found.st_ino, found.st_ctime_ns)) == video.sha256:
+            return real
     raise HTTPException(410, f"'{Path(video.path).name}' is gone or changed since it was indexed")
 
 
-def _cached(request: Request, picture: bytes) -> Response:
-    """With a strong ETag; 304 for one who has it."""
-    tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
+@lru_cache(maxsize=10_000)
+def _content(path: str, _: tuple[int, ...]) -> str:
+    """The file's SHA-256, read once for each state of the file."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _picture(picture: bytes) -> Response:
     kind = "webp" if picture[8:12] == b"WEBP" else "jpeg"
-    return Response(picture, media_type=f"image/{kind}", headers=headers)
+    kept = {"Cache-Control": "private, max-age=3600"}
+    return Response(picture, media_type=f"image/{kind}", headers=kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,17 +16,12 @@ from starlette.exceptions import HTTPException
 from seehear.errors import LibraryError, UsageError
 from seehear.server import shapes
 from seehear.server.guard import link
+from seehear.server.problems import refusals
 from seehear.server.sandbox import read_example
 from seehear.types import Answer, Clip, Filter, Hit, Item, Video
 
 router = APIRouter(tags=["search"])
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/problem+json": {}}}
-    for status, text in ((422, "Not a question"), (429, "Busy"), (503, "Library or engine ill"))
-}
-NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Not here", "content": {"application/problem+json": {}}}
-}
+PROBLEMS, NOT_FOUND = refusals(422, 429, 503), refusals(404)
 
 
 @router.post("/search", responses=PROBLEMS | NOT_FOUND)
@@ -36,7 +32,7 @@ async def search(request: Request, ask: shapes.Ask) -> shapes.AnswerOut:
     return await _answer(service, ask, like)
 
 
-@router.post("/search/upload", responses=PROBLEMS | {413: {"description": "Too large"}})
+@router.post("/search/upload", responses=PROBLEMS | refusals(413))
 async def search_upload(
     request: Request,
     file: Annotated[UploadFile, File(description="A sound, a picture or a clip.")],
@@ -50,7 +46,7 @@ async def search_upload(
     if wanted.text or wanted.item:
         raise UsageError("an upload is the question; leave 'text' and 'item' out")
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
-        place = Path(folder) / "example"
+        place = Path(folder) / (re.sub(r"[^\w.-]+", "_", file.filename or "")[-100:] or "upload")
         await _receive(file, place, service.settings.upload_bytes)
         clip = await service.decoders.run(
             read_example,
@@ -197,7 +193,8 @@ def status(request: Request) -> shapes.StatusOut:
     fields = {
         name: getattr(held, name)
         for name in shapes.StatusOut.model_fields
-        if name not in ("failed", "folders")
+        if name not in ("failed", "folders", "tells_fit")
     }
+    fields["tells_fit"] = service.library.engine.can_match
     failed = [shapes.Failed(path=path, reason=reason) for path, reason in held.failed]
     return shapes.StatusOut(**fields, failed=failed, folders=sorted(folders)[:1000])

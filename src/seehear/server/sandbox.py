@@ -108,7 +108,7 @@ def main() -> int:
     try:
         WORKS[work](**json.loads(given))
     except (MediaError, MemoryError) as error:
-        sys.stderr.write(f"{error or 'the file needs more memory than this service gives'}\n")
+        sys.stderr.write(f"{str(error) or 'the file needs more memory than this service gives'}\n")
         return REFUSED
     return 0
 

@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Ident = Annotated[str, Field(pattern=r"^[0-9a-f]{32}-\d{4,}$", examples=["0" * 32 + "-0000"])]
 Words = Annotated[str, Field(max_length=1000)]
-Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, examples=[4.5])]
+VideoId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0" * 32])]
+FilePath = Annotated[str, Field(examples=["/films/farm.mp4"])]
+Share = Annotated[float, Field(examples=[0.6])]
+Link = Annotated[str, Field(examples=["/api/v1/items/" + "0" * 32 + "-0000/thumbnail"])]
+SoundName = Annotated[Literal["none", "silent", "sound"], Field(examples=["sound"])]
 ModeName = Literal["both", "seen", "heard"]
 
 
@@ -19,7 +24,7 @@ class Shape(BaseModel):
 class Where(Shape):
     """Which files a search may look at."""
 
-    folder: Annotated[str, Field(max_length=4096)] | None = None
+    folder: Annotated[str, Field(max_length=4096)] | None = Field(default=None, examples=["/films"])
     min_duration_s: Seconds | None = None
     max_duration_s: Seconds | None = None
     has_sound: bool | None = None
@@ -44,83 +49,86 @@ class Ask(Shape):
 
 
 class Tag(Shape):
-    name: str
-    share: float
+    name: Annotated[str, Field(examples=["Bark"])]
+    share: Share
 
 
 class Strip(Shape):
     """When: the middle of each token in seconds of the file, and its weight (0..1)."""
 
-    times_s: list[float]
-    weights: list[float]
+    times_s: Annotated[list[float], Field(examples=[[0.5, 1.5]])]
+    weights: Annotated[list[float], Field(examples=[[1.0, 0.2]])]
     tags: list[Tag]
 
 
 class HitOut(Shape):
     """A found moment; `seen` and `heard` add up to `score`."""
 
-    rank: int
-    item: str
-    video: str
-    path: str
-    name: str
-    start_s: float
-    end_s: float
-    duration_s: float
-    fps: float
-    score: float
-    band: Literal["strong", "fair", "weak"]
-    seen: float
-    heard: float
-    sound: Literal["none", "silent", "sound"]
-    sound_fits: bool | None
+    rank: Annotated[int, Field(examples=[1])]
+    item: Ident
+    video: VideoId
+    path: FilePath
+    name: Annotated[str, Field(examples=["farm.mp4"])]
+    start_s: Seconds
+    end_s: Seconds
+    duration_s: Seconds
+    fps: Annotated[float, Field(examples=[25.0])]
+    score: Annotated[float, Field(examples=[2.1])]
+    band: Annotated[Literal["strong", "fair", "weak"], Field(examples=["strong"])]
+    seen: Annotated[float, Field(examples=[1.3])]
+    heard: Annotated[float, Field(examples=[0.8])]
+    sound: SoundName
+    sound_fits: bool | None = Field(description="null where the weights cannot tell")
     sight: Strip
     hearing: Strip
-    thumbnail: str
-    media: str
-    proxy: str
-    frame: str
+    thumbnail: Link
+    media: Link
+    proxy: Link
+    frame: Link
 
 
 class AnswerOut(Shape):
     """The hits, best first; `next_offset` is null at the end."""
 
-    engine: str
-    verdict: str
-    heard_share: float
-    items_searched: int
-    videos_searched: int
+    engine: Annotated[str, Field(examples=["tags"])]
+    verdict: Annotated[str, Field(examples=["no strong match"])]
+    heard_share: Share
+    items_searched: Annotated[int, Field(examples=[60])]
+    videos_searched: Annotated[int, Field(examples=[57])]
     hits: list[HitOut]
-    next_offset: int | None
+    next_offset: Annotated[int | None, Field(examples=[24])]
 
 
 class ItemOut(Shape):
-    item: str
-    video: str
-    path: str
-    start_s: float
-    end_s: float
-    sound: Literal["none", "silent", "sound"]
-    thumbnail: str
-    media: str
-    proxy: str
-    frame: str
+    item: Ident
+    video: VideoId
+    path: FilePath
+    start_s: Seconds
+    end_s: Seconds
+    sound: SoundName
+    thumbnail: Link
+    media: Link
+    proxy: Link
+    frame: Link
 
 
 class ItemsOut(Shape):
     items: list[ItemOut]
-    next: str | None = Field(description="`after` of the next page, null at the end")
+    next: str | None = Field(
+        description="`after` of the next page, null at the end", examples=["0" * 32 + "-0000"]
+    )
 
 
 class Failed(Shape):
-    path: str
-    reason: str
+    path: FilePath
+    reason: Annotated[str, Field(examples=["it holds neither pictures nor sound"])]
 
 
 class StatusOut(Shape):
-    root: str
-    engine: str
+    root: Annotated[str, Field(examples=["/films/.seehear"])]
+    engine: Annotated[str, Field(examples=["tags"])]
     fingerprint: str
+    tells_fit: bool = Field(description="whether the filter `sound_fits` can be used")
     videos: int
     items: int
     hours: float
@@ -135,13 +143,13 @@ class IngestIn(Shape):
 
     paths: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=4096)]],
-        Field(min_length=1, max_length=100),
+        Field(min_length=1, max_length=100, examples=[["/films"]]),
     ]
     prune: bool = False
 
 
 class JobOut(Shape):
-    id: str
+    id: Annotated[str, Field(examples=["0" * 16])]
     state: Literal["running", "done", "cancelled", "failed"]
     done: float
     total: float
@@ -157,10 +165,16 @@ class Chosen(Shape):
     item: Ident
     start_s: Seconds | None = None
     end_s: Seconds | None = None
-    title: Annotated[str, Field(max_length=200)] = ""
+    title: Annotated[str, Field(max_length=200, examples=["the dog barks"])] = ""
 
 
 class ExportIn(Shape):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"format": "edl", "moments": [{"item": "0" * 32 + "-0000"}]}]
+        },
+    )
     format: Literal["csv", "json", "edl", "otio", "clips"]
     moments: Annotated[list[Chosen], Field(min_length=1, max_length=500)]
     exact: bool = Field(default=False, description="clips: encode again, exact to the frame")

@@ -5,7 +5,7 @@ import * as drawer from "./drawer.js";
 import * as grid from "./grid.js";
 import * as ingest from "./ingest.js";
 import * as tray from "./tray.js";
-import { make, span } from "./view.js";
+import { count, make, span } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const PAGE = 24;
@@ -34,6 +34,7 @@ const actions = {
   },
   select: (hit) => tray.toggle(hit),
   isSelected: tray.isSelected,
+  foundIn: ({ video }) => grid.hits.filter((one) => one.video === video),
 };
 
 function open(hit) {
@@ -95,7 +96,7 @@ function tell(answer, append) {
     $("empty").querySelector("h2").textContent = "Nothing to show";
   }
   const heard = Math.round(100 * answer.heard_share);
-  $("facts").textContent = `${answer.items_searched} moments in ${answer.videos_searched} files · judged ` +
+  $("facts").textContent = `${count(answer.items_searched, "moment")} in ${count(answer.videos_searched, "file")} · judged ` +
     `${100 - heard}% by sight, ${heard}% by sound`;
   if ($("auto").checked) $("share").value = heard;
   for (const hit of answer.hits) hit.engine = answer.engine;

@@ -1,6 +1,6 @@
 // The open moment: player, timeline with two heat strips, reasons, and what to do with it.
 
-import { at, clock, make, player, seek, badge, span, split, strip, tags, tenths } from "./view.js";
+import { at, badge, best, clock, count, frameAt, make, player, seek, span, split, strip, svg, tags, tenths } from "./view.js";
 
 const drawer = document.getElementById("drawer");
 let opener = null;
@@ -31,7 +31,7 @@ export function open(hit, actions) {
       make("button", { type: "button", text: "Close", id: "close", on: { click: close } }),
     ] }),
     video,
-    timeline(hit),
+    timeline(hit, actions.foundIn(hit)),
     make("div", { class: "row", children: [
       make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }),
       make("span", { text: span(hit) }), time,
@@ -46,26 +46,68 @@ export function open(hit, actions) {
   document.getElementById("close").focus();
 }
 
-// Strips over the whole file, so that the moment is seen in its place; click or Enter seeks.
-function timeline(hit) {
-  const [from, to] = hit.duration_s <= 4 * (hit.end_s - hit.start_s)
-    ? [0, hit.duration_s]
-    : [Math.max(hit.start_s - 5, 0), Math.min(hit.end_s + 5, hit.duration_s)];
-  const row = (kind, part, word) => {
-    const heat = strip(kind, part, hit, from, to);
-    heat.setAttribute("data-strip", kind);
-    heat.addEventListener("click", (event) => {
-      const box = heat.getBoundingClientRect();
-      jump(from + ((event.clientX - box.left) / box.width) * (to - from));
-    });
-    return [make("span", { class: kind === "sight" ? "seen" : "heard", text: word }), heat];
-  };
+// Where in the film the moment lies and what else was found in it, then what was seen and heard when.
+function timeline(hit, found) {
+  const isPart = hit.duration_s > 4 * (hit.end_s - hit.start_s);
+  const [from, to] = isPart
+    ? [Math.max(hit.start_s - 5, 0), Math.min(hit.end_s + 5, hit.duration_s)]
+    : [0, hit.duration_s];
+  const row = (kind, part, word) => [
+    make("span", { class: kind === "sight" ? "seen" : "heard", text: word }),
+    slider(strip(kind, part, hit, from, to), kind, from, to, part.times_s),
+  ];
+  const ends = (first, last) => [make("span"), make("span", { class: "line", children: [
+    make("span", { text: clock(first) }), make("span", { text: clock(last) }),
+  ] })];
   return make("div", { class: "timeline", children: [
-    ...row("sight", hit.sight, "seen"), ...row("hearing", hit.hearing, "heard"),
-    make("span"), make("span", { class: "line", children: [
-      make("span", { text: clock(from) }), make("span", { text: clock(to) }),
-    ] }),
+    ...(isPart ? [make("span", { text: "film" }), film(hit, found), ...ends(0, hit.duration_s)] : []),
+    ...row("sight", hit.sight, "seen"), ...row("hearing", hit.hearing, "heard"), ...ends(from, to),
   ] });
+}
+
+// All of the film: the moments found in it, this one filled.
+function film(hit, found) {
+  const scale = 1000 / hit.duration_s;
+  const marks = found.map((one) => svg("rect", {
+    x: one.start_s * scale, width: Math.max((one.end_s - one.start_s) * scale - 3, 3), y: 0, height: 8,
+    class: one.item === hit.item ? "this" : "found",
+  }));
+  const label = `All of the film; ${count(found.length, "moment")} found in it`;
+  const bar = svg("svg", { class: "strip", viewBox: "0 0 1000 8", preserveAspectRatio: "none", role: "img", "aria-label": label }, marks);
+  return slider(bar, "film", 0, hit.duration_s, found.map((one) => one.start_s));
+}
+
+// Makes a strip seek: by click, or by arrow keys from stop to stop; a line shows where the player is.
+function slider(bar, name, from, to, stops) {
+  bar.dataset.strip = name;
+  const head = svg("rect", { class: "head", y: 0, width: 4, height: 8 });
+  bar.append(head);
+  const tell = () => {
+    const now = Math.min(Math.max(at(video), from), to);
+    head.setAttribute("x", ((now - from) / Math.max(to - from, 0.001)) * 1000 - 2);
+    bar.setAttribute("aria-valuenow", now.toFixed(1));
+    bar.setAttribute("aria-valuetext", tenths(now));
+  };
+  const given = { role: "slider", tabindex: 0, "aria-valuemin": from.toFixed(1), "aria-valuemax": to.toFixed(1) };
+  for (const [key, value] of Object.entries(given)) bar.setAttribute(key, value);
+  tell();
+  for (const event of ["timeupdate", "seeking"]) video.addEventListener(event, tell);
+  bar.addEventListener("click", (event) => {
+    const box = bar.getBoundingClientRect();
+    jump(from + ((event.clientX - box.left) / box.width) * (to - from));
+  });
+  const sorted = [...stops].sort((a, b) => a - b);
+  bar.addEventListener("keydown", (event) => {
+    const now = at(video);
+    const target = {
+      ArrowRight: sorted.find((time) => time > now + 0.05), ArrowLeft: sorted.findLast((time) => time < now - 0.05),
+      Home: from, End: sorted.at(-1),
+    }[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    seek(video, target);
+  });
+  return bar;
 }
 
 function jump(seconds) {
@@ -73,17 +115,11 @@ function jump(seconds) {
   video.play().catch(() => {});
 }
 
-function best(part, count) {
-  return part.times_s
-    .map((time, i) => [part.weights[i], time]).sort((a, b) => b[0] - a[0]).slice(0, count)
-    .map(([, time]) => time).sort((a, b) => a - b);
-}
-
 function why(hit) {
   const frames = hit.fps > 0 ? best(hit.sight, 3).map((time) => make("button", {
     type: "button", "aria-label": `Go to ${tenths(time)}, seen best`, on: { click: () => jump(time) },
     children: [
-      make("img", { alt: "", loading: "lazy", src: `${hit.frame}${hit.frame.includes("?") ? "&" : "?"}at_s=${time.toFixed(2)}&height=120` }),
+      make("img", { alt: "", loading: "lazy", src: frameAt(hit, time, 120) }),
       make("span", { text: tenths(time) }),
     ],
   })) : [];

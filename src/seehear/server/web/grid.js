@@ -1,6 +1,6 @@
 // The cards: pictures that play under the pointer or the focus, strips, bars, selection.
 
-import { make, player, badge, span, split, strip } from "./view.js";
+import { badge, best, frameAt, make, player, span, split, strip } from "./view.js";
 
 const grid = document.getElementById("grid");
 const WAIT_MS = 250;
@@ -29,7 +29,7 @@ export function show(found, { append = false, open, select, isSelected }) {
 
 function card(hit, { open, select, isSelected }) {
   const picture = make("div", { class: "picture" });
-  if (hit.fps > 0) picture.append(make("img", { src: hit.thumbnail, alt: "", loading: "lazy" }));
+  if (hit.fps > 0) picture.append(make("img", { src: hit.thumbnail, alt: "", loading: "lazy" }), ...bestFrame(hit));
   else picture.append(make("span", { text: "♪ sound only" }));
   if (badge(hit)) picture.append(make("span", { class: "badge", text: badge(hit) }));
   picture.append(make("span", { class: "when", text: span(hit) }));
@@ -55,6 +55,23 @@ function card(hit, { open, select, isSelected }) {
   preview(button, picture, hit);
   return make("li", { class: "card", "data-item": hit.item, children: [button, body] });
 }
+
+// The frame that matched best, over the stored one (the middle), as soon as its card is looked at.
+function bestFrame(hit) {
+  const { times_s: times, weights } = hit.sight;
+  const [time] = best(hit.sight, 1);
+  if (time === undefined || weights[times.indexOf(time)] < 1.2 * weights[times.length >> 1]) return [];
+  const frame = make("img", { class: "best", alt: "", "data-src": frameAt(hit, time, 240), on: { error: () => frame.remove() } });
+  onScreen.observe(frame);
+  return [frame];
+}
+
+const onScreen = new IntersectionObserver((entries) => {
+  for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+    onScreen.unobserve(target);
+    target.src = target.dataset.src;
+  }
+});
 
 function preview(button, picture, hit) {
   let timer = 0;

@@ -1,7 +1,7 @@
 // The library panel: what it holds, and indexing with live progress.
 
 import { call, follow } from "./api.js";
-import { make } from "./view.js";
+import { count, make } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 let job = null;
@@ -9,9 +9,10 @@ let job = null;
 export async function refresh() {
   const held = await call("/status");
   $("engine").textContent = `Engine: ${held.engine}${held.engine === "tags" ? " (tag names; a lesser engine than CLIP + AST)" : ""}.`;
-  $("held").textContent = `${held.videos} files, ${held.items} moments, ${held.hours.toFixed(1)} h, ` +
+  $("held").textContent = `${count(held.videos, "file")}, ${count(held.items, "moment")}, ${held.hours.toFixed(1)} h, ` +
     `${held.without_sound} without sound, ${(held.size_bytes / 1e6).toFixed(0)} MB in ${held.root}`;
   $("problems").replaceChildren(...held.failed.map((one) => make("li", { text: `${one.path}: ${one.reason}` })));
+  for (const option of document.querySelectorAll(".fit")) option.hidden = !held.tells_fit;
   const folder = $("folder").value;
   $("folder").replaceChildren(make("option", { value: "", text: "all" }),
     ...held.folders.map((path) => make("option", { value: path, text: path, selected: path === folder })));
@@ -50,7 +51,7 @@ function told(news) {
   $("bar").value = news.total ? news.done / news.total : 0;
   $("progress").textContent = {
     running: news.total ? `${Math.round(news.done)} of ${Math.round(news.total)} s of media` : "Looking for files …",
-    done: `Done: ${news.indexed} files as ${news.items} moments.`,
+    done: `Done: ${count(news.indexed, "file")} as ${count(news.items, "moment")}.`,
     cancelled: "Stopped; what was indexed stays.",
     failed: news.error,
   }[news.state];

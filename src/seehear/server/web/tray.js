@@ -38,10 +38,10 @@ document.getElementById("clear").addEventListener("click", () => { chosen = []; 
 
 export async function save(fail) {
   if (!chosen.length) return;
-  const format = document.getElementById("format").value;
+  const [format, exact] = document.getElementById("format").value.split(" ");
   const moments = chosen.map((hit) => ({ item: hit.item, start_s: hit.start_s, end_s: hit.end_s }));
   try {
-    const answer = await call("/export", { method: "POST", json: { format, moments }, raw: true });
+    const answer = await call("/export", { method: "POST", json: { format, moments, exact: Boolean(exact) }, raw: true });
     const link = make("a", {
       href: URL.createObjectURL(await answer.blob()),
       download: format === "clips" ? "seehear-clips.zip" : `seehear.${format}`,

@@ -14,7 +14,7 @@ export function make(tag, { text, children = [], on = {}, ...attributes } = {}) 
   return element;
 }
 
-function svg(tag, attributes, children = []) {
+export function svg(tag, attributes, children = []) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
@@ -29,6 +29,7 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+export const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 export const tenths = (seconds) => `${clock(seconds)}.${Math.floor(10 * (seconds % 1))}`;
 export const span = (hit) => `${clock(hit.start_s)} – ${clock(hit.end_s)}`;
 
@@ -97,6 +98,16 @@ export function player(hit, { muted = false, controls = false } = {}) {
   video.src = `${hit.media}#t=${hit.start_s.toFixed(2)},${hit.end_s.toFixed(2)}`;
   return video;
 }
+
+// The seconds of the tokens that weigh most, in the order of time.
+export function best(part, count) {
+  return part.times_s
+    .map((time, i) => [part.weights[i], time]).sort((a, b) => b[0] - a[0]).slice(0, count)
+    .map(([, time]) => time).sort((a, b) => a - b);
+}
+
+export const frameAt = (hit, time, height) =>
+  `${hit.frame}${hit.frame.includes("?") ? "&" : "?"}at_s=${time.toFixed(2)}&height=${height}`;
 
 export const at = (video) => video.currentTime + Number(video.dataset.offset);
 export function seek(video, seconds) {
