@@ -208,17 +208,27 @@ def test_a_sound_file_is_a_question(page: Page, films: list[Path]) -> None:
     assert cards(page)[0] == "farm_dog.mp4"
 
 
-def test_dropping_a_file_asks_with_it(page: Page, films: list[Path]) -> None:
-    data = films[1].read_bytes()
+def drop(page: Page, file: Path, kind: str) -> None:
     page.evaluate(
-        """(bytes) => {
+        """([bytes, name, type]) => {
           const drag = new DataTransfer();
-          drag.items.add(new File([new Uint8Array(bytes)], "dropped.mp4", { type: "video/mp4" }));
+          drag.items.add(new File([new Uint8Array(bytes)], name, { type }));
           document.dispatchEvent(new DragEvent("drop", { dataTransfer: drag, bubbles: true }));
         }""",
-        list(data),
+        [list(file.read_bytes()), file.name, kind],
     )
     page.wait_for_selector(".card")
+    page.wait_for_selector("#results:not([aria-busy])")
+
+
+def test_dropping_a_sound_or_a_clip_asks_with_it(
+    page: Page, films: list[Path], shared_data: Path
+) -> None:
+    bark = next((shared_data / "data" / "esc10" / "001 - Dog bark").glob("*.ogg"))
+    drop(page, bark, "audio/ogg")
+    assert bark.name in page.inner_text("#example")
+    assert set(cards(page)[:2]) == {"farm_dog.mp4", "horse__wrong.mp4"}  # the two that bark
+    drop(page, films[1], "video/mp4")
     assert cards(page)[0] == "farm_cat.mp4"
 
 
