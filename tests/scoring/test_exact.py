@@ -61,7 +61,8 @@ def test_one_branch_equals_the_oracle(
         query, branch(fold(block), tokens, most_tokens=9 if forms else -1), threads=threads
     )
     assert fast.shape == (queries, len(lengths))
-    assert np.abs(fast - reference.score(query, ((block, tokens),))).max(initial=0) < 1e-6
+    difference = np.abs(fast - reference.score(query, ((block, tokens),))).max(initial=0)
+    assert difference < (2e-5 if int8 else 1e-6)  # with int8 tokens queries are int16
 
 
 @given(

@@ -24,12 +24,25 @@ def read(values, scale, log_count, both, dots):
 
     With int8 tokens each query is rounded to 32,767 steps of its own.
     """
-    if values.shape[1] % STEP:
-        _read_any(values, scale, log_count, both, dots)
-    elif values.dtype == np.int8:
-        _read(values, scale, log_count, *_whole(both), dots)
-    else:
-        _read(values, scale, log_count, both, np.ones(both.shape[:2], np.float32), dots)
+    values, both = widened(values, both)
+    _read(values, scale, log_count, *probes(values, both), dots)
+
+
+@no_type_check
+def widened(*arrays):
+    """The same with zeros to a width of whole STEPs."""
+    extra = -arrays[0].shape[-1] % STEP
+    if not extra:
+        return arrays
+    return [np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, extra)]) for x in arrays]
+
+
+@no_type_check
+def probes(values, both):
+    """Queries as their tokens need them, and the size of their steps."""
+    if values.dtype == np.int8:
+        return _whole(both)
+    return both, np.ones(both.shape[:2], np.float32)
 
 
 @compiled
@@ -45,26 +58,11 @@ def _read(values, scale, log_count, both, step, dots):
 
 @compiled
 @no_type_check
-def _read_any(values, scale, log_count, both, dots):
-    queries, dim = both.shape[1], both.shape[2]
-    for f in range(len(values)):
-        for q in range(queries):
-            logit, read = np.float32(0), np.float32(0)
-            for d in range(dim):
-                x = np.float32(values[f, d])
-                logit += x * both[0, q, d]
-                read += x * both[1, q, d]
-            dots[f, q] = logit * scale[f] + log_count[f]
-            dots[f, queries + q] = read * scale[f]
-
-
-@compiled
-@no_type_check
 def _whole(both):
     """Queries in int16 and their steps, so coarse that no sum of products passes 2^31."""
-    _, queries, dim = both.shape
-    whole, step = np.empty(both.shape, np.int16), np.empty((2, queries), np.float32)
-    for m in range(2):
+    kinds, queries, dim = both.shape
+    whole, step = np.empty(both.shape, np.int16), np.empty((kinds, queries), np.float32)
+    for m in range(kinds):
         for q in range(queries):
             largest, total = np.float32(1e-30), np.float32(0)
             for d in range(dim):
@@ -78,7 +76,7 @@ def _whole(both):
 
 @compiled
 @no_type_check
-def settle_items(dots, offsets, item, forms, starts, longest, constants, model, keep, out):
+def settle_items(dots, offsets, item, forms, steps, starts, longest, constants, model, keep, out):
     """A tile of few queries, from `item` on; sixteen items lie in the lanes of a vector.
 
     `dots` begins at the tile's first token; its logits become weights, to `keep`.
@@ -106,6 +104,7 @@ def settle_items(dots, offsets, item, forms, starts, longest, constants, model, 
                     work[6, t] += a[f, t] * reads[f, t]
             if count:
                 _forms_items(a.ravel(), count, form, longest[block], pairs, work)
+                work[:6] *= steps[block]
             if keep:
                 _keep(dots, offsets, item, first, stop, q, a)
             for v in range(first, stop):

@@ -7,7 +7,8 @@ the main one first, the others doubled):
 
 with m_f = B w_f. Without residual M and the vectors with d and e are zero. Sixteen items lie side
 by side, number by number, so that one query meets them in the lanes of a vector; an item shorter
-than the longest of its block has zeros in the rest.
+than the longest of its block has zeros in the rest. Beside int8 tokens forms are int16, each of the
+six with a step of its own: half as much to read, at an error far below that of the tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64, Num
 
 from seehear.engine.scoring.fold import Block
 from seehear.engine.scoring.threads import run_tiles
@@ -33,7 +34,8 @@ class Branch:
 
     block: Block
     tokens: PackedTokens
-    forms: Float32[np.ndarray, " number"] | None  # [number, BLOCK] of each block, in one row
+    forms: Num[np.ndarray, " number"] | None  # [number, BLOCK] of each block, in one row
+    steps: Float32[np.ndarray, "block six lane"]  # what the numbers of a form are multiples of
     starts: Int64[np.ndarray, " block_and_one"]  # forms[starts[k]:starts[k + 1]] is block k
     longest: Int64[np.ndarray, " block"]  # tokens of the longest item of a block
     model: Float32[np.ndarray, " six"]  # |d|^2 / D, |e|^2, 2 e . b, |b|^2, eps, has residual
@@ -67,12 +69,16 @@ def branch(
     d = 0.0 if block.residual is None else float(np.square(block.residual.d).mean())
     e, b = block.e, block.b
     model = [d, e @ e, 2 * e @ b, b @ b, block.weights.eps, float(block.residual is not None)]
-    forms = np.zeros(starts[-1], np.float32) if tokens.longest <= most_tokens else None
+    is_whole, has_forms = tokens.values.dtype == np.int8, tokens.longest <= most_tokens
+    forms = np.zeros(starts[-1], np.int16 if is_whole else np.float32) if has_forms else None
+    steps = np.ones((len(longest), 6, BLOCK), np.float32)
 
     def work(items: np.ndarray) -> None:
         assert forms is not None
         made = _forms(block, tokens.take(items).rows(0, len(items)), len(items))
         count = int(tokens.offsets[items[0] + 1] - tokens.offsets[items[0]])
+        if is_whole:
+            made, steps[items // BLOCK, :, items % BLOCK] = _rounded(made, count)
         rows = _numbers(count, longest[items // BLOCK])
         forms[starts[items // BLOCK][:, None] + BLOCK * rows + items[:, None] % BLOCK] = made
 
@@ -82,6 +88,7 @@ def branch(
         block=block,
         tokens=tokens,
         forms=forms,
+        steps=steps,
         starts=starts,
         longest=longest,
         model=np.array(model, np.float32),
@@ -193,3 +200,12 @@ def _forms(block: Block, z: Float32[np.ndarray, "token dim"], items: int) -> np.
         m_gram, with_d = gram(m) / width, m @ (2 / width * block.residual.d)
     vectors = (x.reshape(items, -1) for x in (with_d, h @ (2 * block.e), h @ (2 * block.b)))
     return np.concatenate([gram(w) / width, m_gram, gram(h), *vectors], 1)
+
+
+def _rounded(made: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Forms in int16, and the steps of their six parts [item, six]."""
+    half = count * (count + 1) // 2
+    begins = np.cumsum([0, half, half, half, count, count])
+    step = np.maximum(np.maximum.reduceat(np.abs(made), begins, axis=1) / 32767, 1e-30)
+    lengths = np.diff([*begins, made.shape[1]])
+    return np.rint(made / np.repeat(step, lengths, axis=1)).astype(np.int16), step

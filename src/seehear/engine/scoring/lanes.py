@@ -154,7 +154,9 @@ def close(sums, t, read, constants, q, model):
 
 @compiled
 @no_type_check
-def settle(dots, log_count, offsets, item, forms, starts, longest, constants, model, keep, out):
+def settle(
+    dots, log_count, offsets, item, forms, steps, starts, longest, constants, model, keep, out
+):
     """A tile of many queries, from `item` on: they lie side by side in the lanes of a vector."""
     queries, origin = dots.shape[1] // 2, offsets[0]
     a = np.empty((longest_item(offsets), LANES), np.float32)
@@ -172,6 +174,8 @@ def settle(dots, log_count, offsets, item, forms, starts, longest, constants, mo
             lanes = min(LANES, queries - begin)
             _soften(dots, row, own, begin, lanes, a, work)
             _forms(a, count, form, longest[block], work)
+            for m in range(6):
+                work[m] *= steps[block, m, place]
             read[:] = 0
             for f in range(count):
                 for t in range(lanes):

@@ -9,16 +9,24 @@ products of 64 bits, five times slower.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+ROWS = 8  # tokens that `add_rows` takes at once
 STEP = 64  # numbers of a token in a round of `two_dots`
 AHEAD = 8192  # bytes; processors foresee no further than a page of 4096
 _WORD, _INT, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, 16), ir.VectorType(_FLOAT, 16)
+
+
+@intrinsic
+def one_dot(_: Any, values: Any, row: Any, one: Any) -> Any:
+    """(The dot,) of a row of a matrix with a vector; as `two_dots`."""
+    return _dots(values, [one])
 
 
 @intrinsic
@@ -27,12 +35,17 @@ def two_dots(_: Any, values: Any, row: Any, one: Any, two: Any) -> Any:
 
     int8 with int16 to int32, which the sums must fit; or float32 throughout.
     """
-    is_whole = values.dtype == types.int8
+    return _dots(values, [one, two])
+
+
+def _dots(values: Any, queries: list[Any]) -> Any:
+    is_whole, count = values.dtype == types.int8, len(queries)
     kind = types.int32 if is_whole else types.float32
-    signature = types.UniTuple(kind, 2)(values, types.intp, one, two)
+    signature = types.UniTuple(kind, count)(values, types.intp, *queries)
 
     def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
-        matrix, *queries = (_array(context, code, signature, given, at) for at in (0, 2, 3))
+        places = (0, *range(2, 2 + count))
+        matrix, *queries = (_array(context, code, signature, given, at) for at in places)
         token = _row(code, matrix, given[1])
         width, size = code.extract_value(matrix.shape, 1), 1 if is_whole else 4
         step = 32 if is_whole else 16
@@ -46,8 +59,9 @@ def two_dots(_: Any, values: Any, row: Any, one: Any, two: Any) -> Any:
                 found += [_product(code, token, each.data, place, is_whole) for each in queries]
             return found
 
-        sums = _loop(code, width, STEP, 2 * STEP // step, _INTS if is_whole else _FLOATS, products)
-        totals = [_total(code, sums[at::2]) for at in range(2)]
+        lanes = _INTS if is_whole else _FLOATS
+        sums = _loop(code, width, STEP, count * STEP // step, lanes, products)
+        totals = [_total(code, sums[at::count]) for at in range(count)]
         return context.make_tuple(code, signature.return_type, totals)
 
     return signature, generate
@@ -59,7 +73,8 @@ def three_sums(
 ) -> Any:
     """sums[m] = sum over k of rows[start + m apart + k] * weights[k], lane by lane; m = 0, 1, 2.
 
-    All are flat float32 arrays of rows of sixteen; `size` floats of `weights` are meant, not 0.
+    All are flat arrays of rows of sixteen, float32 but for `rows`, which may be int16; `size`
+    numbers of `weights` are meant, not 0.
     """
     signature = types.void(rows, types.intp, types.intp, weights, types.intp, sums)
 
@@ -69,7 +84,7 @@ def three_sums(
 
         def products(at: Any) -> list[Any]:
             weight = _load(code, by, at, _FLOATS)
-            numbers = [_load(code, data, code.add(start, at), _FLOATS) for start in starts]
+            numbers = [_numbers(code, data, code.add(start, at)) for start in starts]
             return [code.fmul(number, weight, flags=["fast"]) for number in numbers]
 
         for m, total in enumerate(_loop(code, given[4], 16, 3, _FLOATS, products)):
@@ -78,6 +93,48 @@ def three_sums(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def add_rows(_: Any, values: Any, row: Any, weights: Any, total: Any) -> Any:
+    """total += sum of weights[f] * values[row + f], f < ROWS; the width is a multiple of STEP."""
+    signature = types.void(values, types.intp, weights, total)
+
+    def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
+        matrix, by, into = (_array(context, code, signature, given, at) for at in (0, 2, 3))
+        numbers = [code.add(given[1], ir.Constant(_WORD, f)) for f in range(ROWS)]
+        tokens = [_row(code, matrix, number) for number in numbers]
+        factors = [_spread(code, by.data, f) for f in range(ROWS)]
+
+        def add(at: Any) -> list[Any]:
+            for first in range(0, STEP, 16):
+                place = code.add(at, ir.Constant(_WORD, first))
+                sum_ = _load(code, into.data, place, _FLOATS)
+                for token, factor in zip(tokens, factors, strict=True):
+                    x = _numbers(code, token, place)
+                    sum_ = _add(code, sum_, code.fmul(x, factor, flags=["fast"]))
+                to = code.bitcast(code.gep(into.data, [place]), _FLOATS.as_pointer())
+                code.store(sum_, to).align = 4
+            return []
+
+        _loop(code, code.extract_value(matrix.shape, 1), STEP, 0, _FLOATS, add)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _spread(code: Any, data: Any, at: int) -> Any:
+    """One number in all lanes."""
+    one = code.load(code.gep(data, [ir.Constant(_WORD, at)]))
+    lane = code.insert_element(ir.Constant(_FLOATS, ir.Undefined), one, ir.Constant(_INT, 0))
+    return _pick(code, lane, [0] * 16)
+
+
+def _numbers(code: Any, data: Any, place: Any) -> Any:
+    """Sixteen numbers as float32."""
+    kind = data.type.pointee
+    found = _load(code, data, place, ir.VectorType(kind, 16))
+    return found if kind == _FLOAT else code.sitofp(code.sext(found, _INTS), _FLOATS)
 
 
 def _loop(code: Any, end: Any, step: int, count: int, kind: Any, products: Any) -> list[Any]:
@@ -126,7 +183,7 @@ def _add(code: Any, x: Any, y: Any) -> Any:
     return code.add(x, y) if x.type.element == _INT else code.fadd(x, y, flags=["fast"])
 
 
-def _pick(code: Any, numbers: Any, places: range) -> Any:
+def _pick(code: Any, numbers: Any, places: Sequence[int]) -> Any:
     mask = ir.Constant(ir.VectorType(_INT, len(places)), list(places))
     return code.shuffle_vector(numbers, numbers, mask)
 

@@ -134,15 +134,15 @@ def _settled(
     if queries <= FEW:
         few.read(tokens.values[rows], tokens.scale[rows], log_count, fold.both, dots)
         few.settle_items(
-            dots, offsets, item, branch.forms, branch.starts, branch.longest, fold.constants,
-            branch.model, keep, out,
+            dots, offsets, item, branch.forms, branch.steps, branch.starts, branch.longest,
+            fold.constants, branch.model, keep, out,
         )  # fmt: skip
     else:
         z = tokens.rows(items.start, items.stop)
         np.matmul(z, fold.both.reshape(2 * queries, -1).T, out=dots)
         lanes.settle(
-            dots, log_count, offsets, item, branch.forms, branch.starts, branch.longest,
-            fold.constants, branch.model, keep, out,
+            dots, log_count, offsets, item, branch.forms, branch.steps, branch.starts,
+            branch.longest, fold.constants, branch.model, keep, out,
         )  # fmt: skip
     return dots, out
 
