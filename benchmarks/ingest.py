@@ -1,6 +1,6 @@
 """Ingest: decoding against the usual research pipeline, and a whole ingest by stage.
 
-Decoding: see ingest_decode.py (OpenCV seek per frame plus a second decode for sound; same times,
+Decoding: see _ingest_decode.py (OpenCV seek per frame plus a second decode for sound; same times,
 same rates, processes of their own, in turns). Whole: `Library.add` on the shared clips and on a
 long 720p film made here, with one worker, so that the stages add up. Floor: decoding at least
 twice as fast in wall time over the clips and on the long film.
@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from _ingest_decode import FLOOR, clips, decode_rows, long_file
 from _report import arguments, report
-from ingest_decode import FLOOR, clips, decode_rows, long_file
 
 
 def whole(files: list[Path]) -> dict[str, float]:

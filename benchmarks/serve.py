@@ -21,8 +21,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from _ingest_decode import long_file
 from _report import arguments, report
-from ingest_decode import long_file
 from query import fill
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder

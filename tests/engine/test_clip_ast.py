@@ -107,6 +107,13 @@ def test_times_of_sound_tokens_are_in_file_time(engine: ClipAstEngine) -> None:
     assert why.sound_weights.max() == pytest.approx(1.0)
 
 
+def test_summaries_can_be_the_papers_means(tmp_path: Path) -> None:
+    engine = create_engine(models=make_folder(tmp_path, summaries="mean"))
+    tokens = engine.encode_clip(made_clip(0))
+    mean = tokens.frames[0].astype(np.float32).mean(0)
+    assert engine.summary(tokens).frames[0, 0] == pytest.approx(mean / np.linalg.norm(mean))
+
+
 def test_summaries_are_unit_vectors_and_zero_where_nothing_is(engine: ClipAstEngine) -> None:
     summary = engine.summary(engine.encode_clip(made_clip(2, sound="none")))
     assert np.linalg.norm(summary.frames[0, 0]) == pytest.approx(1, abs=1e-5)

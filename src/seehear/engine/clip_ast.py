@@ -12,10 +12,12 @@ from torch.nn import functional as F
 
 from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.engine.clip_ast_match import Matcher
+from seehear.engine.clip_ast_scan import SightScan
 from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
 from seehear.engine.scoring import standardise
 from seehear.engine.tags_files import picture_tags
+from seehear.nn.pooling import masked_mean
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
 
@@ -29,7 +31,8 @@ class ClipAstEngine:
         z = z_seen + z_heard,   s = cos(t, z) = t.z_seen / |t||z| + t.z_heard / |t||z|
 
     Tokens are stored standardised, (x - mean) / std: the head's first norm then gives what it
-    gives for x. Stage-1 vectors are the block's output under uniform attention, at unit length.
+    gives for x. Stage-1 vectors are the block's output under uniform attention, at unit length; if
+    head.json asks for it, the mean of tokens as in the papers (there before the norm, here after).
     An item without sound scores by sight alone.
 
     Source: TEFAL, section 3.2; X-Pool, section 3.3.
@@ -108,13 +111,18 @@ class ClipAstEngine:
         return np.rint(normed * (127 / largest)).astype(np.int8)
 
     def summary(self, tokens: Tokens) -> Tokens:
-        """u_v and u_a: each block's output under uniform attention, at unit length."""
-        batch = TokenBatch.from_tokens(tokens)
+        """u_v and u_a: each block's output under uniform attention, at unit length.
+
+        With `"summaries": "mean"` in head.json the papers' form: the mean of the tokens.
+        """
+        batch, is_mean = TokenBatch.from_tokens(tokens), self._files.summaries == "mean"
         with torch.inference_mode():
-            seen = F.normalize(self._head.see.uniform(batch.frames, batch.frame_mask), dim=-1)
+            by_sight = masked_mean if is_mean else self._head.see.uniform
+            seen = F.normalize(by_sight(batch.frames, batch.frame_mask), dim=-1)
             heard = torch.zeros(len(seen), self.heard_dim)
             if self._hears:
-                heard = F.normalize(self._head.hear.uniform(batch.audio, batch.audio_mask), dim=-1)
+                by_sound = masked_mean if is_mean else self._head.hear.uniform
+                heard = F.normalize(by_sound(batch.audio, batch.audio_mask), dim=-1)
         nowhere = np.zeros((len(seen), 1))
         return Tokens(
             frames=seen.numpy()[:, None],
@@ -168,6 +176,11 @@ class ClipAstEngine:
             seen=np.where(summary.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(summary.audio_mask[:, 0], heard, np.nan).astype(np.float32),
         )
+
+    def scan(self) -> SightScan | None:
+        """None for a head with several attention heads, which stays in torch."""
+        block = self._scores.sight
+        return SightScan(block) if block else None
 
     @property
     def can_match(self) -> bool:

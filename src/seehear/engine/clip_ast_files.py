@@ -14,6 +14,7 @@ from seehear.errors import ModelError
 
 HEADS = ("tefal", "tefal.xpool", "xpool")
 CHOICES = {  # of head.json, defaults first
+    "summaries": ("block", "mean"),
     "sound_tokens": ("full", "time", "merged"),
     "tokens": ("float16", "int8"),
     "towers": ("float32", "int8"),
@@ -93,6 +94,11 @@ class ClipAstFiles:
         """Picture size of the CLIP tower, from its config."""
         config = json.loads(self.path("clip/config.json").read_text(encoding="utf-8"))
         return int(config["vision_config"]["image_size"])
+
+    @property
+    def summaries(self) -> str:
+        """For stage 1: "block", the head's output under uniform attention, or "mean" of tokens."""
+        return self._choice("summaries")
 
     @property
     def sound_tokens(self) -> str:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from seehear.engine.scoring import (
     Affine,
+    Block,
     BlockWeights,
     branch,
     cross,
@@ -38,6 +39,11 @@ class Scores:
         self._pools = [head.see, head.hear] if hasattr(head, "hear") else [head.see]
         one_head = all(getattr(pool, "pool", pool).heads == 1 for pool in self._pools)
         self._blocks = [fold(block_weights(pool)) for pool in self._pools] if one_head else []
+
+    @property
+    def sight(self) -> Block | None:
+        """The folded block over frames, if the head's blocks fold."""
+        return self._blocks[0] if self._blocks else None
 
     def parts(self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Senses) -> Parts:
         """Both parts of each pair; a sense that is switched off adds nothing."""

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float32
+
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
+
+
+@runtime_checkable
+class Scan(Protocol):
+    """Frames of items in memory, each scored exactly; a new one for each addition."""
+
+    def plus(self, tokens: Tokens) -> Scan:
+        """With more items."""
+        ...
+
+    def scores(self, text: Float32[np.ndarray, "1 dim"]) -> Float32[np.ndarray, " item"]:
+        """What one text sees in each item, in the order of their addition."""
+        ...
 
 
 @runtime_checkable
@@ -46,6 +62,10 @@ class Engine(Protocol):
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
         """Stage 2: what sight and what sound contribute to each [query, item] pair."""
+        ...
+
+    def scan(self) -> Scan | None:
+        """An empty scan; None where summaries are all that the sight score needs."""
         ...
 
     @property

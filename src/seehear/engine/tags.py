@@ -149,6 +149,9 @@ class TagsEngine:
     def can_match(self) -> bool:
         return False
 
+    def scan(self) -> None:
+        """Names are searched by summaries."""
+
     def fits(self, tokens: Tokens) -> list[bool | None]:
         """Names of what is seen and heard do not tell."""
         return [None] * len(tokens.frames)

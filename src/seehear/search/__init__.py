@@ -2,5 +2,6 @@
 
 from seehear.search.query import encode
 from seehear.search.run import Lists, search
+from seehear.search.scan import warm
 
-__all__ = ["Lists", "encode", "search"]
+__all__ = ["Lists", "encode", "search", "warm"]

@@ -14,6 +14,7 @@ from seehear.engine import Engine
 from seehear.errors import UsageError
 from seehear.rank import best_first, union
 from seehear.search.query import encode
+from seehear.search.scan import seen_best
 from seehear.search.scoring import Bands, calibrate, fill, sample, weight
 from seehear.store import Store, Summaries
 from seehear.types import (
@@ -49,9 +50,10 @@ def search(
 
     `clip` is what the file `query.like` holds, if it was read already.
 
-    Stage 1 takes the nearest items by sight and the nearest by sound; stage 2 scores the union on
-    all stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage; "all" has no
-    first stage and scores every item.
+    Stage 1 takes the best items by sight and the best by sound: the nearest summaries, and for
+    sight all frames, scored exactly, where `warm` holds them. Stage 2 scores the union on all
+    stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage; "all" has no first
+    stage and scores every item.
 
     Source: TEFAL, section 4.4 (two stages); the union is ours: a match that is only heard is lost
     before stage 2 otherwise.
@@ -206,13 +208,13 @@ def lists(
 ) -> list[Candidates]:
     """Stage 1: a list by sight and a list by sound; a sense without weight has no list."""
     if where is None or where.sound_fits is None:
-        return _lists(store, query, where, k, stage1)
+        return _lists(engine, store, query, where, k, stage1)
     if not engine.can_match:
         raise UsageError(
             "the weights of this library do not tell whether sound fits the picture; with the "
             "engine clip-ast 'seehear-lab match LIBRARY --install' teaches them"
         )
-    every = _lists(store, query, where, store.counts(where=where)["items"], stage1)
+    every = _lists(engine, store, query, where, store.counts(where=where)["items"], stage1)
     kept = fitting(engine, store, union(found.ids for found in every), where.sound_fits)
     return [_among(found, kept, k) for found in every]
 
@@ -233,12 +235,18 @@ def _among(found: Candidates, kept: set[str], k: int) -> Candidates:
 
 
 def _lists(
-    store: Store, query: EncodedQuery, where: Filter | None, k: int, stage1: Lists
+    engine: Engine,
+    store: Store,
+    query: EncodedQuery,
+    where: Filter | None,
+    k: int,
+    stage1: Lists,
 ) -> list[Candidates]:
     share = float(query.heard_share[0])
     found: list[Candidates] = []
     if share < 1 or stage1 != "union":
-        found.append(store.nearest("seen", query.seen[0], k=k, where=where))
+        best = seen_best(engine, store, query, k=k, where=where) if stage1 == "union" else None
+        found.append(best or store.nearest("seen", query.seen[0], k=k, where=where))
     if stage1 == "all" or (share > 0 and stage1 == "union"):
         found.append(store.nearest("heard", query.heard[0], k=k, where=where))
     return found

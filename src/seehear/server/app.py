@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.staticfiles import StaticFiles
 
+from seehear.errors import SeeHearError
 from seehear.library import Library
 from seehear.server import (
     caching,
@@ -31,6 +33,7 @@ from seehear.server.jobs import Jobs
 from seehear.server.queueing import Queue
 from seehear.server.settings import Settings
 
+WARM_S = 5.0  # between looks for new moments
 TOKEN = HTTPBearer(  # for the OpenAPI document; the guard decides
     scheme_name="token",
     description="Where the service has a token ('seehear serve --new-token').",
@@ -57,8 +60,13 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncGenerator[None]:
+        is_over = threading.Event()
+        warming = threading.Thread(target=_keep_warm, args=(library, is_over), daemon=True)
+        warming.start()
         yield
+        is_over.set()
         await anyio.to_thread.run_sync(app.state.service.jobs.close)
+        await anyio.to_thread.run_sync(warming.join, 2.0)  # or it ends with the process
 
     app = FastAPI(
         title="seehear",
@@ -92,6 +100,14 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
     _add_metrics(app)
     problems.install(app)
     return app
+
+
+def _keep_warm(library: Library, is_over: threading.Event) -> None:
+    """Frames of what is indexed meanwhile come into memory as well; a search is right without."""
+    while not is_over.is_set():
+        with suppress(SeeHearError, ValueError):  # a file or the library went away meanwhile
+            library.warm()
+        is_over.wait(WARM_S)
 
 
 def _add_health(app: FastAPI, library: Library) -> None:

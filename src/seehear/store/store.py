@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from seehear.errors import LibraryError
 from seehear.store import check, door, index, schema, summaries, tables, upkeep
@@ -173,6 +173,10 @@ class Store:
                 return found
         mask = summaries.mask_of(snapshot, where)
         return summaries.nearest(snapshot.summaries, column, vector, k=k, mask=mask)
+
+    def mask(self, where: Filter | None) -> Bool[np.ndarray, " item"]:
+        """Which items pass, in the order of `ids`."""
+        return summaries.mask_of(self._now(), where)
 
     def mean(self, column: Column) -> Float32[np.ndarray, " dim"]:
         """Mean summary of the items that have this sense."""
