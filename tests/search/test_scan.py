@@ -1,5 +1,6 @@
 """Sight scanned exactly: the best seen moments of a library, whatever their summaries say."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from engine.test_clip_ast import make_folder
 from media.media_clips import write_clip
 from seehear import Library
 from seehear.search import run, scan
+from seehear.server import Settings
 from seehear.types import Filter
+from server.conftest import free_port, serving
 
 ROUNDED = 3e-3  # of a score: held frames are int8
 
@@ -82,3 +85,13 @@ def test_too_many_are_not_held(library: Library, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(scan, "MOST", 11)
     assert library.warm() == 0
     assert len(best_seen(library, k=99)) == 12
+
+
+def test_a_service_holds_what_it_serves(library: Library, tmp_path: Path) -> None:
+    with serving(library, Settings(port=free_port(), cache=tmp_path / "proxies")):
+        deadline = time.monotonic() + 30
+        while library.engine not in scan._held and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(scan._held[library.engine].summaries.ids) == [
+            item.id for item in library.items()
+        ]
