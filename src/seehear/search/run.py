@@ -207,16 +207,23 @@ def lists(
     stage1: Lists,
 ) -> list[Candidates]:
     """Stage 1: a list by sight and a list by sound; a sense without weight has no list."""
-    if where is None or where.sound_fits is None:
-        return _lists(engine, store, query, where, k, stage1)
-    if not engine.can_match:
+    fits, share = where.sound_fits if where else None, float(query.heard_share[0])
+    if fits is not None and not engine.can_match:
         raise UsageError(
             "the weights of this library do not tell whether sound fits the picture; with the "
             "engine clip-ast 'seehear-lab match LIBRARY --install' teaches them"
         )
-    every = _lists(engine, store, query, where, store.counts(where=where)["items"], stage1)
-    kept = fitting(engine, store, union(found.ids for found in every), where.sound_fits)
-    return [_among(found, kept, k) for found in every]
+    most = k if fits is None else store.counts(where=where)["items"]
+    found: list[Candidates] = []
+    if share < 1 or stage1 != "union":
+        best = seen_best(engine, store, query, k=most, where=where) if stage1 == "union" else None
+        found.append(best or store.nearest("seen", query.seen[0], k=most, where=where))
+    if stage1 == "all" or (share > 0 and stage1 == "union"):
+        found.append(store.nearest("heard", query.heard[0], k=most, where=where))
+    if fits is None:
+        return found
+    kept = fitting(engine, store, union(each.ids for each in found), fits)
+    return [_among(each, kept, k) for each in found]
 
 
 def fitting(engine: Engine, store: Store, ids: Sequence[str], wanted: bool) -> set[str]:
@@ -232,24 +239,6 @@ def fitting(engine: Engine, store: Store, ids: Sequence[str], wanted: bool) -> s
 def _among(found: Candidates, kept: set[str], k: int) -> Candidates:
     at = [place for place, item_id in enumerate(found.ids) if item_id in kept][:k]
     return Candidates(ids=tuple(found.ids[place] for place in at), scores=found.scores[at])
-
-
-def _lists(
-    engine: Engine,
-    store: Store,
-    query: EncodedQuery,
-    where: Filter | None,
-    k: int,
-    stage1: Lists,
-) -> list[Candidates]:
-    share = float(query.heard_share[0])
-    found: list[Candidates] = []
-    if share < 1 or stage1 != "union":
-        best = seen_best(engine, store, query, k=k, where=where) if stage1 == "union" else None
-        found.append(best or store.nearest("seen", query.seen[0], k=k, where=where))
-    if stage1 == "all" or (share > 0 and stage1 == "union"):
-        found.append(store.nearest("heard", query.heard[0], k=k, where=where))
-    return found
 
 
 def score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> Parts:
