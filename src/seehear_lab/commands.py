@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seehear.errors import NothingDoneError
+from seehear.errors import NothingDoneError, UsageError
 
 data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
@@ -121,13 +121,29 @@ def tune(
     put_in: Annotated[
         bool, typer.Option("--install", help="Put the new head into the library if it is better.")
     ] = False,
+    towers: Annotated[
+        bool, typer.Option("--all", help="Train CLIP and AST too, on the files themselves.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --all, where to train: cpu, cuda ...")] = "cpu",
 ) -> None:
     """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
+    import torch
+
     from seehear_lab.finetune import finetune, install
+    from seehear_lab.finetune_towers import finetune_towers
     from seehear_lab.progress import told_steps
 
+    if towers and put_in:
+        raise UsageError(
+            "new towers need new tokens, which --install does not make; leave it out and, if the "
+            "figures are better, run: seehear reindex --models NEW-WEIGHTS"
+        )
     with told_steps() as tell:
-        tuned = finetune(library, captions, output, tell=tell)
+        if towers:
+            here = torch.device(device)
+            tuned = finetune_towers(library, captions, output, device=here, tell=tell)
+        else:
+            tuned = finetune(library, captions, output, tell=tell)
     for line in tuned.skipped:
         say(f"left out: {line}")
     for name, result in (("before", tuned.before), ("after", tuned.after)):
@@ -136,7 +152,11 @@ def tune(
     gain = tuned.comparison
     say(f"R@1 {gain.difference:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), p = {gain.p:.3f}")
     say(f"the new weights are in {tuned.weights}")
-    if put_in and gain.difference > 0:
+    is_better = gain.difference > 0
+    if towers:
+        say("the library is as it was; its tokens are of the old towers and must be made anew:")
+        say(f"seehear reindex --library {library} --models {tuned.weights}")
+    elif put_in and is_better:
         install(library, tuned.weights)
         say(f"'{library}' uses them now; its tokens were not made again")
     elif put_in:
