@@ -67,9 +67,11 @@ def show_table(
 ) -> None:
     """Published and own numbers side by side; empty cells were not run."""
     from seehear_lab.class_level.report import table_lines, table_names
-    from seehear_lab.tables import as_text, table
+    from seehear_lab.tables import as_text, remarks, table
 
-    for line in table_lines(name, runs) if name in table_names() else as_text(table(name, runs)):
+    is_own = name in table_names()
+    lines = table_lines(name, runs) if is_own else [*as_text(table(name, runs)), *remarks(name)]
+    for line in lines:
         say(line)
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 from seehear.errors import UsageError
 from seehear_lab.datasets.clips import ClipConfig
+from seehear_lab.evaluate.metrics import Direction
 from seehear_lab.evaluate.protocol import Method
 from seehear_lab.settings import build, nearest, read_toml, with_changes
 from seehear_lab.train.config import TrainConfig
+
+ITS_OWN = ("published", "direction", "also_in", "run_of")  # never taken from `based_on`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,7 @@ class EvaluatePart:
 
     correction: Method = "none"
     rerank: float = 0.0  # share of the gallery that stage 2 sees; 0: all of it
+    stage1: bool = False  # the row is about stage 1 alone, of a recipe that re-ranks
     trec: int = 0  # hits of each query in run.txt, with qrels.txt beside; 0: no such files
 
 
@@ -62,7 +66,9 @@ class Recipe:
     towers: TowerPart
     data: DataPart
     published: Mapping[str, float] = field(default_factory=dict)
+    direction: Direction = "t2v"  # of the published numbers
     also_in: tuple[str, ...] = ()  # other tables that quote the row
+    run_of: str = ""  # the recipe whose runs have the row, if not its own
     clips: ClipConfig = field(default_factory=ClipConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluatePart = field(default_factory=EvaluatePart)
@@ -77,7 +83,8 @@ def list_recipes() -> tuple[str, ...]:
 def load_recipe(name: str, *, changes: Sequence[str] = ()) -> Recipe:
     """A recipe by name, or from a TOML file, with `a.b=value` changes applied.
 
-    `based_on` names the recipe whose values hold where this one says nothing.
+    `based_on` names the recipe whose values hold where this one says nothing; published numbers
+    and where they stand are each recipe's own.
 
     Raises: UsageError if it is not there or names what does not exist.
     """
@@ -94,8 +101,8 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = base | own
-    for key in base.keys() & own.keys() - {"published", "settings"}:
+    both = {key: value for key, value in base.items() if key not in ITS_OWN} | own
+    for key in base.keys() & own.keys() - {"settings", *ITS_OWN}:
         if isinstance(base[key], dict) and isinstance(own[key], dict):
             both[key] = _merged(base[key], own[key])
     return both

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -58,6 +58,18 @@ class Parts:
     test: list[Pair]
     missing: int  # pairs whose video is not there
 
+    @property
+    def selected_on(self) -> SelectedOn:
+        """How weights are chosen: on test too, if a single video of it is used for that."""
+        if not self.val:
+            return "last step"
+        return "test" if self.shared("val") else "val"
+
+    def shared(self, part: Literal["train", "val"]) -> int:
+        """How many videos of test are in another part too."""
+        own = {pair.path for pair in getattr(self, part)}
+        return len(own & {pair.path for pair in self.test})
+
 
 def run_recipe(
     name: str,
@@ -76,6 +88,9 @@ def run_recipe(
     model = new_model(recipe, places.towers).to(device)
     reader = ClipReader(recipe.clips, words=model.encoder.words, side_px=model.encoder.side_px)
     chosen = _chooser(parts.val, reader)
+    bank = [pair.caption for pair in parts.train]
+    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
+    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
     progress = fit(
         model,
         ClipPairs(parts.train, reader),
@@ -91,11 +106,8 @@ def run_recipe(
         (places.output / DESCRIPTION).write_text(json.dumps(described) + "\n", encoding="utf-8")
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
-    selected: SelectedOn = "val" if chosen else "last step"
-    bank = [pair.caption for pair in parts.train]
-    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
-    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
-    plain, results = judged(name, recipe, model, gallery, selected, about)
+    about |= {"test_videos_in_training": parts.shared("train")}
+    plain, results = judged(name, recipe, model, gallery, parts.selected_on, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
         if recipe.evaluate.trec:
@@ -131,6 +143,7 @@ def judged(
         two = score_two_stage(model, encoded, gallery.own, keep=keep)
         extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
         rows.append(("t2v", two.scores, "plain", about | extra))
+        rows.append(("t2v", two.stage1, "plain", about | {"stage1": True}))
     if len(gallery.query_ids) > len(gallery.item_ids):
         rows.append(("v2t_any_caption", plain, "plain", about))
     return plain, [

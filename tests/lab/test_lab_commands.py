@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
 from seehear_lab.datasets.spec import load_spec, open_set
 from seehear_lab.recipe import list_recipes, load_recipe
+from seehear_lab.settings import read_toml
 from seehear_lab.tables import HEAD, table
 from tiny_towers import make_ast_folder, make_clip_folder
 
@@ -43,7 +45,13 @@ def test_train_then_table(
     assert mine.split()[2:5] == ["R@1", "46.9", mine.split()[4]]
     assert mine.endswith("1          val  plain")
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
-    assert empty.split()[2:] == ["R@1", "49.4"]
+    assert empty.split()[3:] == ["R@1", "49.4"]
+    assert "X-Pool, ViT-B/32: recipe xpool_msrvtt9k" in lines
+    assert any(line.startswith("not here: OmniVL: pre-trained on 14M") for line in lines)
+    assert run(monkeypatch, "table", "tefal-t1", "--runs", tmp_path / "runs") == 0
+    lines = capsys.readouterr().out.splitlines()
+    back = next(line for line in lines if line.startswith("X-Pool"))  # of the same run
+    assert back.split()[5:7] == ["R@1", "44.4"] and back.endswith("val  plain")
 
 
 def test_weights_of_a_run_become_a_folder_for_the_engine(
@@ -79,6 +87,10 @@ def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path
         assert rows[0] == HEAD
         assert all(row[3:] == ("",) * 5 for row in rows[1:])
     assert len(table("tefal-8", tmp_path)) == 1 + 5 * 3
+    recipes = {name: load_recipe(name) for name in list_recipes()}
+    assert {recipe.run_of for recipe in recipes.values()} <= {"", *recipes}
+    every = {name for recipe in recipes.values() for name in (recipe.table, *recipe.also_in)}
+    assert read_toml(Path(str(files("seehear_lab") / "tables.toml"))).keys() <= every
 
 
 def test_wrong_names_end_in_one_sentence(

@@ -106,7 +106,7 @@ def test_cached_gradients_are_those_of_the_whole_batch_with_its_dropout() -> Non
     encoded = [(whole.encode_query(p.query), whole.encode_items(p.media)) for p in parts]
     items = joined([i for _, i in encoded])
     logits = whole.logits(torch.cat([q for q, _ in encoded]), items)
-    LOSSES[config.loss](whole, items, logits).backward()
+    LOSSES[config.loss](whole, items, logits, config).backward()
     expected, got = gradients(whole), gradients(cached)
     assert expected.keys() == got.keys()
     for name, value in expected.items():

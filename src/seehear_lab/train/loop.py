@@ -51,8 +51,6 @@ def fit(
     run.start()
     for batches in run.remaining():
         run.advance(batches)
-        if run.is_over_early():
-            break
     return run.finish()
 
 
@@ -100,6 +98,8 @@ class _Run:
         with ThreadPoolExecutor(1) as reader:
             ahead = None
             for step in range(self.progress.step, self.total):
+                if self.is_over_early():  # also of a run that was over when it was taken up again
+                    return
                 now = ahead or reader.submit(self._read, step)
                 ahead = reader.submit(self._read, step + 1) if step + 1 < self.total else None
                 yield now.result()
