@@ -31,17 +31,15 @@ def train(
     ] = None,
 ) -> None:
     """Train a recipe and judge it on its test split; goes on where it was stopped."""
-    import torch
-
     from seehear_lab.progress import told_steps
     from seehear_lab.recipe import load_recipe
     from seehear_lab.runs import Places, run_recipe
-    from seehear_lab.train.world import joined_world
+    from seehear_lab.train.world import joined_world, own_device
 
     read = load_recipe(recipe, changes=changes or ())
     places = Places(root=root, towers=towers, output=output)
-    with joined_world(torch.device(device)) as world:
-        here = torch.device(device, world.rank) if device == "cuda" else torch.device(device)
+    here = own_device(device)
+    with joined_world(here) as world:
         with told_steps(is_shown=world.is_first) as tell:
             results = run_recipe(
                 Path(recipe).stem, read, places, device=here, world=world, tell=tell

@@ -26,6 +26,15 @@ class World:
         return self.rank == 0
 
 
+def own_device(name: str) -> torch.device:
+    """Where this process computes; of several GPUs of a machine, the one of its local rank."""
+    if name != "cuda":
+        return torch.device(name)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
+
+
 @contextmanager
 def joined_world(device: torch.device) -> Iterator[World]:
     """The processes that torchrun started, or this one alone."""
@@ -84,6 +93,15 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
     flat /= world.size
     for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
         grad.copy_(part.view_as(grad))
+
+
+def as_first(value: float, world: World) -> float:
+    """The number that the first process has, so that all decide alike."""
+    if world.size == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held, 0)
+    return held[0]
 
 
 def broadcast_from_first(module: nn.Module, world: World) -> None:
