@@ -30,7 +30,7 @@ def served(folder: Path) -> Iterator[str]:
 class Hub(BaseHTTPRequestHandler):
     folder: Path
 
-    def do_GET(self) -> None:  # noqa: N802  as http.server wants it
+    def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         file = self.folder / re.sub(r".*/resolve/[^/]+/", "", path)
         if "/resolve/" in path and file.is_file():

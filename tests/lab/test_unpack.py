@@ -124,7 +124,11 @@ def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
     pytest.importorskip("datasets")
     words = ["-m", "seehear_lab", "data", "unpack", NAME, "-o", str(tmp_path / "out")]
     with served(loader(tmp_path, clip)) as address:
-        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")}  # read at import
+        settings = {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "0",
+        }
         paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
         ran = subprocess.run(
             [sys.executable, *words],
