@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -145,6 +151,36 @@ def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
         copies / "a.mp4",
         copies / "sub/a.mp4",
     ]
+
+
+@pytest.mark.slow
+def test_copies_go_on_where_they_were_killed(tmp_path: Path) -> None:
+    root, copies = tmp_path / "mine", tmp_path / "copies"
+    root.mkdir()
+    names = [f"film{number:02}.mp4" for number in range(16)]
+    for name in names:
+        write_clip(root / name, seconds=8)
+    lines = [json.dumps({"video": name, "caption": "x"}) + "\n" for name in names]
+    (root / "captions.jsonl").write_text("".join(lines))
+    words = [sys.executable, "-m", "seehear_lab", "data", "prepare", "folder"]
+    words += ["--root", str(root), "-o", str(copies)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process, deadline = subprocess.Popen(words, env=environment), time.monotonic() + 60
+    while time.monotonic() < deadline and len(made := whole_copies(copies)) < 2:
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    before = {path: path.stat().st_mtime_ns for path in made}
+    assert 2 <= len(whole_copies(copies)) < len(names)
+    subprocess.run(words, env=environment, check=True)
+    assert [path.name for path in whole_copies(copies)] == names
+    assert all(probe(path).height == 224 for path in whole_copies(copies))
+    assert {path: path.stat().st_mtime_ns for path in made} == before  # not made twice
+    assert not list(copies.rglob("*.partial*"))
+
+
+def whole_copies(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.mp4") if ".partial" not in path.name)
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(
