@@ -31,6 +31,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a recipe and judge it on its test split; goes on where it was stopped."""
+    from seehear_lab.evaluate.report import lines_of
     from seehear_lab.progress import told_steps
     from seehear_lab.recipe import load_recipe
     from seehear_lab.runs import Places, run_recipe
@@ -46,15 +47,25 @@ def train(
             )
         if not world.is_first:
             return
-    for result in results:
-        low, high = result.r1_interval
-        figures = result.metrics
-        say(
-            f"{result.direction} {result.label}: R@1 {figures.r1:.1f} ({low:.1f} - {high:.1f}) "
-            f"R@5 {figures.r5:.1f} R@10 {figures.r10:.1f} MdR {figures.mdr:g} "
-            f"MnR {figures.mnr:.1f}, gallery {result.gallery} ({result.with_sound} with sound), "
-            f"selected on {result.selected_on}"
-        )
+    for line in (line for result in results for line in lines_of(result)):
+        say(line)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run of train, or a run file of TREC.")],
+    second: Annotated[Path, typer.Argument(help="Another one, on the same test split.")],
+    at: Annotated[int, typer.Option(min=1, help="R@K for this K.")] = 1,
+) -> None:
+    """Is one run better than another? Pair by pair, with a 95 % interval over videos."""
+    from seehear_lab.evaluate.trec import compare_runs
+
+    found = compare_runs(first, second, at=at)
+    gain = found.gain
+    say(f"R@{at} of {found.queries} queries: {found.first:.1f} and {found.second:.1f}")
+    say(
+        f"difference {gain.difference:+.1f} points ({gain.low:+.1f} to {gain.high:+.1f}), "
+        f"p = {gain.p:.3f}"
+    )
 
 
 def show_table(

@@ -53,7 +53,7 @@ class EvaluatePart:
     correction: Method = "none"
     rerank: float = 0.0  # share of the gallery that stage 2 sees; 0: all of it
     stage1: bool = False  # the row is about stage 1 alone, of a recipe that re-ranks
-    trec: int = 0  # hits of each query in run.txt, with qrels.txt beside; 0: no such files
+    trec: int = 10  # hits of each query in run.txt, with qrels.txt beside
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from seehear.errors import UsageError
 from seehear.models import RetrievalModel, build_model
@@ -28,7 +28,8 @@ from seehear_lab.evaluate.protocol import (
     score_all,
     score_two_stage,
 )
-from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results, write_trec
+from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
+from seehear_lab.evaluate.trec import QRELS, RUN, write_qrels, write_run
 from seehear_lab.recipe import Recipe
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
@@ -107,11 +108,13 @@ def run_recipe(
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
     about |= {"test_videos_in_training": parts.shared("train")}
-    plain, results = judged(name, recipe, model, gallery, parts.selected_on, about)
+    runs, results = judged(name, recipe, model, gallery, parts.selected_on, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
-        if recipe.evaluate.trec:
-            write_trec(places.output, plain, gallery, tag=name, depth=recipe.evaluate.trec)
+        write_qrels(places.output / QRELS, gallery)
+        for file, scores in runs.items():
+            depth = recipe.evaluate.trec
+            write_run(places.output / file, scores, gallery, tag=name, depth=depth)
     return results
 
 
@@ -122,15 +125,15 @@ def judged(
     gallery: ClipGallery,
     selected_on: SelectedOn,
     about: dict[str, Any],
-) -> tuple[Float32[np.ndarray, "query item"], list[Result]]:
-    """Plain scores of a gallery, and results: text to video as the recipe says it, and back.
+) -> tuple[dict[str, Float[np.ndarray, "query item"]], list[Result]]:
+    """Scores by the file of their run, and results: text to video as the recipe says it, and back.
 
     With several captions of a video, the way back has both of its meanings.
     """
     encoded = encode(model, gallery)
     plain = score_all(model, encoded)
     rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
-    rule = recipe.evaluate
+    rule, runs = recipe.evaluate, {RUN: plain}
     if rule.correction != "none":
         bank = None
         if rule.correction in BANKED:
@@ -138,15 +141,17 @@ def judged(
             bank = score_all(model, words)
         scores, label = corrected(plain, rule.correction, bank_scores=bank)
         rows.append(("t2v", scores, label, about | {"correction": rule.correction}))
+        runs["run.corrected.txt"] = scores
     if rule.rerank:
         keep = max(round(rule.rerank * len(gallery.item_ids)), 1)
         two = score_two_stage(model, encoded, gallery.own, keep=keep)
         extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
         rows.append(("t2v", two.scores, "plain", about | extra))
         rows.append(("t2v", two.stage1, "plain", about | {"stage1": True}))
+        runs |= {"run.reranked.txt": two.scores, "run.stage1.txt": two.stage1}
     if len(gallery.query_ids) > len(gallery.item_ids):
         rows.append(("v2t_any_caption", plain, "plain", about))
-    return plain, [
+    return runs, [
         judge(
             name,
             scores,

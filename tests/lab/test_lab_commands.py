@@ -52,6 +52,10 @@ def test_train_then_table(
     assert mine.endswith("1          val  plain")
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
     assert empty.split()[3:] == ["R@1", "49.4"]
+    same = ("compare", output, output / "run.txt", "--at", 5)
+    assert run(monkeypatch, *same) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "difference +0.0 points (+0.0 to +0.0), p = 1.000"
     assert "X-Pool, ViT-B/32: recipe xpool_msrvtt9k" in lines
     assert any(line.startswith("not here: OmniVL: pre-trained on 14M") for line in lines)
     assert run(monkeypatch, "table", "tefal-t1", "--runs", tmp_path / "runs") == 0

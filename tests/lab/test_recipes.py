@@ -18,6 +18,7 @@ from seehear.models import list_models
 from seehear.models.clip4clip import SeqTransf
 from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
 from seehear_lab.evaluate.report import read_results
+from seehear_lab.evaluate.trec import RUN, compare_runs
 from seehear_lab.recipe import list_recipes, load_recipe
 from seehear_lab.runs import RESULTS, Places, new_model, run_recipe, split_pairs
 from seehear_lab.settings import with_changes
@@ -108,6 +109,8 @@ def test_one_run_has_the_rows_of_both_stages(
     assert reranked.about["reranked"] == 1 and stage1.about["stage1"]
     found_by_it = reranked.about["stage1_recall"]  # one item of three is kept; two are the same
     assert stage1.pessimistic_r1 <= found_by_it == reranked.metrics.r1 <= stage1.optimistic_r1
+    assert compare_runs(output / "run.reranked.txt", output / RUN, at=1).queries == 3
+    assert (output / "run.stage1.txt").read_text() != (output / RUN).read_text()
     for name, result in (("rerank", reranked), ("stage1", stage1)):
         row = load_recipe(f"tefal_charades_{name}")
         assert found(tmp_path / "tefal_charades_rerank", row) == [result]
@@ -195,7 +198,7 @@ def test_a_folder_of_ones_own_is_trained_on(
     assert (parts["human"], parts["unnamed"]) == (2, 2)
     assert "human" not in results[1].parts
     assert len((tmp_path / "run/run.txt").read_text().splitlines()) == 4
-    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0 1"
+    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0.mp4 1"
 
 
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:

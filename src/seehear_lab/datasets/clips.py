@@ -208,7 +208,8 @@ class ClipGallery:
         pairs = reader.readable(pairs)
         self.paths = list(dict.fromkeys(pair.path for pair in pairs))
         number = {path: at for at, path in enumerate(self.paths)}
-        self.item_ids = tuple(path.stem for path in self.paths)
+        first = {pair.path: pair.name for pair in reversed(pairs)}
+        self.item_ids = tuple(first[path] for path in self.paths)
         self.query_ids = tuple(f"{pair.name}#{at}" for at, pair in enumerate(pairs))
         self.own: Int[np.ndarray, " query"] = np.array([number[pair.path] for pair in pairs])
         self.has_sound: Bool[np.ndarray, " item"] = np.array(
