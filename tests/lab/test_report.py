@@ -108,7 +108,7 @@ def test_files_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"different queries \(7 and 8\)"):
         compare_runs(tmp_path, tmp_path / "less.txt", at=1)
     (tmp_path / "broken.txt").write_text("q0 Q0 a 1 best tag\n")
-    with pytest.raises(UsageError, match="line 1 of .* has not the 6 columns"):
+    with pytest.raises(UsageError, match=r"line 1 of .* has not the 6 columns"):
         compare_runs(tmp_path, tmp_path / "broken.txt", at=1)
 
 
