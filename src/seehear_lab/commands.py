@@ -79,7 +79,9 @@ def show_table(
     from seehear_lab.tables import as_text, remarks, table
 
     is_own = name in table_names()
-    lines = table_lines(name, runs) if is_own else [*as_text(table(name, runs)), *remarks(name)]
+    lines = (
+        table_lines(name, runs) if is_own else [*as_text(table(name, runs)), *remarks(name, runs)]
+    )
     for line in lines:
         say(line)
 
@@ -138,11 +140,10 @@ def tune(
     device: Annotated[str, typer.Option(help="With --all, where to train: cpu, cuda ...")] = "cpu",
 ) -> None:
     """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
-    import torch
-
     from seehear_lab.finetune import finetune, install
     from seehear_lab.finetune_towers import finetune_towers
     from seehear_lab.progress import told_steps
+    from seehear_lab.train.world import own_device
 
     if towers and put_in:
         raise UsageError(
@@ -151,7 +152,7 @@ def tune(
         )
     with told_steps() as tell:
         if towers:
-            here = torch.device(device)
+            here = own_device(device)
             tuned = finetune_towers(library, captions, output, device=here, tell=tell)
         else:
             tuned = finetune(library, captions, output, tell=tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,27 @@ def load_recipe(name: str, *, changes: Sequence[str] = ()) -> Recipe:
     Raises: UsageError if it is not there or names what does not exist.
     """
     return build(Recipe, with_changes(_table(name), changes), where=f"recipe {Path(name).stem!r}")
+
+
+def changes_of(name: str, recipe: Recipe) -> list[str]:
+    """What a recipe says otherwise than the one of its name here; nothing if there is none.
+
+    The seed, and how many threads read, make no other row of it.
+    """
+    if name not in list_recipes():
+        return []
+    own, given = (_flat(asdict(each)) for each in (load_recipe(name), recipe))
+    free = {"train.seed", "clips.workers", "evaluate.trec"}
+    keys = sorted(own.keys() | given.keys())
+    return [f"{k}={given.get(k)}" for k in keys if k not in free and own.get(k) != given.get(k)]
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flat(value, f"{before}{key}.") if isinstance(value, dict) else {}
+        flat |= inner or {before + key: value}
+    return flat
 
 
 def _table(name: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from seehear_lab.evaluate.protocol import (
 )
 from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
 from seehear_lab.evaluate.trec import QRELS, RUN, write_qrels, write_run
-from seehear_lab.recipe import Recipe
+from seehear_lab.recipe import Recipe, changes_of
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
 from seehear_lab.train.start import start_over_time
@@ -108,6 +108,7 @@ def run_recipe(
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
     about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
     about |= {"test_videos_in_training": parts.shared("train")}
+    about |= {"changed": changes_of(name, recipe)}
     runs, results = judged(name, recipe, model, gallery, parts.selected_on, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)

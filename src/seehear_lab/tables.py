@@ -46,10 +46,30 @@ def recipes_of(name: str) -> dict[str, Recipe]:
     return own
 
 
-def remarks(name: str) -> list[str]:
-    """Which recipe gives which row, where rows leave the paper, and rows that cannot be had."""
+def departures(result: Result) -> list[str]:
+    """In what a run is not what its recipe says."""
+    about = result.about
+    counts = {
+        "missing_pairs": "pairs missing",
+        "test_videos_in_training": "test videos trained on",
+    }
+    said = [f"{about[key]} {what}" for key, what in counts.items() if about.get(key)]
+    said += [f"{len(about['unread'])} videos unread"] if about.get("unread") else []
+    return [*about.get("changed", ()), *said]
+
+
+def remarks(name: str, runs: Path) -> list[str]:
+    """What is not as the recipe says (*), which recipe gives a row, and where it leaves its paper.
+
+    Last come the rows that cannot be had.
+    """
     own = recipes_of(name)
-    lines = [f"{recipe.row}: recipe {recipe.run_of or key}" for key, recipe in own.items()]
+    lines = []
+    for key, recipe in own.items():
+        results = found(runs / (recipe.run_of or key), recipe)
+        other = dict.fromkeys(each for result in results for each in departures(result))
+        lines += [f"* {recipe.row}: {', '.join(other)}"] if other else []
+    lines += [f"{recipe.row}: recipe {recipe.run_of or key}" for key, recipe in own.items()]
     notes = dict.fromkeys(recipe.note for recipe in own.values() if recipe.note)
     lines += [f"note: {note}" for note in notes]
     absent = read_toml(Path(str(files("seehear_lab") / "tables.toml"))).get(name, {})
@@ -82,6 +102,7 @@ def _rows(recipe: Recipe, results: Sequence[Result]) -> list[tuple[str, ...]]:
             ours, delta = f"{value:.1f}", f"{value - published:+.1f}"
             chosen = ", ".join(sorted({result.selected_on for result in results}))
             label = ", ".join(sorted({result.label for result in results}))
+            label += " *" * any(map(departures, results))
         seeds = str(len(results)) if results else ""
         row = recipe.row if not rows else ""
         rows.append((row, NAMES[key], f"{published:.1f}", ours, delta, seeds, chosen, label))

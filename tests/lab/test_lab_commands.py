@@ -49,7 +49,9 @@ def test_train_then_table(
     lines = capsys.readouterr().out.splitlines()
     mine = next(line for line in lines if line.startswith("X-Pool"))
     assert mine.split()[2:5] == ["R@1", "46.9", mine.split()[4]]
-    assert mine.endswith("1          val  plain")
+    assert mine.endswith("1          val  plain *")
+    wanted = "data.holdout=1, model.settings.dim=32, train.batch_size=2, train.steps=2"
+    assert f"* X-Pool, ViT-B/32: {wanted}" in lines
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
     assert empty.split()[3:] == ["R@1", "49.4"]
     same = ("compare", output, output / "run.txt", "--at", 5)
@@ -61,7 +63,7 @@ def test_train_then_table(
     assert run(monkeypatch, "table", "tefal-t1", "--runs", tmp_path / "runs") == 0
     lines = capsys.readouterr().out.splitlines()
     back = next(line for line in lines if line.startswith("X-Pool"))  # of the same run
-    assert back.split()[5:7] == ["R@1", "44.4"] and back.endswith("val  plain")
+    assert back.split()[5:7] == ["R@1", "44.4"] and back.endswith("val  plain *")
 
 
 def test_weights_of_a_run_become_a_folder_for_the_engine(
@@ -110,6 +112,16 @@ def test_wrong_names_end_in_one_sentence(
     assert "no table named 'tefal8'; did you mean 'tefal-8'?" in capsys.readouterr().err
     assert run(monkeypatch, "data", "check", "charadez", "--root", tmp_path) == 2
     assert "did you mean 'charades'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--root", tmp_path, "--towers", tmp_path, "-o", tmp_path)
+    for name in ("cuda", "gpu"):
+        assert run(monkeypatch, "train", "xpool_msrvtt9k", *words, "--device", name) == 2
+        assert f"torch cannot compute on '{name}' here" in capsys.readouterr().err
 
 
 def test_data_check_and_prepare(

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from seehear.errors import UsageError
+
 
 @dataclass(frozen=True)
 class World:
@@ -27,7 +29,17 @@ class World:
 
 
 def own_device(name: str) -> torch.device:
-    """Where this process computes; of several GPUs of a machine, the one of its local rank."""
+    """Where this process computes; of several GPUs of a machine, the one of its local rank.
+
+    Raises: UsageError for a device that is not here.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch raises one or the other
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"torch cannot compute on {name!r} here ({reason}); choose another --device"
+        ) from error
     if name != "cuda":
         return torch.device(name)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
