@@ -34,7 +34,7 @@ from seehear_lab.recipe import Recipe, changes_of
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
 from seehear_lab.train.start import start_over_time
-from seehear_lab.train.world import World
+from seehear_lab.train.world import World, of_all
 
 RESULTS = "results.json"
 BANK = 2000  # training captions that QB-Norm looks at
@@ -106,7 +106,7 @@ def run_recipe(
         described = {"model": recipe.model.name, "settings": dict(recipe.model.settings)}
         (places.output / DESCRIPTION).write_text(json.dumps(described) + "\n", encoding="utf-8")
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
-    about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
+    about |= {"missing_pairs": parts.missing, "unread": of_all(reader.unread, world)}
     about |= {"test_videos_in_training": parts.shared("train")}
     about |= {"changed": changes_of(name, recipe)}
     runs, results = judged(name, recipe, model, gallery, parts.selected_on, about)

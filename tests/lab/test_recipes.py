@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -248,6 +250,28 @@ def test_an_unread_video_stops_a_run_before_it_starts_or_is_left_out_and_named(
     places = Places(root=root, towers=towers, output=tmp_path / "other")
     about = run_recipe("x", train_only, places, device=CPU)[0].about
     assert ids["train"][0] in "".join(about["unread"])
+
+
+@pytest.mark.slow
+def test_two_processes_leave_out_what_one_cannot_read(towers: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    broken = write_set(load_spec("msrvtt"), root)["train9k"][1]
+    path = root / load_spec("msrvtt").videos / f"{broken}.mp4"
+    path.unlink()
+    path.write_bytes(b"no video at all")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words += ["-m", "seehear_lab", "train", "xpool_msrvtt9k", "--root", str(root)]
+    words += ["--towers", str(towers), "-o", str(tmp_path / "run")]
+    changes = ("model.settings.dim=32", "train.batch_size=6", "train.steps=2", "data.holdout=0")
+    for change in (*changes, "clips.on_unread=skip"):
+        words += ["--set", change]
+    settings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("t2v plain") == 1  # one of the two speaks
+    result = read_results(tmp_path / "run" / RESULTS)[0]
+    assert result.gallery == 3 and broken in "".join(result.about["unread"])
 
 
 def test_towers_of_another_size_are_refused(

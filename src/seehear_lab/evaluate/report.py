@@ -98,7 +98,8 @@ def lines_of(result: Result) -> list[str]:
     lines = [
         f"{result.direction} {result.label}{_kind(result)}: R@1 {figures.r1:.1f} "
         f"({low:.1f} - {high:.1f}) R@5 {figures.r5:.1f} R@10 {figures.r10:.1f} "
-        f"MdR {figures.mdr:g} MnR {figures.mnr:.1f}, gallery {result.gallery} "
+        f"R@50 {figures.r50:.1f} MdR {figures.mdr:g} MnR {figures.mnr:.1f} "
+        f"Rsum {figures.rsum:.1f} mAP {figures.map:.1f}, gallery {result.gallery} "
         f"({result.with_sound} with sound), selected on {result.selected_on}"
     ]
     if result.optimistic_r1 is not None:

@@ -116,6 +116,15 @@ def as_first(value: float, world: World) -> float:
     return held[0]
 
 
+def of_all(values: Iterable[str], world: World) -> list[str]:
+    """What any process has to tell, sorted, each once."""
+    every: list[Any] = [list(values)]
+    if world.size > 1:
+        mine, every = every[0], [None] * world.size
+        dist.all_gather_object(every, mine)
+    return sorted({value for each in every for value in each})
+
+
 def broadcast_from_first(module: nn.Module, world: World) -> None:
     """Start all processes with the weights of the first."""
     if world.size > 1:
