@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ from seehear_lab.train.loop import BEST, fit
 
 HELD_OUT = 0.2  # of the captioned items
 FEWEST = 10  # captioned items
+Matched = list[tuple[str, str]]  # (caption, item id)
 TRAINING = TrainConfig(batch_size=32, epochs=10, lr=1e-4, weight_decay=0.2, loss="infonce_sum")
 
 
@@ -48,7 +50,7 @@ class Tuned:
     after: Result
     comparison: Comparison  # after against before, R@1
     trained_pairs: int
-    weights: Path  # a folder that the engine clip-ast takes
+    weights: Path = Path()  # a folder that the engine clip-ast takes
     skipped: tuple[str, ...] = ()  # captions that could not be used, with the reason
 
 
@@ -124,9 +126,18 @@ def finetune(
         folder = Path(str(engine.manifest["folder"]))
         model = StoredHead(ClipAstFiles(folder).head())
         train, held_out = (_captioned(store, engine, part) for part in parts)
-        tuned = trained(model, train, held_out, config, output, tell=tell)
+        tuned = trained(model, train, held_out, config, run_folder(output, parts), tell=tell)
     write_weights(model.head, folder, output)
-    return replace(tuned, skipped=tuple(skipped))
+    return replace(tuned, weights=output, skipped=tuple(skipped))
+
+
+def run_folder(output: Path, parts: tuple[Matched, Matched]) -> Path:
+    """Where a run is kept until it is over: one that was stopped goes on with equal captions only.
+
+    With others, what was trained on might be held out now.
+    """
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+    return output.with_name(f"{output.name}.{key}.training")
 
 
 def opened_engine(store: Store, library: Path) -> ClipAstEngine:
@@ -145,13 +156,12 @@ def trained(
     train: Pairs,
     held_out: Gallery,
     config: TrainConfig,
-    output: Path,
+    run: Path,
     *,
     tell: Callable[[dict[str, Any]], None],
 ) -> Tuned:
-    """Train `model` where it stands, judged before and after on what is held out."""
+    """Train `model` in the folder `run`, judged before and after on what is held out."""
     config = replace(config, batch_size=min(config.batch_size, len(train)))
-    run = output.with_name(output.name + ".training")
     before = score_all(model, encode(model, held_out, batch=8))
     fit(model, train, config, run, tell=tell)
     load_weights(model, run / BEST)
@@ -167,7 +177,6 @@ def trained(
         after=results[1],
         comparison=compare(ranks[0], ranks[1], groups=held_out.own),
         trained_pairs=len(train),
-        weights=output,
     )
 
 
@@ -226,9 +235,6 @@ def link(source: str, target: str) -> None:
         os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copy2(source, target)
-
-
-Matched = list[tuple[str, str]]  # (caption, item id)
 
 
 def matched(store: Store, captions: Sequence[tuple[str, str]]) -> tuple[Matched, list[str]]:

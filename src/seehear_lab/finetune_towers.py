@@ -30,7 +30,15 @@ from seehear_lab.datasets.clips import (
     Pair,
 )
 from seehear_lab.datasets.towers import ClipAst
-from seehear_lab.finetune import Tuned, link, matched, opened_engine, split, trained
+from seehear_lab.finetune import (
+    Tuned,
+    link,
+    matched,
+    opened_engine,
+    run_folder,
+    split,
+    trained,
+)
 from seehear_lab.train.checkpoint import save_weights
 from seehear_lab.train.config import GroupConfig, TrainConfig
 
@@ -88,9 +96,10 @@ def finetune_towers(
     files = ClipAstFiles(Path(str(engine.manifest["folder"])))
     model = whole_model(engine, files).to(device)
     reader = reader_of(engine, model.encoder)
+    parts = split([pair for pair in pairs if pair[1] not in deaf])
     train, held_out = (
         [Pair(name=paths[item].name, path=paths[item], caption=caption) for caption, item in part]
-        for part in split([pair for pair in pairs if pair[1] not in deaf])
+        for part in parts
     )
     named = tuple(group for group in config.groups if _has(model, group.name))
     tuned = trained(
@@ -98,11 +107,11 @@ def finetune_towers(
         ClipPairs(train, reader),
         ClipGallery(held_out, reader),
         replace(config, groups=named),
-        output,
+        run_folder(output, parts),
         tell=tell,
     )
     write_model(model, files, output)
-    return replace(tuned, skipped=tuple(skipped))
+    return replace(tuned, weights=output, skipped=tuple(skipped))
 
 
 def whole_model(engine: ClipAstEngine, files: ClipAstFiles) -> RetrievalModel:

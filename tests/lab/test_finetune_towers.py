@@ -90,13 +90,32 @@ def test_towers_learn_and_a_library_made_again_has_them(place: Path) -> None:
     before, after = tuned.before.metrics, tuned.after.metrics
     assert before.r1 < 30 and after.r1 > 50
     assert after.map > before.map + 20
-    assert not list(place.glob("tuned.training*"))
+    assert not list(place.glob("*.training"))
     with pytest.raises(ModelError, match=r"differs from that of the library"):
         install(library, output)
     with Library.open(library) as opened:
         opened.reindex("clip-ast", models=output, workers=1)
     learned = scores_of_the_lab(place, output)
     assert scores_of_the_library(library) == pytest.approx(learned, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout"), [("xpool", "full"), ("tefal", "full"), ("tefal", "merged")]
+)
+def test_the_lab_scores_files_as_a_library_scores_them(
+    place: Path, tmp_path: Path, model: str, layout: str
+) -> None:
+    models = make_folder(tmp_path / "models", model, sound_tokens=layout)
+    make_ast_folder(models / "ast", stride=40)
+    (tmp_path / "films").mkdir()
+    for number in range(3):
+        name = f"films/film{number}.mp4"
+        (tmp_path / name).hardlink_to(place / name)
+    with Library.create(tmp_path / "library", models=models) as library:
+        library.add([tmp_path / "films"], workers=1)
+    expected = scores_of_the_library(tmp_path / "library")
+    assert scores_of_the_lab(tmp_path, models) == pytest.approx(expected, abs=2e-3)
+    assert len(set(expected.values())) == 3
 
 
 def test_new_towers_are_not_installed_but_indexed_with(
