@@ -31,7 +31,7 @@ def make_clip_folder(folder: Path, *, dim: int = 32, wide: int = 96, seed: int =
     return folder
 
 
-def make_ast_folder(folder: Path, *, rows: int = 1024, seed: int = 0) -> Path:
+def make_ast_folder(folder: Path, *, rows: int = 1024, stride: int = 10, seed: int = 0) -> Path:
     from transformers import ASTConfig, ASTModel
 
     torch.manual_seed(seed)
@@ -42,6 +42,8 @@ def make_ast_folder(folder: Path, *, rows: int = 1024, seed: int = 0) -> Path:
         intermediate_size=96,
         max_length=rows,
         num_mel_bins=128,
+        frequency_stride=stride,
+        time_stride=stride,
     )
     ASTModel(config).save_pretrained(folder, safe_serialization=True)
     return folder

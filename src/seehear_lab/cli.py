@@ -44,6 +44,7 @@ app = typer.Typer(
 )
 app.command("train")(commands.train)
 app.command("table")(commands.show_table)
+app.command("compare")(commands.compare)
 app.command("finetune")(commands.tune)
 app.command("match")(commands.match)
 app.add_typer(commands.data, name="data")

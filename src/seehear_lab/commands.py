@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seehear.errors import NothingDoneError
+from seehear.errors import NothingDoneError, UsageError
 
 data = typer.Typer(help="Look after data sets.", no_args_is_help=True)
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
@@ -31,32 +31,41 @@ def train(
     ] = None,
 ) -> None:
     """Train a recipe and judge it on its test split; goes on where it was stopped."""
-    import torch
-
+    from seehear_lab.evaluate.report import lines_of
     from seehear_lab.progress import told_steps
     from seehear_lab.recipe import load_recipe
     from seehear_lab.runs import Places, run_recipe
-    from seehear_lab.train.world import joined_world
+    from seehear_lab.train.world import joined_world, own_device
 
     read = load_recipe(recipe, changes=changes or ())
     places = Places(root=root, towers=towers, output=output)
-    with joined_world(torch.device(device)) as world:
-        here = torch.device(device, world.rank) if device == "cuda" else torch.device(device)
+    here = own_device(device)
+    with joined_world(here) as world:
         with told_steps(is_shown=world.is_first) as tell:
             results = run_recipe(
                 Path(recipe).stem, read, places, device=here, world=world, tell=tell
             )
         if not world.is_first:
             return
-    for result in results:
-        low, high = result.r1_interval
-        figures = result.metrics
-        say(
-            f"{result.direction} {result.label}: R@1 {figures.r1:.1f} ({low:.1f} - {high:.1f}) "
-            f"R@5 {figures.r5:.1f} R@10 {figures.r10:.1f} MdR {figures.mdr:g} "
-            f"MnR {figures.mnr:.1f}, gallery {result.gallery} ({result.with_sound} with sound), "
-            f"selected on {result.selected_on}"
-        )
+    for line in (line for result in results for line in lines_of(result)):
+        say(line)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run of train, or a run file of TREC.")],
+    second: Annotated[Path, typer.Argument(help="Another one, on the same test split.")],
+    at: Annotated[int, typer.Option(min=1, help="R@K for this K.")] = 1,
+) -> None:
+    """Is one run better than another? Pair by pair, with a 95 % interval over videos."""
+    from seehear_lab.evaluate.trec import compare_runs
+
+    found = compare_runs(first, second, at=at)
+    gain = found.gain
+    say(f"R@{at} of {found.queries} queries: {found.first:.1f} and {found.second:.1f}")
+    say(
+        f"difference {gain.difference:+.1f} points ({gain.low:+.1f} to {gain.high:+.1f}), "
+        f"p = {gain.p:.3f}"
+    )
 
 
 def show_table(
@@ -67,9 +76,13 @@ def show_table(
 ) -> None:
     """Published and own numbers side by side; empty cells were not run."""
     from seehear_lab.class_level.report import table_lines, table_names
-    from seehear_lab.tables import as_text, table
+    from seehear_lab.tables import as_text, remarks, table
 
-    for line in table_lines(name, runs) if name in table_names() else as_text(table(name, runs)):
+    is_own = name in table_names()
+    lines = (
+        table_lines(name, runs) if is_own else [*as_text(table(name, runs)), *remarks(name, runs)]
+    )
+    for line in lines:
         say(line)
 
 
@@ -121,13 +134,28 @@ def tune(
     put_in: Annotated[
         bool, typer.Option("--install", help="Put the new head into the library if it is better.")
     ] = False,
+    towers: Annotated[
+        bool, typer.Option("--all", help="Train CLIP and AST too, on the files themselves.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --all, where to train: cpu, cuda ...")] = "cpu",
 ) -> None:
     """Fine-tune the head of a library on captions; judged on a fifth of the items, held out."""
     from seehear_lab.finetune import finetune, install
+    from seehear_lab.finetune_towers import finetune_towers
     from seehear_lab.progress import told_steps
+    from seehear_lab.train.world import own_device
 
+    if towers and put_in:
+        raise UsageError(
+            "new towers need new tokens, which --install does not make; leave it out and, if the "
+            "figures are better, run: seehear reindex --models NEW-WEIGHTS"
+        )
     with told_steps() as tell:
-        tuned = finetune(library, captions, output, tell=tell)
+        if towers:
+            here = own_device(device)
+            tuned = finetune_towers(library, captions, output, device=here, tell=tell)
+        else:
+            tuned = finetune(library, captions, output, tell=tell)
     for line in tuned.skipped:
         say(f"left out: {line}")
     for name, result in (("before", tuned.before), ("after", tuned.after)):
@@ -136,7 +164,11 @@ def tune(
     gain = tuned.comparison
     say(f"R@1 {gain.difference:+.1f} ({gain.low:+.1f} to {gain.high:+.1f}), p = {gain.p:.3f}")
     say(f"the new weights are in {tuned.weights}")
-    if put_in and gain.difference > 0:
+    is_better = gain.difference > 0
+    if towers:
+        say("the library is as it was; its tokens are of the old towers and must be made anew:")
+        say(f"seehear reindex --library {library} --models {tuned.weights}")
+    elif put_in and is_better:
         install(library, tuned.weights)
         say(f"'{library}' uses them now; its tokens were not made again")
     elif put_in:

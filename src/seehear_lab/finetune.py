@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from seehear.nn.tokens import TokenBatch
 from seehear.store import Store
 from seehear.types import Item, Video
 from seehear_lab.ablations.tefal_sound import freeze
-from seehear_lab.datasets.batches import Batch
+from seehear_lab.datasets.batches import Batch, Gallery, Pairs
 from seehear_lab.datasets.captions import jsonl
 from seehear_lab.evaluate.metrics import Comparison, compare, rank
 from seehear_lab.evaluate.protocol import encode, score_all
@@ -37,6 +38,7 @@ from seehear_lab.train.loop import BEST, fit
 
 HELD_OUT = 0.2  # of the captioned items
 FEWEST = 10  # captioned items
+Matched = list[tuple[str, str]]  # (caption, item id)
 TRAINING = TrainConfig(batch_size=32, epochs=10, lr=1e-4, weight_decay=0.2, loss="infonce_sum")
 
 
@@ -48,8 +50,8 @@ class Tuned:
     after: Result
     comparison: Comparison  # after against before, R@1
     trained_pairs: int
-    skipped: tuple[str, ...]  # captions that could not be used, with the reason
-    weights: Path  # a folder that the engine clip-ast takes
+    weights: Path = Path()  # a folder that the engine clip-ast takes
+    skipped: tuple[str, ...] = ()  # captions that could not be used, with the reason
 
 
 class StoredHead(RetrievalModel):
@@ -118,37 +120,63 @@ def finetune(
     if output.exists():
         raise UsageError(f"'{output}' is there already; choose another folder or delete it")
     with Store.open(library) as store:
-        engine = load_engine(store.model)
-        if not isinstance(engine, ClipAstEngine):
-            raise ModelError(
-                f"the library '{library}' was made by the engine {engine.name!r}, which has no "
-                "head to train; make one with 'seehear index --models DIR'"
-            )
-        pairs, skipped = _matched(store, jsonl(captions, {}))
-        train, held_out = _split(pairs)
+        engine = opened_engine(store, library)
+        pairs, skipped = matched(store, jsonl(captions, {}))
+        parts = split(pairs)
         folder = Path(str(engine.manifest["folder"]))
         model = StoredHead(ClipAstFiles(folder).head())
-        sets = [_captioned(store, engine, part) for part in (train, held_out)]
-        before = score_all(model, encode(model, sets[1]))
-        config = replace(config, batch_size=min(config.batch_size, len(train)))
-        run = output.with_name(output.name + ".training")
-        fit(model, sets[0], config, run, tell=tell)
-        load_weights(model, run / BEST)
-        after = score_all(model, encode(model, sets[1]))
-        ranks = [rank(scores, sets[1].own, "t2v") for scores in (after, before)]
-        results = [
-            judge(name, scores, sets[1], selected_on="last step")
-            for name, scores in (("before", before), ("after", after))
-        ]
+        train, held_out = (_captioned(store, engine, part) for part in parts)
+        tuned = trained(model, train, held_out, config, run_folder(output, parts), tell=tell)
     write_weights(model.head, folder, output)
+    return replace(tuned, weights=output, skipped=tuple(skipped))
+
+
+def run_folder(output: Path, parts: tuple[Matched, Matched]) -> Path:
+    """Where a run is kept until it is over: one that was stopped goes on with equal captions only.
+
+    With others, what was trained on might be held out now.
+    """
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+    return output.with_name(f"{output.name}.{key}.training")
+
+
+def opened_engine(store: Store, library: Path) -> ClipAstEngine:
+    """The engine of a library. Raises: ModelError if it has no head."""
+    engine = load_engine(store.model)
+    if isinstance(engine, ClipAstEngine):
+        return engine
+    raise ModelError(
+        f"the library '{library}' was made by the engine {engine.name!r}, which has no "
+        "head to train; make one with 'seehear index --models DIR'"
+    )
+
+
+def trained(
+    model: RetrievalModel,
+    train: Pairs,
+    held_out: Gallery,
+    config: TrainConfig,
+    run: Path,
+    *,
+    tell: Callable[[dict[str, Any]], None],
+) -> Tuned:
+    """Train `model` in the folder `run`, judged before and after on what is held out."""
+    config = replace(config, batch_size=min(config.batch_size, len(train)))
+    before = score_all(model, encode(model, held_out, batch=8))
+    fit(model, train, config, run, tell=tell)
+    load_weights(model, run / BEST)
     shutil.rmtree(run)
+    after = score_all(model, encode(model, held_out, batch=8))
+    ranks = [rank(scores, held_out.own, "t2v") for scores in (after, before)]
+    results = [
+        judge(name, scores, held_out, selected_on="last step")
+        for name, scores in (("before", before), ("after", after))
+    ]
     return Tuned(
         before=results[0],
         after=results[1],
-        comparison=compare(ranks[0], ranks[1], groups=sets[1].own),
+        comparison=compare(ranks[0], ranks[1], groups=held_out.own),
         trained_pairs=len(train),
-        skipped=tuple(skipped),
-        weights=output,
     )
 
 
@@ -192,26 +220,24 @@ def write_weights(head: Any, source: Path, output: Path) -> None:
     output.mkdir(parents=True)
     for tower in ("clip", "ast"):
         if (source / tower).is_dir():
-            shutil.copytree(source / tower, output / tower, copy_function=_link)
+            shutil.copytree(source / tower, output / tower, copy_function=link)
     for name in (MATCH_SETTINGS, MATCH_WEIGHTS):  # it reads tokens, which stay as they are
         if (source / name).exists():
-            _link(str(source / name), str(output / name))
+            link(str(source / name), str(output / name))
     description = json.loads((source / "head.json").read_text(encoding="utf-8"))
     (output / "head.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     save_weights(head, output / "head.safetensors")
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
+    """The same file in another place; a copy where disks differ."""
     try:
         os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copy2(source, target)
 
 
-Matched = list[tuple[str, str]]  # (caption, item id)
-
-
-def _matched(store: Store, captions: Sequence[tuple[str, str]]) -> tuple[Matched, list[str]]:
+def matched(store: Store, captions: Sequence[tuple[str, str]]) -> tuple[Matched, list[str]]:
     """Captions with the item of the video they name; a video cut into several items has none."""
     by_path: dict[str, Video] = {}
     for video in store.videos():
@@ -233,7 +259,7 @@ def _matched(store: Store, captions: Sequence[tuple[str, str]]) -> tuple[Matched
     return matched, skipped
 
 
-def _split(pairs: Matched) -> tuple[Matched, Matched]:
+def split(pairs: Matched) -> tuple[Matched, Matched]:
     """Training and held-out pairs; no item is in both."""
     items = sorted({item for _, item in pairs})
     if len(items) < FEWEST:

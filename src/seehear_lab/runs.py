@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from seehear.errors import UsageError
 from seehear.models import RetrievalModel, build_model
@@ -28,12 +28,13 @@ from seehear_lab.evaluate.protocol import (
     score_all,
     score_two_stage,
 )
-from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results, write_trec
-from seehear_lab.recipe import Recipe
+from seehear_lab.evaluate.report import Result, SelectedOn, judge, write_results
+from seehear_lab.evaluate.trec import QRELS, RUN, write_qrels, write_run
+from seehear_lab.recipe import Recipe, changes_of
 from seehear_lab.train.checkpoint import load_weights
 from seehear_lab.train.loop import BEST, fit
 from seehear_lab.train.start import start_over_time
-from seehear_lab.train.world import World
+from seehear_lab.train.world import World, of_all
 
 RESULTS = "results.json"
 BANK = 2000  # training captions that QB-Norm looks at
@@ -58,6 +59,18 @@ class Parts:
     test: list[Pair]
     missing: int  # pairs whose video is not there
 
+    @property
+    def selected_on(self) -> SelectedOn:
+        """How weights are chosen: on test too, if a single video of it is used for that."""
+        if not self.val:
+            return "last step"
+        return "test" if self.shared("val") else "val"
+
+    def shared(self, part: Literal["train", "val"]) -> int:
+        """How many videos of test are in another part too."""
+        own = {pair.path for pair in getattr(self, part)}
+        return len(own & {pair.path for pair in self.test})
+
 
 def run_recipe(
     name: str,
@@ -76,6 +89,9 @@ def run_recipe(
     model = new_model(recipe, places.towers).to(device)
     reader = ClipReader(recipe.clips, words=model.encoder.words, side_px=model.encoder.side_px)
     chosen = _chooser(parts.val, reader)
+    bank = [pair.caption for pair in parts.train]
+    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
+    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
     progress = fit(
         model,
         ClipPairs(parts.train, reader),
@@ -90,16 +106,16 @@ def run_recipe(
         described = {"model": recipe.model.name, "settings": dict(recipe.model.settings)}
         (places.output / DESCRIPTION).write_text(json.dumps(described) + "\n", encoding="utf-8")
     about = {"recipe": name, "seed": recipe.train.seed, "step": progress.best_step or progress.step}
-    about |= {"missing_pairs": parts.missing, "unread": sorted(set(reader.unread))}
-    selected: SelectedOn = "val" if chosen else "last step"
-    bank = [pair.caption for pair in parts.train]
-    picked = np.random.default_rng(0).permutation(len(bank))[:BANK]
-    gallery = ClipGallery(parts.test, reader, bank=[bank[at] for at in picked])
-    plain, results = judged(name, recipe, model, gallery, selected, about)
+    about |= {"missing_pairs": parts.missing, "unread": of_all(reader.unread, world)}
+    about |= {"test_videos_in_training": parts.shared("train")}
+    about |= {"changed": changes_of(name, recipe)}
+    runs, results = judged(name, recipe, model, gallery, parts.selected_on, about)
     if world.is_first:
         write_results(places.output / RESULTS, results)
-        if recipe.evaluate.trec:
-            write_trec(places.output, plain, gallery, tag=name, depth=recipe.evaluate.trec)
+        write_qrels(places.output / QRELS, gallery)
+        for file, scores in runs.items():
+            depth = recipe.evaluate.trec
+            write_run(places.output / file, scores, gallery, tag=name, depth=depth)
     return results
 
 
@@ -110,15 +126,15 @@ def judged(
     gallery: ClipGallery,
     selected_on: SelectedOn,
     about: dict[str, Any],
-) -> tuple[Float32[np.ndarray, "query item"], list[Result]]:
-    """Plain scores of a gallery, and results: text to video as the recipe says it, and back.
+) -> tuple[dict[str, Float[np.ndarray, "query item"]], list[Result]]:
+    """Scores by the file of their run, and results: text to video as the recipe says it, and back.
 
     With several captions of a video, the way back has both of its meanings.
     """
     encoded = encode(model, gallery)
     plain = score_all(model, encoded)
     rows = [("t2v", plain, "plain", about), ("v2t_grouped", plain, "plain", about)]
-    rule = recipe.evaluate
+    rule, runs = recipe.evaluate, {RUN: plain}
     if rule.correction != "none":
         bank = None
         if rule.correction in BANKED:
@@ -126,14 +142,17 @@ def judged(
             bank = score_all(model, words)
         scores, label = corrected(plain, rule.correction, bank_scores=bank)
         rows.append(("t2v", scores, label, about | {"correction": rule.correction}))
+        runs["run.corrected.txt"] = scores
     if rule.rerank:
         keep = max(round(rule.rerank * len(gallery.item_ids)), 1)
         two = score_two_stage(model, encoded, gallery.own, keep=keep)
         extra = {"reranked": keep, "stage1_recall": two.stage1_recall}
         rows.append(("t2v", two.scores, "plain", about | extra))
+        rows.append(("t2v", two.stage1, "plain", about | {"stage1": True}))
+        runs |= {"run.reranked.txt": two.scores, "run.stage1.txt": two.stage1}
     if len(gallery.query_ids) > len(gallery.item_ids):
         rows.append(("v2t_any_caption", plain, "plain", about))
-    return plain, [
+    return runs, [
         judge(
             name,
             scores,

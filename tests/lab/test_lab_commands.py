@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,6 +25,7 @@ from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
 from seehear_lab.datasets.spec import load_spec, open_set
 from seehear_lab.recipe import list_recipes, load_recipe
+from seehear_lab.settings import read_toml
 from seehear_lab.tables import HEAD, table
 from tiny_towers import make_ast_folder, make_clip_folder
 
@@ -41,9 +49,21 @@ def test_train_then_table(
     lines = capsys.readouterr().out.splitlines()
     mine = next(line for line in lines if line.startswith("X-Pool"))
     assert mine.split()[2:5] == ["R@1", "46.9", mine.split()[4]]
-    assert mine.endswith("1          val  plain")
+    assert mine.endswith("1          val  plain *")
+    wanted = "data.holdout=1, model.settings.dim=32, train.batch_size=2, train.steps=2"
+    assert f"* X-Pool, ViT-B/32: {wanted}" in lines
     empty = next(line for line in lines if line.startswith("TEFAL, ViT-B/32"))
-    assert empty.split()[2:] == ["R@1", "49.4"]
+    assert empty.split()[3:] == ["R@1", "49.4"]
+    same = ("compare", output, output / "run.txt", "--at", 5)
+    assert run(monkeypatch, *same) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "difference +0.0 points (+0.0 to +0.0), p = 1.000"
+    assert "X-Pool, ViT-B/32: recipe xpool_msrvtt9k" in lines
+    assert any(line.startswith("not here: OmniVL: pre-trained on 14M") for line in lines)
+    assert run(monkeypatch, "table", "tefal-t1", "--runs", tmp_path / "runs") == 0
+    lines = capsys.readouterr().out.splitlines()
+    back = next(line for line in lines if line.startswith("X-Pool"))  # of the same run
+    assert back.split()[5:7] == ["R@1", "44.4"] and back.endswith("val  plain *")
 
 
 def test_weights_of_a_run_become_a_folder_for_the_engine(
@@ -79,6 +99,10 @@ def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path
         assert rows[0] == HEAD
         assert all(row[3:] == ("",) * 5 for row in rows[1:])
     assert len(table("tefal-8", tmp_path)) == 1 + 5 * 3
+    recipes = {name: load_recipe(name) for name in list_recipes()}
+    assert {recipe.run_of for recipe in recipes.values()} <= {"", *recipes}
+    every = {name for recipe in recipes.values() for name in (recipe.table, *recipe.also_in)}
+    assert read_toml(Path(str(files("seehear_lab") / "tables.toml"))).keys() <= every
 
 
 def test_wrong_names_end_in_one_sentence(
@@ -88,6 +112,16 @@ def test_wrong_names_end_in_one_sentence(
     assert "no table named 'tefal8'; did you mean 'tefal-8'?" in capsys.readouterr().err
     assert run(monkeypatch, "data", "check", "charadez", "--root", tmp_path) == 2
     assert "did you mean 'charades'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--root", tmp_path, "--towers", tmp_path, "-o", tmp_path)
+    for name in ("cuda", "gpu"):
+        assert run(monkeypatch, "train", "xpool_msrvtt9k", *words, "--device", name) == 2
+        assert f"torch cannot compute on '{name}' here" in capsys.readouterr().err
 
 
 def test_data_check_and_prepare(
@@ -133,6 +167,36 @@ def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
         copies / "a.mp4",
         copies / "sub/a.mp4",
     ]
+
+
+@pytest.mark.slow
+def test_copies_go_on_where_they_were_killed(tmp_path: Path) -> None:
+    root, copies = tmp_path / "mine", tmp_path / "copies"
+    root.mkdir()
+    names = [f"film{number:02}.mp4" for number in range(16)]
+    for name in names:
+        write_clip(root / name, seconds=8)
+    lines = [json.dumps({"video": name, "caption": "x"}) + "\n" for name in names]
+    (root / "captions.jsonl").write_text("".join(lines))
+    words = [sys.executable, "-m", "seehear_lab", "data", "prepare", "folder"]
+    words += ["--root", str(root), "-o", str(copies)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process, deadline = subprocess.Popen(words, env=environment), time.monotonic() + 60
+    while time.monotonic() < deadline and len(made := whole_copies(copies)) < 2:
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    before = {path: path.stat().st_mtime_ns for path in made}
+    assert 2 <= len(whole_copies(copies)) < len(names)
+    subprocess.run(words, env=environment, check=True)
+    assert [path.name for path in whole_copies(copies)] == names
+    assert all(probe(path).height == 224 for path in whole_copies(copies))
+    assert {path: path.stat().st_mtime_ns for path in made} == before  # not made twice
+    assert not list(copies.rglob("*.partial*"))
+
+
+def whole_copies(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.mp4") if ".partial" not in path.name)
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(

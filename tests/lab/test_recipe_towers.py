@@ -13,6 +13,8 @@ from seehear_lab.datasets.clips import ClipMedia, WordIds
 from seehear_lab.datasets.towers import Composed, towers_of
 from seehear_lab.evaluate.protocol import encode_captions
 from seehear_lab.losses import associative_loss, avma_loss, hardest_negative_hinge
+from seehear_lab.train.config import TrainConfig
+from seehear_lab.train.step import LOSSES
 from tiny_towers import make_ast_folder, make_clip_folder
 
 
@@ -70,6 +72,11 @@ def test_what_avma_minimises_is_hinge_and_association(weights: Path) -> None:
     both = avma_loss(model, items, model.logits(query, items))
     hinge = hardest_negative_hinge(model.score(query, items))
     torch.testing.assert_close(both, hinge + associative_loss(model, items))
+    config = TrainConfig(margin=0.4, association_temperature=0.5)
+    other = LOSSES["avma"](model, items, model.logits(query, items), config)
+    hinge = hardest_negative_hinge(model.score(query, items), margin=0.4)
+    torch.testing.assert_close(other, hinge + associative_loss(model, items, temperature=0.5))
+    assert (other - both).abs() > 1e-3
     both.backward()
     assert model.memory.sights.grad is not None and model.memory.sights.grad.any()
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,14 +15,16 @@ import pytest
 import torch
 
 from lab.generated_sets import write_set
-from seehear.errors import UsageError
+from seehear.errors import MediaError, UsageError
 from seehear.models import list_models
 from seehear.models.clip4clip import SeqTransf
 from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
 from seehear_lab.evaluate.report import read_results
+from seehear_lab.evaluate.trec import RUN, compare_runs
 from seehear_lab.recipe import list_recipes, load_recipe
 from seehear_lab.runs import RESULTS, Places, new_model, run_recipe, split_pairs
 from seehear_lab.settings import with_changes
+from seehear_lab.tables import found
 from tiny_towers import make_ast_folder, make_clip_folder
 
 Generated = Callable[[str], Path]
@@ -78,17 +84,65 @@ def test_a_recipe_takes_one_step(
     if recipe.clips.frames > 12:
         changes.append("clips.frames=6")
     recipe = load_recipe(name, changes=changes)
-    places = Places(root=generated(recipe.data.set), towers=towers, output=tmp_path)
+    places = Places(root=generated(recipe.data.set), towers=towers, output=tmp_path / "0")
     results = run_recipe(name, recipe, places, device=CPU)
-    assert read_results(tmp_path / RESULTS) == results
+    assert read_results(tmp_path / "0" / RESULTS) == results
     assert [result.direction for result in results[:2]] == ["t2v", "v2t_grouped"]
     has_val = bool(recipe.data.val or recipe.data.holdout)
     assert results[0].selected_on == ("val" if has_val else "last step")
     assert results[0].gallery == 3 and results[0].with_sound == 2
     if recipe.evaluate.correction != "none":
-        assert results[2].label == "transductive"
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        is_banked = recipe.evaluate.correction == "qb_norm"
+        assert results[2].label == ("inductive" if is_banked else "transductive")
+    if not recipe.run_of:  # the row of the table is among them
+        assert len(found(tmp_path, recipe)) == 1
+    rows = [json.loads(line) for line in (tmp_path / "0/log.jsonl").read_text().splitlines()]
     assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
+
+
+def test_one_run_has_the_rows_of_both_stages(
+    towers: Path, tmp_path: Path, generated: Generated
+) -> None:
+    sizes = ("model.settings.dim=32", "model.settings.sound_dim=48", "data.holdout=0")
+    recipe = load_recipe("tefal_charades_rerank", changes=[*SMALL, *sizes, "clips.frames=4"])
+    output = tmp_path / "tefal_charades_rerank/0"
+    places = Places(root=generated("charades"), towers=towers, output=output)
+    plain, _, reranked, stage1 = run_recipe("x", recipe, places, device=CPU)
+    assert reranked.about["reranked"] == 1 and stage1.about["stage1"]
+    found_by_it = reranked.about["stage1_recall"]  # one item of three is kept; two are the same
+    assert stage1.pessimistic_r1 <= found_by_it == reranked.metrics.r1 <= stage1.optimistic_r1
+    assert compare_runs(output / "run.reranked.txt", output / RUN, at=1).queries == 3
+    assert (output / "run.stage1.txt").read_text() != (output / RUN).read_text()
+    for name, result in (("rerank", reranked), ("stage1", stage1)):
+        row = load_recipe(f"tefal_charades_{name}")
+        assert found(tmp_path / "tefal_charades_rerank", row) == [result]
+    assert found(tmp_path / "tefal_charades_rerank", load_recipe("tefal_charades")) == [plain]
+
+
+def test_published_numbers_are_those_of_the_papers() -> None:
+    folder = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))
+    if not (folder / "papers").is_dir():
+        pytest.skip(f"no papers in {folder}; set SEEHEAR_TEST_DATA")
+    quoted = {"tefal": "tefal.txt", "ts2net": "ts2net-supplement.txt"}
+    quoted["avma"] = "avma-supplement.txt"
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        file = quoted.get(recipe.table.partition("-")[0])
+        if file:
+            lines = (folder / "papers" / file).read_text(encoding="utf-8").splitlines()
+            numbers = [f"{value:.1f}" for value in recipe.published.values()]
+            rows = [re.sub(r"<.*?>|\*", "", line).split() for line in lines]
+            assert any(_in_order(numbers, row) for row in rows), (name, numbers)
+
+
+def _in_order(wanted: list[str], row: list[str]) -> bool:
+    """Are the numbers neighbours in a row? MdR is printed as 2 or 2.0."""
+    cells = [f"{float(cell):.1f}" if _is_number(cell) else cell for cell in row]
+    return any(cells[at : at + len(wanted)] == wanted for at in range(len(cells)))
+
+
+def _is_number(cell: str) -> bool:
+    return cell.isascii() and cell.replace(".", "", 1).isdigit()
 
 
 def test_a_transformer_over_frames_starts_from_the_text_tower(tmp_path: Path) -> None:
@@ -146,7 +200,7 @@ def test_a_folder_of_ones_own_is_trained_on(
     assert (parts["human"], parts["unnamed"]) == (2, 2)
     assert "human" not in results[1].parts
     assert len((tmp_path / "run/run.txt").read_text().splitlines()) == 4
-    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0 1"
+    assert (tmp_path / "run/qrels.txt").read_text().splitlines()[0] == "0.mp4#0 0 0.mp4 1"
 
 
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
@@ -156,6 +210,68 @@ def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
     assert len(held_out) == 1
     assert not held_out & {pair.path for pair in parts.train}
     assert len(parts.val) == 2 and len(parts.train) == 4 and parts.missing == 0
+
+
+def test_weights_chosen_on_test_say_so(generated: Generated) -> None:
+    data = DataSet(load_spec("msvd"), generated("msvd"))
+    chosen = {}
+    for val in ("val", "test", ""):
+        recipe = load_recipe("xpool_msvd", changes=[f"data.val={val!r}"])
+        chosen[val] = split_pairs(recipe, data).selected_on
+    assert chosen == {"val": "val", "test": "test", "": "last step"}
+    leaking = load_recipe("xpool_msvd", changes=["data.train=test"])
+    assert split_pairs(leaking, data).shared("train") == 3
+
+
+def test_an_unread_video_stops_a_run_before_it_starts_or_is_left_out_and_named(
+    towers: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    ids = write_set(load_spec("charades"), root)
+    for split in ("train", "test"):
+        broken = root / load_spec("charades").videos / f"{ids[split][0]}.mp4"
+        broken.unlink()
+        broken.write_bytes(b"no video at all")
+    changes = [*SMALL, "model.settings.dim=32", "data.holdout=0", "clips.frames=4"]
+    recipe = load_recipe("xpool_charades", changes=changes)
+    places = Places(root=root, towers=towers, output=tmp_path / "run")
+    with pytest.raises(MediaError, match=ids["test"][0]):
+        run_recipe("x", recipe, places, device=CPU)
+    assert not (tmp_path / "run").exists()  # nothing was trained
+    skipping = load_recipe("xpool_charades", changes=[*changes, "clips.on_unread=skip"])
+    results = run_recipe("x", skipping, places, device=CPU)
+    assert results[0].gallery == 2
+    unread = "".join(results[0].about["unread"])
+    assert ids["test"][0] in unread
+    train_only = load_recipe(
+        "xpool_charades", changes=[*changes, "clips.on_unread=skip", "train.batch_size=3"]
+    )
+    places = Places(root=root, towers=towers, output=tmp_path / "other")
+    about = run_recipe("x", train_only, places, device=CPU)[0].about
+    assert ids["train"][0] in "".join(about["unread"])
+
+
+@pytest.mark.slow
+def test_two_processes_leave_out_what_one_cannot_read(towers: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    broken = write_set(load_spec("msrvtt"), root)["train9k"][1]
+    path = root / load_spec("msrvtt").videos / f"{broken}.mp4"
+    path.unlink()
+    path.write_bytes(b"no video at all")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words += ["-m", "seehear_lab", "train", "xpool_msrvtt9k", "--root", str(root)]
+    words += ["--towers", str(towers), "-o", str(tmp_path / "run")]
+    changes = ("model.settings.dim=32", "train.batch_size=6", "train.steps=2", "data.holdout=0")
+    for change in (*changes, "clips.on_unread=skip"):
+        words += ["--set", change]
+    settings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("t2v plain") == 1  # one of the two speaks
+    result = read_results(tmp_path / "run" / RESULTS)[0]
+    assert result.gallery == 3 and broken in "".join(result.about["unread"])
 
 
 def test_towers_of_another_size_are_refused(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,25 @@ def test_check_counts_finds_and_writes(tmp_path: Path) -> None:
     silent = (tmp_path / NO_AUDIO).read_text().split()
     assert silent == sorted(videos[-1] for videos in ids.values())
     assert found.problems > 2
+
+
+def test_every_spec_says_where_it_comes_from_and_what_is_wrong() -> None:
+    for name in list_specs():
+        spec = load_spec(name)
+        assert spec.title and spec.licence and spec.obtain and spec.known, name
+        assert all(split.videos or split.pairs for split in spec.splits.values()), name
+
+
+def test_check_tells_list_files_by_their_hash(tmp_path: Path) -> None:
+    spec = load_spec("charades")
+    write_set(spec, tmp_path)
+    file = tmp_path / "Charades_v1_test.csv"
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    same = check(DataSet(replace(spec, sha256={file.name: found}), tmp_path))
+    assert f"{file.name}: sha256 {found}" in same.lines
+    other = check(DataSet(replace(spec, sha256={file.name: "0" * 64}), tmp_path))
+    assert f"{file.name} is not the file that was described (sha256 differs)" in other.lines
+    assert other.problems == same.problems + 1
 
 
 def test_a_missing_list_says_how_to_get_it(tmp_path: Path) -> None:

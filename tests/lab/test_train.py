@@ -21,7 +21,7 @@ from seehear_lab.datasets.batches import chunks, epoch_batches
 from seehear_lab.evaluate.protocol import joined
 from seehear_lab.train.config import GroupConfig
 from seehear_lab.train.loop import BEST, LOG, fit
-from seehear_lab.train.optim import lr_share, new_optimizer
+from seehear_lab.train.optim import clip_gradients, lr_share, new_optimizer
 from seehear_lab.train.step import LOSSES, Step, TrainingError
 from seehear_lab.train.world import World
 
@@ -92,6 +92,35 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
         assert torch.allclose(first[key], second[key], atol=1e-5), key
 
 
+def two_processes(folder: Path, *faults: str) -> subprocess.CompletedProcess[str]:
+    """Twelve steps of two processes; whoever waits for the other is over after a minute."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = [*command(folder, *launch), "xpool", "12", "0.0", *faults]
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "sentence"), [("unread=7", "pair7 cannot be read"), ("bad=7", "because of pair7")]
+)
+def test_a_bad_pair_of_one_process_ends_both(tmp_path: Path, fault: str, sentence: str) -> None:
+    done = two_processes(tmp_path, fault)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+@pytest.mark.slow
+def test_processes_that_judge_otherwise_stop_together_and_one_writes(tmp_path: Path) -> None:
+    done = two_processes(tmp_path, "disagree")
+    assert done.returncode == 0, done.stderr
+    said = [f"{step} {what}" for step in range(1, 13) for what in ("loss", "figure")]
+    wanted = [line for line in said if "loss" in line or int(line.split()[0]) % 2 == 0]
+    assert done.stdout.split("\n")[:-1] == wanted
+    logged = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [row["figure"] for row in logged if "figure" in row] == [0, 1, 2, 3, 4, 5]
+    assert len(logged) == len(wanted)
+
+
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
@@ -106,7 +135,7 @@ def test_cached_gradients_are_those_of_the_whole_batch_with_its_dropout() -> Non
     encoded = [(whole.encode_query(p.query), whole.encode_items(p.media)) for p in parts]
     items = joined([i for _, i in encoded])
     logits = whole.logits(torch.cat([q for q, _ in encoded]), items)
-    LOSSES[config.loss](whole, items, logits).backward()
+    LOSSES[config.loss](whole, items, logits, config).backward()
     expected, got = gradients(whole), gradients(cached)
     assert expected.keys() == got.keys()
     for name, value in expected.items():
@@ -126,9 +155,28 @@ def test_blocks_of_the_score_give_the_same_gradients() -> None:
 
 
 def test_accumulated_batches_are_averaged(tmp_path: Path) -> None:
+    batches = [toy.ToyPairs().batch(rows, rows) for rows in (range(8), range(8, 16))]
+    both, found = toy.toy_model("tefal", dropout=0.0), []
+    for batch in batches:
+        alone = toy.toy_model("tefal", dropout=0.0)
+        Step(config=toy.toy_config(), world=World(), device=CPU).backward(alone, batch)
+        found.append(gradients(alone))
+        accumulating = toy.toy_config(accumulate=2)
+        Step(config=accumulating, world=World(), device=CPU).backward(both, batch)
+    for name, value in gradients(both).items():
+        assert torch.allclose(value, (found[0][name] + found[1][name]) / 2, atol=1e-4), name
     config = toy.toy_config(steps=4, accumulate=2)
     fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path)
     assert len(losses(tmp_path)) == 4
+
+
+def test_gradients_are_clipped_together() -> None:
+    model = toy.toy_model()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert clip_gradients(model.parameters(), 1.0) == pytest.approx(count**0.5)
+    assert torch.stack([p.grad.square().sum() for p in model.parameters()]).sum().sqrt() <= 1
 
 
 def test_bf16_stays_near_float32(tmp_path: Path) -> None:
@@ -159,6 +207,8 @@ def test_early_stop_and_the_best_weights(tmp_path: Path) -> None:
     progress = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, judge=judge)
     assert (progress.step, progress.best, progress.best_step) == (20, 3.0, 10)
     assert torch.equal(load_file(tmp_path / BEST)["encoder.text.weight"], kept[1])
+    again = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, judge=judge)
+    assert again.step == 20 and len(kept) == 4  # over is over
 
 
 def test_another_models_checkpoint_is_refused(tmp_path: Path) -> None:

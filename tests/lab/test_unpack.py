@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.small_hub import NAME, served
 from lab.test_cli import run
 from media.media_clips import write_clip
 from seehear.errors import UsageError
@@ -114,6 +117,31 @@ def test_datasets_on_disk_and_from_a_loader(
     datasets.Dataset.from_dict({"a": [1]}).save_to_disk(tmp_path / "wrong")
     with pytest.raises(UsageError, match="has the columns a; expected one named video"):
         unpack(str(tmp_path / "wrong"), tmp_path / "no")
+
+
+@pytest.mark.slow
+def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
+    pytest.importorskip("datasets")
+    words = ["-m", "seehear_lab", "data", "unpack", NAME, "-o", str(tmp_path / "out")]
+    with served(loader(tmp_path, clip)) as address:
+        settings = {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "0",
+        }
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ran = subprocess.run(
+            [sys.executable, *words],
+            env=os.environ | settings | paths,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert (ran.returncode, ran.stdout) == (0, "train: 2 videos, 2 pairs\n"), ran.stderr
+    data = open_set("folder", tmp_path / "out")
+    captions = data.captions("train")
+    assert [text for _, text in captions] == ["noise", "red"]
+    assert all(data.files[name].read_bytes() == clip.read_bytes() for name, _ in captions)
 
 
 def test_without_the_package_one_sentence_says_what_to_install(

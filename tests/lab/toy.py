@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seehear.errors import MediaError
 from seehear.models import RetrievalModel, build_model
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.datasets.batches import Batch
@@ -46,17 +48,19 @@ class ToyEncoder(nn.Module):
 
 
 class ToyPairs:
-    """Pair `index` is a function of its number, with a little noise by seed; one may be NaN."""
+    """Pairs are functions of their number, with noise by seed; one may be NaN, one unread."""
 
-    def __init__(self, count: int = 40, *, bad: int = -1) -> None:
+    def __init__(self, count: int = 40, *, bad: int = -1, unread: int = -1) -> None:
         rng = np.random.default_rng(0)
         self.text = rng.normal(size=(count, DIM)).astype(np.float32)
-        self.bad = bad
+        self.bad, self.unread = bad, unread
 
     def __len__(self) -> int:
         return len(self.text)
 
     def batch(self, indices: Sequence[int], seeds: Sequence[int]) -> Batch:
+        if self.unread in indices:
+            raise MediaError(f"pair{self.unread} cannot be read")
         text = self.text[list(indices)]
         noise = [np.random.default_rng(seed).normal(size=(5, DIM)) for seed in seeds]
         tokens = (text[:, None] + 0.3 * np.stack(noise)).astype(np.float32)
@@ -81,7 +85,22 @@ def toy_config(**changes: object) -> TrainConfig:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, name, steps, dropout = Path(sys.argv[1]), sys.argv[2], *map(float, sys.argv[3:])
+    folder, name, (steps, dropout, *faults) = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     with joined_world(torch.device("cpu")) as world:
-        model = toy_model(name, dropout=dropout)
-        fit(model, ToyPairs(), toy_config(steps=int(steps)), folder, world=world)
+        broken = dict(fault.split("=") for fault in faults if "=" in fault)
+        pairs = ToyPairs(**{kind: int(index) for kind, index in broken.items()})
+        config, judge = toy_config(steps=int(steps)), None
+        if "disagree" in faults:  # the first process sees a gain each time, the others never
+            config = replace(config, evaluate_every=2, patience=2)
+            figures = count() if world.is_first else repeat(0)
+            judge = lambda model: float(next(figures))  # noqa: E731
+        model = toy_model(name, dropout=float(dropout))
+        fit(
+            model,
+            pairs,
+            config,
+            folder,
+            judge=judge,
+            tell=lambda row: print(row["step"], *({"loss", "figure"} & row.keys())),  # noqa: T201
+            world=world,
+        )

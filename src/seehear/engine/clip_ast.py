@@ -66,7 +66,7 @@ class ClipAstEngine:
         audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
         if self._hears and clip.sound == "sound":
             patches, times = self._towers.encode_waveform(clip.waveform)
-            patches, times = self._laid_out(patches, times)
+            patches, times = self.lay_out(patches, times)
             with torch.inference_mode():
                 audio = self._head.project(torch.from_numpy(patches)).numpy()
         return Tokens(
@@ -78,7 +78,7 @@ class ClipAstEngine:
             audio_times_s=(clip.start_s + times)[None],
         )
 
-    def _laid_out(
+    def lay_out(
         self, patches: Float32[np.ndarray, "token dim"], times: Float[np.ndarray, " token"]
     ) -> tuple[Float32[np.ndarray, "kept dim"], Float[np.ndarray, " kept"]]:
         """All patches; or means over frequency; or those of MERGED stretches of equal number.

@@ -36,10 +36,10 @@ class ClipAstFiles:
 
     def __init__(self, folder: Path, *, download: bool = False) -> None:
         self.folder = folder.expanduser().absolute()
-        self._description = self._read_description()
+        self.description = self._read_description()
         wanted = ["clip/config.json", "clip/model.safetensors", "clip/tokenizer.json"]
         towers = ["clip"]
-        if self._description["model"] != "xpool":
+        if self.description["model"] != "xpool":
             wanted += ["ast/config.json", "ast/model.safetensors"]
             towers.append("ast")
         self._wanted = [*wanted, "head.json", "head.safetensors"]
@@ -52,7 +52,7 @@ class ClipAstFiles:
             )
 
     def _find(self, tower: str, download: bool) -> Path:
-        here, named = self.folder / tower, self._description.get(tower)
+        here, named = self.folder / tower, self.description.get(tower)
         if here.exists() or not named:
             return here
         try:
@@ -116,7 +116,7 @@ class ClipAstFiles:
         return self._choice("towers")
 
     def _choice(self, name: str) -> str:
-        return str(self._description.get(name, CHOICES[name][0]))
+        return str(self.description.get(name, CHOICES[name][0]))
 
     def head(self) -> Any:
         """The trained head, strictly loaded.
@@ -128,7 +128,7 @@ class ClipAstFiles:
         from seehear.models import build_model
 
         try:
-            model = build_model(self._description["model"], **self._description.get("settings", {}))
+            model = build_model(self.description["model"], **self.description.get("settings", {}))
             model.load_state_dict(load_file(self.folder / "head.safetensors"))
         except (ValueError, RuntimeError) as error:
             raise ModelError(
@@ -145,7 +145,7 @@ class ClipAstFiles:
             "engine": "clip-ast",
             "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
             "folder": str(self.folder),
-            "model": self._description["model"],
+            "model": self.description["model"],
             "weights": hashes,
             "preprocessing": {
                 "pictures": f"RGB, shorter side {self.side_px} by swscale bicubic, centre crop",

@@ -47,12 +47,10 @@ def check(data: DataSet, *, tell: Callable[[str], None] = lambda line: None) -> 
     if unread:
         lines.append(_listed(f"{len(unread)} videos cannot be read", unread))
     lines += _sound(data, len(wanted) - len(missing) - len(unread), silent)
-    changed = _changed(data)
-    lines += changed
+    listed, changed = _lists(data)
+    lines += listed
     lines += [f"known: {each}" for each in data.spec.known]
-    return Findings(
-        lines=tuple(lines), problems=problems + len(missing) + len(unread) + len(changed)
-    )
+    return Findings(lines=tuple(lines), problems=problems + len(missing) + len(unread) + changed)
 
 
 def _differences(split: Split, videos: int, pairs: int) -> list[str]:
@@ -97,12 +95,17 @@ def _sound(data: DataSet, readable: int, silent: list[str]) -> list[str]:
     return said
 
 
-def _changed(data: DataSet) -> list[str]:
-    return [
-        f"{name} is not the file that was described (sha256 differs)"
-        for name, wanted in data.spec.sha256.items()
-        if (data.root / name).is_file() and sha256_of(data.root / name) != wanted
-    ]
+def _lists(data: DataSet) -> tuple[list[str], int]:
+    """What each list file is, to be told beside a result; how many are not those described."""
+    said, changed = [], 0
+    for name in data.lists:
+        if (data.root / name).is_file():
+            found = sha256_of(data.root / name)
+            said.append(f"{name}: sha256 {found}")
+            if data.spec.sha256.get(name, found) != found:
+                said.append(f"{name} is not the file that was described (sha256 differs)")
+                changed += 1
+    return said, changed
 
 
 def _listed(what: str, names: list[str], *, most: int = 5) -> str:

@@ -104,6 +104,32 @@ class ClipReader:
             has_sound=torch.tensor([has_sound for _, _, has_sound in read]),
         )
 
+    def readable(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs of a gallery; those whose video cannot be decoded are left out and named.
+
+        Raises: MediaError if that is all of them.
+        """
+        if self.config.on_unread == "stop":
+            return list(pairs)
+        with ThreadPoolExecutor(max(self.config.workers, 1)) as pool:
+            paths = list(dict.fromkeys(pair.path for pair in pairs))
+            good = {
+                path
+                for path, is_read in zip(paths, pool.map(self._is_read, paths), strict=True)
+                if is_read
+            }
+        if not good:
+            raise MediaError("not one video of the split can be read; see seehear-lab data check")
+        return [pair for pair in pairs if pair.path in good]
+
+    def _is_read(self, path: Path) -> bool:
+        try:
+            self._clip(path)
+        except MediaError as error:
+            self.unread.append(f"{error}")
+            return False
+        return True
+
     def _video(self, path: Path, seed: int | None) -> tuple[Tensor, Tensor, bool]:
         clip = self._clip(path)
         frames = clip.frames[: self.config.frames]
@@ -169,16 +195,21 @@ class ClipPairs:
 class ClipGallery:
     """Captioned files as a gallery: each file once, every caption a query.
 
-    `bank`: captions of training, for corrections that may not look at test queries.
+    `bank`: captions of training, for corrections that may not look at test queries. Where unread
+    files are to be skipped, they are looked for now and left out.
+
+    Raises: MediaError for a file whose header cannot be read where `on_unread` is "stop".
     """
 
     def __init__(
         self, pairs: Sequence[Pair], reader: ClipReader, *, bank: Sequence[str] = ()
     ) -> None:
         self.reader, self._bank = reader, bank
+        pairs = reader.readable(pairs)
         self.paths = list(dict.fromkeys(pair.path for pair in pairs))
         number = {path: at for at, path in enumerate(self.paths)}
-        self.item_ids = tuple(path.stem for path in self.paths)
+        first = {pair.path: pair.name for pair in reversed(pairs)}
+        self.item_ids = tuple(first[path] for path in self.paths)
         self.query_ids = tuple(f"{pair.name}#{at}" for at, pair in enumerate(pairs))
         self.own: Int[np.ndarray, " query"] = np.array([number[pair.path] for pair in pairs])
         self.has_sound: Bool[np.ndarray, " item"] = np.array(

@@ -89,9 +89,10 @@ def score_all(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TwoStage:
-    """Scores whose order is the order of two stages, and what stage 1 let through in percent."""
+    """Scores whose order is the order of two stages; and of stage 1, with its recall in percent."""
 
     scores: Float64[np.ndarray, "query item"]
+    stage1: Float64[np.ndarray, "query item"]
     stage1_recall: float
 
 
@@ -123,7 +124,8 @@ def score_two_stage(
         second = model.score(query[row : row + 1], taken(items, candidates))[0].double()
         scores[row, candidates] = second - second.min() + first[row].max() + 1
     found = (kept.cpu() == torch.from_numpy(own)[:, None]).any(1)
-    return TwoStage(scores=scores.cpu().numpy(), stage1_recall=100 * float(found.double().mean()))
+    recall = 100 * float(found.double().mean())
+    return TwoStage(scores=scores.cpu().numpy(), stage1=first.cpu().numpy(), stage1_recall=recall)
 
 
 def _nearness(

@@ -1,4 +1,4 @@
-"""What one evaluation found, as JSON, and as the run and qrels files of TREC."""
+"""What one evaluation found, as JSON and in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from seehear_lab.datasets.batches import Gallery
 from seehear_lab.evaluate.metrics import Direction, Metrics, breakdown, interval, rank, summarise
@@ -92,24 +92,26 @@ def read_results(path: Path) -> list[Result]:
     return [Result(**row) for row in rows]
 
 
-def write_trec(
-    folder: Path,
-    scores: Float[np.ndarray, "query item"],
-    gallery: Gallery,
-    *,
-    tag: str,
-    depth: int = 1000,
-) -> None:
-    """`run.txt` and `qrels.txt`, readable by trec_eval and ir-measures.
+def lines_of(result: Result) -> list[str]:
+    """A result for people: its figures, those of its parts, and what stage 1 let through."""
+    figures, (low, high) = result.metrics, result.r1_interval
+    lines = [
+        f"{result.direction} {result.label}{_kind(result)}: R@1 {figures.r1:.1f} "
+        f"({low:.1f} - {high:.1f}) R@5 {figures.r5:.1f} R@10 {figures.r10:.1f} "
+        f"R@50 {figures.r50:.1f} MdR {figures.mdr:g} MnR {figures.mnr:.1f} "
+        f"Rsum {figures.rsum:.1f} mAP {figures.map:.1f}, gallery {result.gallery} "
+        f"({result.with_sound} with sound), selected on {result.selected_on}"
+    ]
+    if result.optimistic_r1 is not None:
+        lines.append(f"  ties: R@1 {result.pessimistic_r1:.1f} to {result.optimistic_r1:.1f}")
+    if "stage1_recall" in result.about:
+        kept, found = result.about["reranked"], result.about["stage1_recall"]
+        lines.append(f"  stage 1 keeps {kept} items: {found:.1f} % of the right ones")
+    parts = result.parts.items()
+    return [*lines, *(f"  {name}: R@1 {p.r1:.1f} of {p.queries} queries" for name, p in parts)]
 
-    Note: TREC's tools sort by score; equal ones they order by id, so ties are theirs to break.
-    """
-    depth = min(depth, scores.shape[1])
-    order: Int[np.ndarray, "query hit"] = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-    with (folder / "run.txt").open("w", encoding="utf-8") as run:
-        for query, items, row in zip(gallery.query_ids, order, scores, strict=True):
-            for place, item in enumerate(items, start=1):
-                run.write(f"{query} Q0 {gallery.item_ids[item]} {place} {row[item]:.9g} {tag}\n")
-    pairs = zip(gallery.query_ids, gallery.own, strict=True)
-    lines = [f"{query} 0 {gallery.item_ids[item]} 1" for query, item in pairs]
-    (folder / "qrels.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+def _kind(result: Result) -> str:
+    named = [kind for kind in ("correction", "reranked", "stage1") if kind in result.about]
+    words = {"reranked": ", re-ranked", "stage1": ", stage 1 alone"}
+    return "".join(words.get(kind, f", {result.about[kind]}") for kind in named)

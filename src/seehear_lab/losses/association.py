@@ -51,11 +51,17 @@ def associative_loss(
 
 
 def avma_loss(
-    model: Any, items: TokenBatch, logits: Float[Tensor, "batch batch"]
+    model: Any,
+    items: TokenBatch,
+    logits: Float[Tensor, "batch batch"],
+    *,
+    margin: float = 0.2,
+    temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
     """All that AVMA minimises: the hardest wrong pair on cosines, and the association.
 
     Source: AVMA; margin 0.2 and tau_l 0.1 of its supplement, Tables 4 and 6.
     """
     cosines = logits / model.logit_scale.detach().exp()
-    return hardest_negative_hinge(cosines) + associative_loss(model, items)
+    hinge = hardest_negative_hinge(cosines, margin=margin)
+    return hinge + associative_loss(model, items, temperature=temperature)

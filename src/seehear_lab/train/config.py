@@ -30,6 +30,8 @@ class TrainConfig:
     warmup: float = 0.1  # share of all steps
     clip_norm: float = 1.0
     loss: Literal["infonce_sum", "infonce_mean", "camoe_dsl", "hinge", "avma"] = "infonce_mean"
+    margin: float = 0.2  # of the losses "hinge" and "avma"
+    association_temperature: float = 0.1  # of the loss "avma"
     logit_scale: float = 100.0  # what multiplies cosines at the start
     precision: Literal["float32", "bf16"] = "float32"
     accumulate: int = 1  # batches before a step; each has only its own negatives

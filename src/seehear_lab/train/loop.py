@@ -22,7 +22,7 @@ from seehear_lab.train.checkpoint import Progress
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.optim import clip_gradients, lr_share, new_optimizer, set_lr
 from seehear_lab.train.step import Step, TrainingError
-from seehear_lab.train.world import World, average_gradients, broadcast_from_first
+from seehear_lab.train.world import World, as_first, average_gradients, broadcast_from_first
 
 Judge = Callable[[RetrievalModel], float]  # higher is better, e.g. R@1 on validation
 LOG, BEST = "log.jsonl", "best.safetensors"
@@ -51,8 +51,6 @@ def fit(
     run.start()
     for batches in run.remaining():
         run.advance(batches)
-        if run.is_over_early():
-            break
     return run.finish()
 
 
@@ -100,6 +98,8 @@ class _Run:
         with ThreadPoolExecutor(1) as reader:
             ahead = None
             for step in range(self.progress.step, self.total):
+                if self.is_over_early():  # also of a run that was over when it was taken up again
+                    return
                 now = ahead or reader.submit(self._read, step)
                 ahead = reader.submit(self._read, step + 1) if step + 1 < self.total else None
                 yield now.result()
@@ -173,6 +173,7 @@ class _Run:
         self.model.eval()
         rng = _rng(self.device)
         figure = self.judge(self.model)  # every process, so that none waits for another
+        figure = as_first(figure, self.world)  # equal figures but for a GPU's rounding
         _set_rng(rng, self.device)
         self._log({"step": self.progress.step, "figure": figure})
         self.progress.without_gain += 1

@@ -24,15 +24,21 @@ from seehear_lab.losses import (
 from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.world import World, gather
 
-Loss = Callable[[RetrievalModel, TokenBatch, Float[Tensor, "batch batch"]], Float[Tensor, ""]]
+Loss = Callable[
+    [RetrievalModel, TokenBatch, Float[Tensor, "batch batch"], TrainConfig], Float[Tensor, ""]
+]
 LOSSES: dict[str, Loss] = {
-    "infonce_sum": lambda model, items, logits: symmetric_infonce(logits, reduction="sum"),
-    "infonce_mean": lambda model, items, logits: symmetric_infonce(logits, reduction="mean"),
-    "camoe_dsl": lambda model, items, logits: camoe_dsl(logits),
-    "hinge": lambda model, items, logits: hardest_negative_hinge(
-        logits / model.logit_scale.detach().exp()
+    "infonce_sum": lambda model, items, logits, config: symmetric_infonce(logits, reduction="sum"),
+    "infonce_mean": lambda model, items, logits, config: symmetric_infonce(
+        logits, reduction="mean"
     ),
-    "avma": avma_loss,
+    "camoe_dsl": lambda model, items, logits, config: camoe_dsl(logits),
+    "hinge": lambda model, items, logits, config: hardest_negative_hinge(
+        logits / model.logit_scale.detach().exp(), margin=config.margin
+    ),
+    "avma": lambda model, items, logits, config: avma_loss(
+        model, items, logits, margin=config.margin, temperature=config.association_temperature
+    ),
 }
 
 
@@ -139,7 +145,8 @@ class Step:
                 logits = torch.cat(blocks)
             else:
                 logits = model.logits(query, everything)
-        return LOSSES[self.config.loss](model, everything, gather(logits.float(), self.world))
+        every = gather(logits.float(), self.world)
+        return LOSSES[self.config.loss](model, everything, every, self.config)
 
 
 def _leaf(values: Any) -> Any:

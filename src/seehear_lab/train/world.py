@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from seehear.errors import UsageError
+
 
 @dataclass(frozen=True)
 class World:
@@ -24,6 +26,25 @@ class World:
     def is_first(self) -> bool:
         """The one that writes logs and checkpoints."""
         return self.rank == 0
+
+
+def own_device(name: str) -> torch.device:
+    """Where this process computes; of several GPUs of a machine, the one of its local rank.
+
+    Raises: UsageError for a device that is not here.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch raises one or the other
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"torch cannot compute on {name!r} here ({reason}); choose another --device"
+        ) from error
+    if name != "cuda":
+        return torch.device(name)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
 
 
 @contextmanager
@@ -84,6 +105,24 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
     flat /= world.size
     for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
         grad.copy_(part.view_as(grad))
+
+
+def as_first(value: float, world: World) -> float:
+    """The number that the first process has, so that all decide alike."""
+    if world.size == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held, 0)
+    return held[0]
+
+
+def of_all(values: Iterable[str], world: World) -> list[str]:
+    """What any process has to tell, sorted, each once."""
+    every: list[Any] = [list(values)]
+    if world.size > 1:
+        mine, every = every[0], [None] * world.size
+        dist.all_gather_object(every, mine)
+    return sorted({value for each in every for value in each})
 
 
 def broadcast_from_first(module: nn.Module, world: World) -> None:

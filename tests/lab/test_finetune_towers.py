@@ -1,0 +1,131 @@
+"""The towers of a library learn from its own files; tiny random towers, colours and tones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.test_clip_ast import make_folder
+from lab.test_cli import run
+from media.media_clips import tone, write_clip
+from seehear import Library
+from seehear.engine.clip_ast_files import ClipAstFiles
+from seehear.errors import ModelError
+from seehear.store import Store
+from seehear_lab.datasets.clips import ClipGallery, Pair
+from seehear_lab.evaluate.protocol import encode, score_all
+from seehear_lab.finetune import install, opened_engine
+from seehear_lab.finetune_towers import finetune_towers, reader_of, whole_model
+from seehear_lab.train.config import TrainConfig
+from tiny_towers import make_ast_folder
+
+COLOURS = {"red": (220, 20, 20), "dog": (20, 200, 20), "cat": (20, 20, 220), "car": (200, 200, 20)}
+TONES_HZ = {"song": 300, "drum": 1500, "barks": 5000}
+FILMS = 36
+LEARNING = TrainConfig(batch_size=16, steps=30, lr=1e-3, weight_decay=0.0, loss="infonce_sum")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory):
+    """Every film has a colour and a tone, and its caption a word for each; one is only heard."""
+    root = tmp_path_factory.mktemp("towers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the towers are tiny
+        (root / "films").mkdir()
+        rng, lines = np.random.default_rng(0), []
+        for number in range(FILMS):
+            (word, rgb), (noise, hz) = (
+                list(kinds.items())[number % len(kinds)] for kinds in (COLOURS, TONES_HZ)
+            )
+            shade = tuple(int(np.clip(value + rng.integers(-15, 15), 0, 255)) for value in rgb)
+            path = root / "films" / f"film{number}.mp4"
+            sound = tone(1, (0, 1), hz=hz * rng.uniform(0.95, 1.05))
+            write_clip(path, seconds=1, shots=[(0, shade)], sounds=[sound])
+            lines.append({"video": str(path), "caption": f"the {word} {noise}"})
+        heard = write_clip(root / "films/heard.mka", seconds=1, fps=0, sounds=[tone(1, (0, 1))])
+        lines.append({"video": str(heard), "caption": "the song"})
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (root / "captions.jsonl").write_text(text)
+        models = make_folder(root / "models", sound_tokens="time")
+        make_ast_folder(models / "ast", stride=40)  # 78 patches: fast
+        with Library.create(root / "library", models=models) as library:
+            library.add([root / "films"], workers=1)
+        yield root
+        torch.set_num_threads(threads)
+
+
+def scores_of_the_lab(place: Path, models: Path) -> dict[str, float]:
+    """What the model in `models` gives each film when the lab reads the file."""
+    with Library.create(place / f"empty-{models.name}", models=models):
+        pass
+    with Store.open(place / f"empty-{models.name}") as store:
+        engine = opened_engine(store, place)
+    model = whole_model(engine, ClipAstFiles(models))
+    paths = sorted((place / "films").glob("*.mp4"))
+    pairs = [Pair(name=path.stem, path=path, caption="the red drum") for path in paths]
+    gallery = ClipGallery(pairs, reader_of(engine, model.encoder))
+    return dict(zip(gallery.item_ids, score_all(model, encode(model, gallery))[0], strict=True))
+
+
+def scores_of_the_library(library: Path) -> dict[str, float]:
+    with Library.open(library) as opened:
+        hits = opened.search("the red drum", limit=100).hits
+    return {Path(hit.path).stem: hit.score for hit in hits if hit.path.endswith(".mp4")}
+
+
+@pytest.mark.slow
+def test_towers_learn_and_a_library_made_again_has_them(place: Path) -> None:
+    library, output = place / "library", place / "tuned"
+    assert scores_of_the_library(library) == pytest.approx(
+        scores_of_the_lab(place, place / "models"), abs=2e-3
+    )
+    tuned = finetune_towers(library, place / "captions.jsonl", output, config=LEARNING)
+    assert tuned.skipped == (f"{place / 'films/heard.mka'}: has no picture",)
+    before, after = tuned.before.metrics, tuned.after.metrics
+    assert before.r1 < 30 and after.r1 > 50
+    assert after.map > before.map + 20
+    assert not list(place.glob("*.training"))
+    with pytest.raises(ModelError, match=r"differs from that of the library"):
+        install(library, output)
+    with Library.open(library) as opened:
+        opened.reindex("clip-ast", models=output, workers=1)
+    learned = scores_of_the_lab(place, output)
+    assert scores_of_the_library(library) == pytest.approx(learned, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout"), [("xpool", "full"), ("tefal", "full"), ("tefal", "merged")]
+)
+def test_the_lab_scores_files_as_a_library_scores_them(
+    place: Path, tmp_path: Path, model: str, layout: str
+) -> None:
+    models = make_folder(tmp_path / "models", model, sound_tokens=layout)
+    make_ast_folder(models / "ast", stride=40)
+    (tmp_path / "films").mkdir()
+    for number in range(3):
+        name = f"films/film{number}.mp4"
+        (tmp_path / name).hardlink_to(place / name)
+    with Library.create(tmp_path / "library", models=models) as library:
+        library.add([tmp_path / "films"], workers=1)
+    expected = scores_of_the_library(tmp_path / "library")
+    assert scores_of_the_lab(tmp_path, models) == pytest.approx(expected, abs=2e-3)
+    assert len(set(expected.values())) == 3
+
+
+def test_new_towers_are_not_installed_but_indexed_with(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("finetune", place / "library", place / "captions.jsonl", "-o", place / "x", "--all")
+    assert run(monkeypatch, *words, "--install") == 2
+    assert "run: seehear reindex --models" in capsys.readouterr().err
+    assert run(monkeypatch, *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("after: R@1") for line in lines)
+    assert lines[-1] == f"seehear reindex --library {place / 'library'} --models {place / 'x'}"
+    assert (place / "x/ast/model.safetensors").is_file()
