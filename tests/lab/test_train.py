@@ -93,10 +93,10 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
 
 
 def two_processes(folder: Path, *faults: str) -> subprocess.CompletedProcess[str]:
-    """Twelve steps of two processes; whoever waits for the other is over after a minute."""
+    """Twelve steps of two processes; whoever waits for the other for ever is ended."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words = [*command(folder, *launch), "xpool", "12", "0.0", *faults]
-    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.slow
