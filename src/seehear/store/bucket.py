@@ -33,6 +33,8 @@ T = TypeVar("T")
 class Bucket:
     """Objects below `s3://bucket/prefix`; one that was acknowledged is durable."""
 
+    is_shared = True
+
     def __init__(self, address: str) -> None:
         self.bucket, _, prefix = address.removeprefix(S3).strip("/").partition("/")
         if not self.bucket or not prefix:
