@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cluster.made import versions_by_batch
 from cluster.unlucky import Unlucky
 from engine.test_clip_ast import make_folder
 from media.media_clips import write_clip
@@ -15,8 +16,7 @@ from seehear import Library
 from seehear.cluster import on_ray, work
 from seehear.engine.tags import TagsEngine
 from seehear.errors import ModelError
-from seehear.store import Store, tables
-from seehear.store.place import place_of
+from seehear.store import Store
 
 TESTS = Path(__file__).parents[1]
 pytestmark = [
@@ -91,17 +91,6 @@ def test_what_a_dead_worker_wrote_is_never_seen_and_cleared_away(
         assert stopped_after_the_first(library, films, cluster)
         assert library.add([films], work=on_ray("auto")).indexed == 2
         assert library.status().videos == 8
-
-
-def versions_by_batch(address: str) -> dict[str, int]:
-    """For every table of rows, how many versions were published by a batch."""
-    place = place_of(address)
-    counts: dict[str, int] = {}
-    for name in set(place.heads()) - {"catalog", "writer"}:
-        head, _ = tables.open_table(place, name)
-        told = [head.read_transaction(version) for version in range(1, head.version + 1)]
-        counts[name] = sum("batch" in (each.transaction_properties or {}) for each in told if each)
-    return counts
 
 
 def orphans(address: str) -> list[str]:

@@ -24,12 +24,13 @@ from seehear.errors import LibraryError, ModelError, SeeHearError, UsageError
 from seehear.ingest import Apart, Group, Indexed, NewFile, Work
 from seehear.store import Place, Staging, place_of
 
-TRIES = 4  # of a group on workers that die
+TRIES = 4  # of a group on workers that die; then its files come again in the next round
+ROUNDS = (16, 1, 1)  # at most so many files in a group
 BIRTHS = 20  # workers in a row that die before they can begin, then the job ends
 KNOCK_S = 5.0
 IN_FLIGHT = 2  # groups per worker, so that none waits for the next
 QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*"}
-GROUP_FILES, GROUP_S = 16, 60.0  # files that travel together, at most so many and so long
+GROUP_S = 60.0  # of media in a group, unless one file alone is longer
 
 
 class IndexFiles:
@@ -83,22 +84,31 @@ def on_ray(address: str) -> Work:
         workers: int,
         staging: Staging | None = None,
     ) -> Generator[Group]:
-        if not files:
-            return
-        ray = connected(address)
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        share = max(1, len(files) // (IN_FLIGHT * max(1, cores)))
-        waiting = dict(enumerate(_grouped(files, min(GROUP_FILES, share))))
-        try:
-            for row in _rows(waiting, engine, staging).iter_rows():
-                del waiting[row["number"]]
-                yield _group(pickle.loads(row["made"]))
-        except ray.exceptions.RayError as error:
-            raise LibraryError(_reason(str(error))) from error
-        for group in waiting.values():
-            yield Group(results=tuple(map(_lost, group)))
+        left = list(files)
+        for most in ROUNDS:
+            if left:
+                left = yield from _round(connected(address), left, most, (engine, staging))
+        for new in left:
+            reason = f"workers died on {new.file.path!r} again and again; it is left out"
+            yield Group(results=(Indexed(new=new, error=reason),))
 
     return index_all
+
+
+def _round(
+    ray: Any, files: Sequence[NewFile], most: int, operator: tuple[Engine, Staging | None]
+) -> Generator[Group, None, list[NewFile]]:
+    """Every group that comes through; returns the files of those that workers died on."""
+    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    share = max(1, len(files) // (IN_FLIGHT * cores))
+    waiting = dict(enumerate(_grouped(files, min(most, share))))
+    try:
+        for row in _rows(waiting, *operator).iter_rows():
+            del waiting[row["number"]]
+            yield _group(pickle.loads(row["made"]))
+    except ray.exceptions.RayError as error:
+        raise LibraryError(_reason(str(error))) from error
+    return [new for group in waiting.values() for new in group]
 
 
 def _rows(groups: dict[int, list[NewFile]], engine: Engine, staging: Staging | None) -> Any:
@@ -156,11 +166,6 @@ def _reason(said: str) -> str:
         f"the Ray cluster gave the work up ({last.strip()[:200]}); are all of its machines there, "
         "and is the same seehear on each? What was committed stays"
     )
-
-
-def _lost(new: NewFile) -> Indexed:
-    reason = f"{TRIES} workers died on {new.file.path!r} or on its neighbours; it is left out"
-    return Indexed(new=new, error=reason)
 
 
 def connected(address: str) -> Any:
