@@ -1,8 +1,6 @@
 """Ingest on a Ray cluster that others use, too; workers that lack the weights, or die."""
 
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from seehear.engine.tags import TagsEngine
 from seehear.errors import ModelError
 from seehear.store import Store
 
-TESTS = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:lance is not fork-safe"),  # Ray starts programs, no forks
@@ -27,16 +24,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two cores here, one of them taken for as long as the test lasts."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seehear[cluster]'")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    others = ray.util.placement_group([{"CPU": 1}])
-    ray.get(others.ready())
-    yield ray
-    ray.shutdown()
+def held(cluster: Any) -> Any:
+    """One of two cores is taken for as long as the test lasts."""
+    others = cluster.util.placement_group([{"CPU": 1}])
+    cluster.get(others.ready())
+    return cluster
 
 
 @pytest.fixture
@@ -49,7 +41,7 @@ def films(tmp_path: Path) -> Path:
 
 
 def test_what_others_hold_is_not_waited_for_and_missing_weights_are_said(
-    cluster: Any, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    held: Any, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
     models = make_folder(tmp_path / "models", "xpool")
@@ -70,7 +62,7 @@ def test_what_a_dead_worker_wrote_is_never_seen_and_cleared_away(
     films: Path,
     tmp_path: Path,
     tags_engine: TagsEngine,
-    cluster: Any,
+    held: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(work, "IndexFiles", Unlucky)
@@ -88,7 +80,7 @@ def test_what_a_dead_worker_wrote_is_never_seen_and_cleared_away(
         library.maintain()
         assert orphans(address) == []
         assert library.verify(full=True) == []
-        assert stopped_after_the_first(library, films, cluster)
+        assert stopped_after_the_first(library, films, held)
         assert library.add([films], work=on_ray("auto")).indexed == 2
         assert library.status().videos == 8
 
