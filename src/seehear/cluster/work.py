@@ -100,10 +100,11 @@ def _round(
 ) -> Generator[Group, None, list[NewFile]]:
     """Every group that comes through; returns the files of those that workers died on."""
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    free = max(1, int(ray.available_resources().get("CPU", 1)))  # others keep theirs
     share = max(1, len(files) // (IN_FLIGHT * cores))
     waiting = dict(enumerate(_grouped(files, min(most, share))))
     try:
-        for row in _rows(waiting, *operator).iter_rows():
+        for row in _rows(waiting, free, *operator).iter_rows():
             del waiting[row["number"]]
             yield _group(pickle.loads(row["made"]))
     except ray.exceptions.RayError as error:
@@ -111,8 +112,10 @@ def _round(
     return [new for group in waiting.values() for new in group]
 
 
-def _rows(groups: dict[int, list[NewFile]], engine: Engine, staging: Staging | None) -> Any:
-    """The pipeline: one block a group, one operator, as many actors as there are cores for.
+def _rows(
+    groups: dict[int, list[NewFile]], workers: int, engine: Engine, staging: Staging | None
+) -> Any:
+    """The pipeline: one block a group, one operator, first so many actors, then what cores allow.
 
     Note: a block whose actor died TRIES times is left out.
     """
@@ -125,7 +128,10 @@ def _rows(groups: dict[int, list[NewFile]], engine: Engine, staging: Staging | N
     data.context.max_errored_blocks = -1
     data.context.max_consecutive_actor_init_deaths = BIRTHS
     pool = ActorPoolStrategy(
-        min_size=1, max_size=len(blocks), max_tasks_in_flight_per_actor=IN_FLIGHT
+        min_size=1,
+        max_size=len(blocks),
+        initial_size=min(workers, len(blocks)),
+        max_tasks_in_flight_per_actor=IN_FLIGHT,
     )
     with warnings.catch_warnings(action="ignore"):  # Ray 2.64 will name the last two otherwise
         return data.map(
