@@ -160,6 +160,11 @@ class Library:
             mode=mode,
             heard_share=heard_share,
         )
+        return self._search(query, limit=limit, where=where, stage1=stage1, clip=clip)
+
+    def _search(
+        self, query: Query, *, limit: int, where: Filter | None, stage1: Lists, clip: Clip | None
+    ) -> Answer:
         return search(
             self.engine, self._store, query, limit=limit, where=where, stage1=stage1, clip=clip
         )

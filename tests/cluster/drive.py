@@ -11,6 +11,7 @@ import ray
 from filelock import FileLock
 from ray.util import list_named_actors
 
+from cluster.made import versions_by_batch
 from cluster.nodes import GCS, HEAD
 from seaweed import make_bucket
 from seehear import Library
@@ -77,6 +78,7 @@ def main() -> None:
 
         report = library.add([folder], work=on_ray(GCS), progress=progress)
         say(indexed=report.indexed, problems=report.problems, commits=report.commits)
+        say(versions=versions_by_batch(root), wrote=report.spent_s["write"])
         again = library.add([folder], work=on_ray(GCS))
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))

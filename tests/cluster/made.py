@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from seehear.engine.tags import TagsEngine
-from seehear.store import Store
+from seehear.store import Store, place_of, tables
 from seehear.types import Item, Tokens
 from store.samples import Put, make_video
 
@@ -48,3 +48,14 @@ def _real(engine: TagsEngine, item: Item, seed: int) -> Item:
     return dataclasses.replace(
         item, tokens=tokens, seen=summary.frames[0, 0], heard=summary.audio[0, 0]
     )
+
+
+def versions_by_batch(address: str) -> dict[str, int]:
+    """For every table of rows, how many versions were published by a batch."""
+    place = place_of(address)
+    counts: dict[str, int] = {}
+    for name in set(place.heads()) - {"catalog", "writer"}:
+        head, _ = tables.open_table(place, name)
+        told = [head.read_transaction(version) for version in range(1, head.version + 1)]
+        counts[name] = sum("batch" in (each.transaction_properties or {}) for each in told if each)
+    return counts

@@ -61,6 +61,10 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
     assert isinstance(files, int) and files > 8
     assert told["done"] == files
     assert (told["again"], told["unchanged"], told["problems"]) == (0, files, [])
+    versions = told["versions"]
+    assert isinstance(versions, dict) and len(versions) == 4
+    assert set(versions.values()) == {told["commits"]}  # one of each table for each commit
+    assert float(str(told["wrote"])) > 0  # by workers
     searches = [each for each in said if "same" in each]
     assert len(searches) == 3
     for each in searches:

@@ -41,15 +41,18 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
 
 
 def test_a_server_that_stays_away_ends_in_a_sentence(
-    remote: Store, monkeypatch: pytest.MonkeyPatch
+    remote: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     remote.close()
     monkeypatch.setattr(bucket, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(bucket, "SILENCE_S", 0.1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     began = time.monotonic()
     with pytest.raises(LibraryError, match=r"'127.0.0.1:9' did not answer for 1 s .*check AWS_"):
         Store.open(remote.root)
     assert 0.3 < time.monotonic() - began < 10
+    said = "the S3 server '127.0.0.1:9' does not answer; waiting for it"
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 def test_what_is_no_library_is_told(remote: Store, monkeypatch: pytest.MonkeyPatch):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seehear.cli.output import LibraryOption, name_engine, note, say
 from seehear.errors import UsageError
+
+if TYPE_CHECKING:
+    from seehear.library import Library
 
 
 def serve(
@@ -17,13 +21,16 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="A further name this machine is called by.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Search in shards on the Ray cluster at this address.")
+    ] = None,
+    shards: Annotated[int, typer.Option(min=0, help="How many; else one a machine.")] = 0,
     new_token: Annotated[
         bool, typer.Option("--new-token", help="Make the token for other machines, and end.")
     ] = False,
 ) -> None:
     """Open the page: search, look, listen, export; an HTTP API for programs lies below it."""
     from seehear.encoders.weights import cache_folder
-    from seehear.library import Library
 
     try:
         import uvicorn
@@ -45,8 +52,21 @@ def serve(
         token_hash="" if is_loopback(host) and not name else held,
         cache=cache_folder() / "proxies",
     )
-    with Library.open(library) as opened:
+    with _open(library, ray, shards) as opened:
         name_engine(opened.engine.name)
         asks = "token needed" if settings.token_hash else "this machine only"
         note(f"http://{host}:{port}  ({asks}; Ctrl-C ends)")
         uvicorn.run(create_app(opened, settings), host=host, port=port, log_level="warning")
+
+
+def _open(root: str, address: str | None, shards: int) -> AbstractContextManager[Library]:
+    if address is None:
+        from seehear.library import Library
+
+        if shards:
+            raise UsageError("--shards says into how many parts a cluster divides; add --ray")
+        return Library.open(root)
+    from seehear.cluster import sharded
+
+    note(f"shards start on the Ray cluster at {address}, each takes a core")
+    return sharded(root, of=shards, address=address)

@@ -1,8 +1,9 @@
 """Past one machine: a library in shards that search where their bytes lie, and ingest on Ray."""
 
-from seehear.cluster.serve import coordinator, served
+from seehear.cluster.library import ShardedLibrary
+from seehear.cluster.serve import coordinator, served, sharded
 from seehear.cluster.shard import Shard
 from seehear.cluster.shards import Shards
 from seehear.cluster.work import on_ray
 
-__all__ = ["Shard", "Shards", "coordinator", "on_ray", "served"]
+__all__ = ["Shard", "ShardedLibrary", "Shards", "coordinator", "on_ray", "served", "sharded"]

@@ -48,6 +48,10 @@ class Shard:
         self._root, self._part, self._cache = root, (number, of), cache
         self._held = self._next = self._opened()
 
+    def root(self) -> str:
+        """The library it is a part of."""
+        return str(self._root)
+
     def ids(self) -> tuple[str, ...]:
         """Its items, in order."""
         return self._held.store.ids()

@@ -2,9 +2,11 @@
 
 from seehear.ingest.plan import NewFile, Plan, is_below, listed, make_plan
 from seehear.ingest.run import Progress, Report, drop_paths, reindex, run
-from seehear.ingest.work import Indexed, Work, index_all, index_file
+from seehear.ingest.work import Apart, Group, Indexed, Work, index_all
 
 __all__ = [
+    "Apart",
+    "Group",
     "Indexed",
     "NewFile",
     "Plan",
@@ -13,7 +15,6 @@ __all__ = [
     "Work",
     "drop_paths",
     "index_all",
-    "index_file",
     "is_below",
     "listed",
     "make_plan",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +20,7 @@ from seehear.ingest.plan import (
     known_file,
     without_paths,
 )
-from seehear.ingest.work import Indexed, Work, index_all
+from seehear.ingest.work import Group, Indexed, Work, index_all
 from seehear.store import FileRow, Store
 from seehear.types import Item, Video
 
@@ -83,7 +84,8 @@ def run(
         _remember(store, (file,), video.sha256)
         report.renamed += 1
     count = min(workers or os.cpu_count() or 1, max(1, len(plan.new)))
-    _index(engine, store, plan, report, work(engine, plan.new, workers=count), progress)
+    with closing(work(engine, plan.new, workers=count, staging=store.staging())) as groups:
+        _index(engine, store, plan, report, groups, progress)
     drop_paths(store, plan.overwritten)
     if prune:
         report.pruned = drop_paths(store, plan.gone)
@@ -110,7 +112,8 @@ def reindex(
     report = Report()
     started = time.perf_counter()
     files = [known_file(video) for video in store.to_fill()]
-    for done, result in enumerate(index_all(engine, files, workers=workers or os.cpu_count() or 1)):
+    groups = index_all(engine, files, workers=workers or os.cpu_count() or 1)
+    for done, result in enumerate(result for group in groups for result in group.results):
         if result.video is None:
             report.problems.append((result.new.file.path, result.error))
         else:
@@ -136,20 +139,22 @@ def _index(
     store: Store,
     plan: Plan,
     report: Report,
-    results: Iterator[Indexed],
+    groups: Generator[Group],
     progress: Progress | None,
 ) -> None:
     total_s = sum(new.info.duration_s for new in plan.new)
     done_s = 0.0
-    batch: list[Indexed] = []
+    batch: list[Group] = []
     last_commit = time.monotonic()
     try:
-        for result in results:
-            batch.append(result)
-            done_s += result.new.info.duration_s
-            if progress:
-                progress("index", done_s, total_s)
-            if len(batch) >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
+        for group in groups:
+            batch.append(group)
+            for result in group.results:
+                done_s += result.new.info.duration_s
+                if progress:
+                    progress("index", done_s, total_s)
+            held = sum(len(each.results) for each in batch)
+            if held >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
                 _commit(engine, store, batch, report)
                 last_commit = time.monotonic()
     except KeyboardInterrupt:
@@ -158,33 +163,48 @@ def _index(
         _commit(engine, store, batch, report)
 
 
-def _commit(engine: Engine, store: Store, batch: list[Indexed], report: Report) -> None:
+def _commit(engine: Engine, store: Store, batch: list[Group], report: Report) -> None:
     """Put a batch, then remember its files; empties the batch."""
     started = time.perf_counter()
+    staged = [group.staged for group in batch if group.staged]
     good: list[tuple[Video, Sequence[Item]]] = [
-        (result.video, result.items) for result in batch if result.video
+        (result.video, result.items)
+        for group in batch
+        for result in group.results
+        if result.video and not group.staged
     ]
-    if good:
-        store.put(good)
+    if good or any(each.videos for each in staged):
+        store.put(good, staged)
         report.commits += 1
         if report.commits % COMMITS_PER_CLEANING == 0:
-            store.maintain(engine.bank)
-    for result in batch:
-        for stage, seconds in result.spent_s.items():
-            report.spent_s[stage] += seconds
-        if result.video is None:
-            store.journal.record(failed_row(result.new.file, result.error))
-            report.problems.append((result.new.file.path, result.error))
-            continue
-        _remember(store, files_of(result.new), result.video.sha256)
-        report.indexed += 1
-        report.items += len(result.items)
-        report.media_s += result.video.duration_s
-        report.silent += result.video.sound != "sound"
-        if result.video.note:
-            report.notes.append((result.video.path, result.video.note))
+            store.maintain(engine.bank, in_flight=True)
+    for group in batch:
+        _note_spent(report, group.spent_s)
+        for result in group.results:
+            _note(store, result, report)
     batch.clear()
-    report.spent_s["store"] += time.perf_counter() - started
+    _note_spent(report, {"store": time.perf_counter() - started})
+
+
+def _note(store: Store, result: Indexed, report: Report) -> None:
+    """Remember the files of a result, and count it."""
+    _note_spent(report, result.spent_s)
+    if result.video is None:
+        store.journal.record(failed_row(result.new.file, result.error))
+        report.problems.append((result.new.file.path, result.error))
+        return
+    _remember(store, files_of(result.new), result.video.sha256)
+    report.indexed += 1
+    report.items += result.video.items
+    report.media_s += result.video.duration_s
+    report.silent += result.video.sound != "sound"
+    if result.video.note:
+        report.notes.append((result.video.path, result.video.note))
+
+
+def _note_spent(report: Report, spent_s: Mapping[str, float]) -> None:
+    for stage, seconds in spent_s.items():
+        report.spent_s[stage] = report.spent_s.get(stage, 0.0) + seconds
 
 
 def _remember(store: Store, files: Sequence[FoundFile], sha256: str) -> None:

@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,7 @@ from seehear.engine import Engine, load_engine
 from seehear.errors import SeeHearError
 from seehear.ingest.plan import NewFile, files_of, has_changed
 from seehear.media import ItemDecoder, thumbnail
+from seehear.store import Staged, Staging
 from seehear.types import Clip, Item, Sound, Video
 
 
@@ -30,6 +32,15 @@ class Indexed:
     items: tuple[Item, ...] = ()
     error: str = ""
     spent_s: Mapping[str, float] = field(default_factory=dict[str, float])  # by stage
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Results that belong together; items that lie in the library already are not among them."""
+
+    results: tuple[Indexed, ...]
+    staged: Staged | None = None
+    spent_s: Mapping[str, float] = field(default_factory=dict[str, float])  # beside that of files
 
 
 def index_file(engine: Engine, new: NewFile) -> Indexed:
@@ -104,22 +115,26 @@ def _video(new: NewFile, items: Sequence[Item], note: str) -> Video:
 
 @runtime_checkable
 class Work(Protocol):
-    """Indexes files somewhere, results as they come."""
+    """Indexes files somewhere, results as they come; with `staging` it may lay down their rows."""
 
     def __call__(
-        self, engine: Engine, files: Sequence[NewFile], *, workers: int
-    ) -> Iterator[Indexed]: ...
+        self,
+        engine: Engine,
+        files: Sequence[NewFile],
+        *,
+        workers: int,
+        staging: Staging | None = None,
+    ) -> Generator[Group]: ...
 
 
-_engine: Engine | None = None
+_manifest: dict[str, Any] = {}
 
 
 def _start_worker(manifest: dict[str, Any]) -> None:
     """Workers leave Ctrl-C to the process that started them, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _engine
-    _engine = load_engine(manifest)
+    _manifest.update(manifest)
 
 
 def _end_with_parent() -> None:
@@ -129,14 +144,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+@cache
+def _engine() -> Engine:
+    return load_engine(_manifest)
+
+
 def _work(new: NewFile) -> Indexed:
-    assert _engine is not None
-    return index_file(_engine, new)
+    return index_file(_engine(), new)
 
 
 def index_all(
-    engine: Engine, files: Sequence[NewFile], *, workers: int, in_flight: int = 2
-) -> Iterator[Indexed]:
+    engine: Engine,
+    files: Sequence[NewFile],
+    *,
+    workers: int,
+    staging: Staging | None = None,
+    in_flight: int = 2,
+) -> Generator[Group]:
     """Index files in worker processes, results as they come; few files need no processes.
 
     A file on which a worker process dies (a crash inside a decoder) is tried again alone and, if
@@ -144,12 +168,12 @@ def index_all(
     """
     if workers < 2 or len(files) < 4:
         for new in files:
-            yield index_file(engine, new)
+            yield Group(results=(index_file(engine, new),))
         return
     waiting = list(reversed(files))
     while waiting:
         suspects: list[NewFile] = []
-        with _pool(engine, workers) as pool:
+        with _pool(engine.manifest, workers) as pool:
             running: dict[Future[Indexed], NewFile] = {}
             try:
                 while waiting or running:
@@ -160,29 +184,51 @@ def index_all(
                     for future in done:
                         result = future.result()
                         del running[future]
-                        yield result
+                        yield Group(results=(result,))
             except BrokenProcessPool:
                 suspects = list(running.values())
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        for new in suspects:
-            yield _alone(engine, new)
+        with Apart(engine.manifest) as apart:
+            for new in suspects:
+                yield Group(results=(apart.index(new),))
 
 
-def _alone(engine: Engine, new: NewFile) -> Indexed:
-    with _pool(engine, 1) as pool:
+class Apart:
+    """Indexes one file after another in a process that may die of it; then the next begins anew."""
+
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        self._manifest = manifest
+        self._held: ProcessPoolExecutor | None = None
+
+    def index(self, new: NewFile) -> Indexed:
+        """Raises: ModelError if the engine cannot be loaded there."""
+        self._held = self._held or _pool(self._manifest, 1)
         try:
-            return pool.submit(_work, new).result()
+            return self._held.submit(_work, new).result()
         except BrokenProcessPool:
+            self.close()
             reason = f"{new.file.path!r} made the decoder crash; it is left out"
             return Indexed(new=new, error=reason)
 
+    def close(self) -> None:
+        """End the process."""
+        if self._held:
+            self._held.shutdown()
+        self._held = None
 
-def _pool(engine: Engine, workers: int) -> ProcessPoolExecutor:
+    def __enter__(self) -> Apart:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _pool(manifest: dict[str, Any], workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         workers,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
-        initargs=(engine.manifest,),
+        initargs=(manifest,),
     )

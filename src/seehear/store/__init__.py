@@ -2,9 +2,21 @@
 
 from seehear.store.copy import keep_copy
 from seehear.store.journal import FileRow
-from seehear.store.place import place_of
+from seehear.store.place import Place, place_of
 from seehear.store.snapshot import part_of
+from seehear.store.staging import Staged, Staging
 from seehear.store.store import Store
 from seehear.store.summaries import Summaries, sampled
 
-__all__ = ["FileRow", "Store", "Summaries", "keep_copy", "part_of", "place_of", "sampled"]
+__all__ = [
+    "FileRow",
+    "Place",
+    "Staged",
+    "Staging",
+    "Store",
+    "Summaries",
+    "keep_copy",
+    "part_of",
+    "place_of",
+    "sampled",
+]

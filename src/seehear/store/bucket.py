@@ -7,8 +7,10 @@ AWS_ENDPOINT_URL, keys, profiles, roles); nothing of it is stored or logged.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +28,16 @@ from seehear.store.lease import Lease
 from seehear.store.place import S3, versions
 
 PATIENCE_S = 60.0  # for a server that does not answer, before the sentence
+SILENCE_S = 5.0  # then it is told what is waited for
 LISTERS = 8
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Bucket:
     """Objects below `s3://bucket/prefix`; one that was acknowledged is durable."""
+
+    is_shared = True
 
     def __init__(self, address: str) -> None:
         self.bucket, _, prefix = address.removeprefix(S3).strip("/").partition("/")
@@ -41,6 +47,7 @@ class Bucket:
         self._base = f"{self.bucket}/{prefix}/"
         self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         self._lease = Lease(self)
+        self._is_awaited = False  # and that was said
 
     @property
     def own(self) -> Path:
@@ -151,6 +158,17 @@ class Bucket:
 
         Raises: LibraryError in one sentence.
         """
+        word = threading.Timer(SILENCE_S, self._say_awaited)
+        word.daemon = True
+        word.start()
+        try:
+            answer = self._insist(request)
+            self._is_awaited = False
+            return answer
+        finally:
+            word.cancel()
+
+    def _insist(self, request: Callable[[], T]) -> T:
         until = time.monotonic() + PATIENCE_S
         pause_s = 0.2
         while True:
@@ -162,6 +180,11 @@ class Bucket:
                     raise LibraryError(sentence or self._silent(str(error))) from error
             time.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, 8.0)
+
+    def _say_awaited(self) -> None:
+        if not self._is_awaited:
+            self._is_awaited = True
+            log.warning("%s does not answer; waiting for it", self._server)
 
     def _hopeless(self, text: str) -> str:
         """Why a request can never succeed; "" if it may later."""

@@ -7,7 +7,8 @@ durable before the next begins, so a batch is finished at the next start or was 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from seehear.store import tables
@@ -34,10 +35,18 @@ class Committer:
         self._last = max(time.time_ns() // 1000, self._last + 1, above + 1)
         return self._last
 
-    def run(self, steps: Sequence[tuple[Step, pa.Table | None]], batch_id: int) -> None:
-        """Commit rows and deletions as one batch, durable on return; one step per table at most."""
+    def run(
+        self,
+        steps: Sequence[tuple[Step, pa.Table | None]],
+        batch_id: int,
+        laid: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """Commit rows and deletions as one batch, durable on return; one step per table at most.
+
+        `laid` are the sizes of the files of fragments that steps bring along.
+        """
         self.is_unsure = True
-        files: dict[str, int] = {}
+        files = dict(laid)
         for step, rows in steps:
             if rows is not None and rows.num_rows:
                 step.fragments, sizes = tables.stage(self.place, step.table, rows)
@@ -112,7 +121,9 @@ class Committer:
     def _give_up(self, batch: Batch) -> None:
         self.journal.drop(batch)
         for step in batch.steps:
-            sweep, head = Step(table=step.table, delete=f"rev = {batch.id}"), self.head(step.table)
+            if not step.undo:
+                continue
+            sweep, head = Step(table=step.table, delete=step.undo), self.head(step.table)
             self._heads[step.table] = tables.commit(self.place, head, sweep, batch.id)
 
     def _quarantine(self, table: str) -> list[str]:

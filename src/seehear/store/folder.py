@@ -19,6 +19,7 @@ class Folder:
     """Files under the root; durable only when the disk was asked to keep them."""
 
     options = None
+    is_shared = False  # not even a network folder: those are refused
 
     def __init__(self, root: Path) -> None:
         self.root = root

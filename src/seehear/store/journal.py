@@ -33,6 +33,7 @@ class Step:
     table: str
     fragments: Sequence[str] = ()
     delete: str = ""
+    undo: str = ""  # rows to delete (SQL) where the batch is given up
     version: int = 0  # 0 until known to be committed
 
 

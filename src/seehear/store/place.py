@@ -23,6 +23,11 @@ class Place(Protocol):
         ...
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other machines can write here, too."""
+        ...
+
+    @property
     def own(self) -> Path:
         """Folder of this machine for the journal and the lock."""
         ...

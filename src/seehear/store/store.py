@@ -18,6 +18,7 @@ from seehear.store.commit import Committer
 from seehear.store.journal import Journal
 from seehear.store.place import Place, place_of
 from seehear.store.snapshot import WHOLE, Part, Row, Snapshot
+from seehear.store.staging import Staged, Staging
 from seehear.store.summaries import Column, Summaries
 from seehear.store.writer import RESERVED, Writer
 from seehear.types import Candidates, Filter, Item, Tokens, Video
@@ -97,12 +98,19 @@ class Store:
         """Manifest of the engine that made the summaries and tokens."""
         return self._now().model
 
-    def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
+    def staging(self) -> Staging | None:
+        """Where workers on other machines may lay down rows; None if only this one can."""
+        return self._write().staging() if self.place.is_shared else None
+
+    def put(
+        self, videos: Sequence[tuple[Video, Sequence[Item]]], staged: Sequence[Staged] = ()
+    ) -> None:
         """Add or replace videos with their items: all or nothing, durable on return.
 
+        Of `staged` videos the items lie here already, laid down by workers.
         Raises: ValueError for items that do not fit the library or their video.
         """
-        self._write().put(videos)
+        self._write().put(videos, staged)
 
     def remove(self, video_ids: Sequence[str]) -> None:
         """Take videos and their items out; unknown ids are passed over."""
@@ -229,12 +237,13 @@ class Store:
         """
         return check.verify(self.place, self.journal, full=full)
 
-    def maintain(self, bank: index.Bank | None = None) -> list[str]:
+    def maintain(self, bank: index.Bank | None = None, *, in_flight: bool = False) -> list[str]:
         """Sweep, compact, index and clean every table; what was done, in words.
 
-        Vectors of a large library get an index if `bank` gives queries to try it on.
+        Vectors of a large library get an index if `bank` gives queries to try it on. While rows of
+        workers are `in_flight`, files that nothing shows stay.
         """
-        return upkeep.maintain(self._write().committer, bank)
+        return upkeep.maintain(self._write().committer, bank, in_flight=in_flight)
 
     def counts(self, *, where: Filter | None = None) -> dict[str, int]:
         """How many videos and items are visible, of those that pass."""

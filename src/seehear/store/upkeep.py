@@ -22,13 +22,18 @@ BATCH_BYTES, FEWEST_ROWS, MOST_ROWS = 8 << 20, 16, 8192  # in memory while fragm
 KEPT = timedelta(hours=1)  # versions, for readers that still hold them
 
 
-def maintain(committer: Committer, bank: index.Bank | None = None) -> list[str]:
-    """What was done, in words; one chore failing does not stop the others."""
+def maintain(
+    committer: Committer, bank: index.Bank | None = None, *, in_flight: bool = False
+) -> list[str]:
+    """What was done, in words; one chore failing does not stop the others.
+
+    Files that nothing shows are deleted, but not while rows of workers are `in_flight`.
+    """
     chores: tuple[tuple[str, Callable[[Committer, str], str]], ...] = (
         ("sweep", _sweep),
         ("compact", _compact),
         ("index", partial(_index, bank=bank)),
-        ("clean up", _clean_up),
+        ("clean up", partial(_clean_up, in_flight=in_flight)),
     )
     done: list[str] = []
     for table in committer.place.heads():
@@ -91,9 +96,9 @@ def _small(dataset: lance.LanceDataset, target: int) -> int:
     return sum(fragment.count_rows() < target for fragment in dataset.get_fragments())
 
 
-def _clean_up(committer: Committer, table: str) -> str:
+def _clean_up(committer: Committer, table: str, *, in_flight: bool) -> str:
     dataset = committer.head(table)
-    stats = dataset.cleanup_old_versions(older_than=KEPT, delete_unverified=True)
+    stats = dataset.cleanup_old_versions(older_than=KEPT, delete_unverified=not in_flight)
     committer.place.tidy(table)
     freed = stats.bytes_removed
     return f"freed {freed / 1e6:.1f} MB of {stats.old_versions} old versions" if freed else ""

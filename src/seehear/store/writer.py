@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +12,7 @@ from seehear.store.commit import Committer
 from seehear.store.journal import Step
 from seehear.store.place import Place
 from seehear.store.snapshot import Snapshot
+from seehear.store.staging import Staged, Staging, check_once, check_videos
 from seehear.types import Item, Video
 
 NEXT = "next_model"  # catalog key of the model that a re-index is filling
@@ -45,28 +46,38 @@ class Writer:
             self.committer.journal.forget_unless(hashes)
         self._is_stale = False
 
-    def put(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
-        """Add videos with their items, or replace those with the same id."""
-        _check(videos)
+    def staging(self) -> Staging:
+        """Where rows of this library may be laid down, here or elsewhere, under a new revision."""
+        return Staging(
+            root=str(self.root),
+            model=self._model,
+            dims=self._dims(self._model),
+            rev=self.committer.next_id(above=max(self._revisions.values(), default=0)),
+        )
+
+    def put(
+        self, videos: Sequence[tuple[Video, Sequence[Item]]], staged: Sequence[Staged] = ()
+    ) -> None:
+        """Add videos with their items, or replace those with the same id; some may lie here."""
+        here = [self.staging().lay(videos, self.place)] if videos else []
+        self._show([*staged, *here])
+
+    def _show(self, staged: Sequence[Staged]) -> None:
+        """Make rows visible that were laid down, all in one batch."""
+        videos = [(video, each.rev) for each in staged for video in each.videos]
         if not videos:
             return
-        rev = self.committer.next_id(above=max(self._revisions.values(), default=0))
         ids = [video.id for video, _ in videos]
+        check_once(ids)
         replaced = [video_id for video_id in ids if video_id in self._revisions]
-        items = [item for _, its in videos for item in its]
-        revs = [rev] * len(items)
-        where = f"id IN {schema.quoted(replaced)}" if replaced else ""
-        shown = Step(table=schema.VIDEOS, delete=where)
-        steps = [
-            (Step(table=schema.tok(self._model)), schema.token_rows(items, revs)),
-            (Step(table=schema.MEDIA), schema.media_rows(items, revs)),
-            (Step(table=schema.emb(self._model)), self._item_rows(self._model, items, revs)),
-            (shown, schema.video_rows([(video, rev) for video, _ in videos])),
-        ]
-        self.committer.run(steps, rev)
-        self._revisions |= dict.fromkeys(ids, rev)
+        files = {name: size for each in staged for name, size in each.files.items()}
+        newest = max(self._revisions.values(), default=0)
+        self.committer.run(_steps(staged, replaced), self.committer.next_id(above=newest), files)
+        revisions = {video.id: rev for video, rev in videos}
+        self._revisions |= revisions
         if replaced:
-            where = f"video_id IN {schema.quoted(replaced)} AND rev < {rev}"
+            before = min(revisions[video_id] for video_id in replaced)
+            where = f"video_id IN {schema.quoted(replaced)} AND rev < {before}"
             self._delete([(table, where) for table in self._item_tables()])
 
     def remove(self, video_ids: Sequence[str]) -> None:
@@ -119,14 +130,17 @@ class Writer:
 
     def fill(self, videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
         """Items of known videos, made by the next model; invisible until `activate`."""
-        _check(videos)
+        check_videos(videos)
         model = self._begun()
         items = [item for _, its in videos for item in its]
         revs = [self._revisions[item.video_id] for item in items]
         where = f"video_id IN {schema.quoted([video.id for video, _ in videos])}"
         steps = [
             (Step(table=schema.tok(model), delete=where), schema.token_rows(items, revs)),
-            (Step(table=schema.emb(model), delete=where), self._item_rows(model, items, revs)),
+            (
+                Step(table=schema.emb(model), delete=where),
+                schema.item_rows(items, revs, self._dims(model)),
+            ),
         ]
         self._run(steps)
 
@@ -174,10 +188,9 @@ class Writer:
             schema.MEDIA
         ]
 
-    def _item_rows(self, model: Mapping[str, object], items: Sequence[Item], revs: list[int]):
+    def _dims(self, model: Mapping[str, object]) -> tuple[int, int]:
         fields = self.committer.head(schema.emb(model)).schema
-        dims = (fields.field("seen").type.list_size, fields.field("heard").type.list_size)
-        return schema.item_rows(items, revs, dims)
+        return fields.field("seen").type.list_size, fields.field("heard").type.list_size
 
     def _delete(self, wheres: Sequence[tuple[str, str]]) -> None:
         self._run([(Step(table=table, delete=where), None) for table, where in wheres])
@@ -186,11 +199,19 @@ class Writer:
         self.committer.run(steps, self.committer.next_id())
 
 
-def _check(videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
-    ids = [video.id for video, _ in videos]
-    items = [item.id for _, its in videos for item in its]
-    if len(set(ids)) < len(ids) or len(set(items)) < len(items):
-        raise ValueError("a batch may hold every video and every item only once")
-    for video, its in videos:
-        if len(its) != video.items or any(item.video_id != video.id for item in its):
-            raise ValueError(f"video {video.id} says {video.items} items, got {len(its)} of it")
+def _steps(staged: Sequence[Staged], replaced: Sequence[str]) -> list[tuple[Step, Any]]:
+    """Items first, then the videos that make them visible in place of their old rows."""
+    videos = [(video, each.rev) for each in staged for video in each.videos]
+    ids = schema.quoted([video.id for video, _ in videos])
+    revs = f"rev IN ({', '.join(sorted({str(rev) for _, rev in videos}))})"
+    laid: dict[str, list[str]] = defaultdict(list)
+    for each in staged:
+        for table, fragments in each.fragments.items():
+            laid[table] += fragments
+    where = f"id IN {schema.quoted(replaced)}" if replaced else ""
+    shown = Step(table=schema.VIDEOS, delete=where, undo=f"{revs} AND id IN {ids}")
+    undo = f"{revs} AND video_id IN {ids}"
+    return [
+        *((Step(table=name, fragments=found, undo=undo), None) for name, found in laid.items()),
+        (shown, schema.video_rows(videos)),
+    ]
