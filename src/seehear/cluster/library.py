@@ -16,6 +16,10 @@ class ShardedLibrary(Library):
         super().__init__(store)
         self._shards = shards
 
+    def warm(self) -> int:
+        """Nothing is held here: shards choose candidates by summaries, all in the same way."""
+        return 0
+
     def refresh(self) -> None:
         """Look at what another process added, here and in the shards."""
         super().refresh()
