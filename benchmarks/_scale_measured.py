@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 from _report import percentiles_ms
 from seehear.store import Store, index, upkeep
 from seehear.types import EncodedQuery, Item, Tokens, Video
+from store import made_video, one_item
 
 SEEN, HEARD, CLUSTERS = 128, 32, 1000
 ITEMS_PER_VIDEO, VIDEOS_PER_COMMIT, COMMITS_PER_CLEANING = 10, 512, 64
@@ -38,39 +38,11 @@ def _centres(dim: int) -> np.ndarray:
     return rng.standard_normal((CLUSTERS, dim)) + rng.standard_normal(dim)
 
 
-def tokens(seen: np.ndarray, heard: np.ndarray) -> Tokens:
-    """A batch of one."""
-    return Tokens(
-        frames=seen[None],
-        frame_mask=np.ones((1, len(seen)), bool),
-        frame_times_s=np.arange(len(seen), dtype=np.float32)[None],
-        audio=heard[None],
-        audio_mask=np.ones((1, len(heard)), bool),
-        audio_times_s=np.arange(len(heard), dtype=np.float32)[None],
-    )
-
-
 def video(number: int, held: list[Tokens]) -> tuple[Video, list[Item]]:
     """A made-up file of so many items; vectors come with the number."""
-    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
     rng = np.random.default_rng(number)
     seen, heard = cone(rng, len(held), SEEN), cone(rng, len(held), HEARD)
-    made = Video(
-        id=sha256[:32],
-        path=f"/films/{number // 100}/{number}.mp4",
-        sha256=sha256,
-        size_bytes=number,
-        mtime_us=number,
-        duration_s=16.0 * len(held),
-        fps=25.0,
-        width=640,
-        height=360,
-        codec="h264+aac",
-        sound="sound",
-        audio_rate_hz=44100,
-        added_us=number,
-        items=len(held),
-    )
+    made = made_video(number, items=len(held), seconds=16.0 * len(held))
     return made, [
         Item(
             id=f"{made.id}-{place:04}",
@@ -96,7 +68,7 @@ def bank() -> EncodedQuery:
 def fill(root: str, items: int) -> Figures:
     """All items in through the product's own writer, one short token sequence each."""
     model = {"engine": "made-up", "fingerprint": "0" * 64}
-    short = tokens(np.zeros((1, 8), np.int8), np.zeros((1, 8), np.int8))
+    short = one_item(np.zeros((1, 8), np.int8), np.zeros((1, 8), np.int8))
     count = items // ITEMS_PER_VIDEO
     spent = {"insert s": 0.0, "maintenance s": 0.0}
     upkeep.KEPT = timedelta(0)  # old versions go at once, as they would an hour later
@@ -153,7 +125,7 @@ def read(root: str, items: int) -> Figures:
     model = {"engine": "made-up", "fingerprint": "1" * 64}
     with Store.create(root, model=model, seen_dim=SEEN, heard_dim=HEARD) as store:
         for first in range(0, items, 64):
-            store.put([video(n, [tokens(*parts)]) for n in range(first, min(first + 64, items))])
+            store.put([video(n, [one_item(*parts)]) for n in range(first, min(first + 64, items))])
         ids = np.array(store.ids())
         chosen = [rng.choice(ids, K, replace=False).tolist() for _ in range(20)]
         p50, p95 = percentiles_ms(lambda i: store.tokens(chosen[i]), len(chosen))

@@ -28,17 +28,15 @@ def clustered(rng: np.random.Generator, rows: int, dim: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def make(
-    number: int, seen: np.ndarray, heard: np.ndarray, noise: np.ndarray
-) -> tuple[Video, list[Item]]:
+def made_video(number: int, *, items: int = 1, seconds: float = 10.0) -> Video:
     sha256 = hashlib.sha256(str(number).encode()).hexdigest()
-    video = Video(
+    return Video(
         id=sha256[:32],
         path=f"/films/{number // 100}/{number}.mp4",
         sha256=sha256,
         size_bytes=number,
         mtime_us=number,
-        duration_s=10.0,
+        duration_s=seconds,
         fps=25.0,
         width=640,
         height=360,
@@ -46,17 +44,28 @@ def make(
         sound="sound",
         audio_rate_hz=44100,
         added_us=number,
-        items=1,
+        items=items,
     )
-    frames, audio = noise[:, :SEEN] + seen, noise[:, SEEN:] + heard
-    tokens = Tokens(
+
+
+def one_item(frames: np.ndarray, audio: np.ndarray) -> Tokens:
+    """A batch of one."""
+    return Tokens(
         frames=frames[None],
-        frame_mask=np.ones((1, TOKENS), bool),
-        frame_times_s=np.arange(TOKENS, dtype=np.float32)[None],
+        frame_mask=np.ones((1, len(frames)), bool),
+        frame_times_s=np.arange(len(frames), dtype=np.float32)[None],
         audio=audio[None],
-        audio_mask=np.ones((1, TOKENS), bool),
-        audio_times_s=np.arange(TOKENS, dtype=np.float32)[None],
+        audio_mask=np.ones((1, len(audio)), bool),
+        audio_times_s=np.arange(len(audio), dtype=np.float32)[None],
     )
+
+
+def make(
+    number: int, seen: np.ndarray, heard: np.ndarray, noise: np.ndarray
+) -> tuple[Video, list[Item]]:
+    video = made_video(number)
+    frames, audio = noise[:, :SEEN] + seen, noise[:, SEEN:] + heard
+    tokens = one_item(frames, audio)
     item = Item(
         id=f"{video.id}-0000",
         video_id=video.id,
