@@ -79,6 +79,7 @@ def test_the_page_answers_from_shards_and_tells_what_is_lost(
             ours = library.search(text, limit=24)
             assert hits(answer) == [(hit.item_id, round(hit.score, 6)) for hit in ours.hits]
             assert (answer["verdict"], answer["items_searched"]) == (ours.verdict, 60)
+        refuses_another(tmp_path / "other", address, tags_engine)
         (root / "catalog").rename(tmp_path / "catalog")  # without it no replica can start
         lose_replica(cluster, "seehear-1-2")
         partial = ask(url, text)
@@ -90,6 +91,15 @@ def test_the_page_answers_from_shards_and_tells_what_is_lost(
         with urlopen(f"{url}{answer['hits'][0]['thumbnail']}", timeout=30) as picture:
             assert picture.status == 200
     wait_until(lambda: not replicas(cluster, "seehear"), 30)  # it started them, it ends them
+
+
+def refuses_another(root: Path, address: str, engine: TagsEngine) -> None:
+    """Shards are told apart by their library, not by their number alone."""
+    fill(root, engine, 4)
+    command = [sys.executable, "-m", "seehear", "serve", "-l", str(root), "--ray", address]
+    done = subprocess.run([*command, "--shards", "2"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4
+    assert "are those of" in done.stderr and "Traceback" not in done.stderr
 
 
 def lose_replica(ray: Any, name: str) -> None:

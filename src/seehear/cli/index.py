@@ -211,6 +211,7 @@ def _end(plan: Plan, report: Report, fail_on_error: bool) -> None:
         raise NothingDoneError("no video or sound that could be indexed was found there")
 
 
+SAMPLE_S = 3.0  # of indexing, before it is told how long the rest takes
 _TITLES = {"read": "read files", "index": "decode + encode"}
 
 
@@ -231,25 +232,30 @@ class _Bars:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._started = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when the first file came, and how much
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         if stage not in self._tasks:
             self._progress.start()
             self._tasks[stage] = self._progress.add_task(_TITLES[stage], total=total)
             if stage == "index":
-                self._estimate(done, total)
+                self._first = time.monotonic(), done
+        elif stage == "index" and self._first:
+            self._estimate(done, total, *self._first)
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
-    def _estimate(self, done: float, total: float) -> None:
-        """How long the rest will take, from the first file indexed."""
-        left_s = (time.monotonic() - self._started) * (total - done) / max(done, 0.1)
-        if left_s > 20:
+    def _estimate(self, done: float, total: float, begun: float, first: float) -> None:
+        """How long the rest will take; the first file says nothing, it waited for the engine."""
+        spent_s = time.monotonic() - begun
+        if spent_s < SAMPLE_S:
+            return
+        self._first = None
+        left_s = spent_s * (total - done) / max(done - first, 0.1)
+        if left_s > 40:
             note(f"about {left_s / 60:.0f} min to go, measured on the first files")
 
     def pause(self) -> None:
         self._progress.stop()
-        self._started = time.monotonic()
 
     def __enter__(self) -> _Bars:
         return self

@@ -99,11 +99,12 @@ def _round(
     ray: Any, files: Sequence[NewFile], most: int, operator: tuple[Engine, Staging | None]
 ) -> Generator[Group, None, list[NewFile]]:
     """Every group that comes through; returns the files of those that workers died on."""
-    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    free = max(1, int(ray.available_resources().get("CPU", 1)))  # others keep theirs
-    share = max(1, len(files) // (IN_FLIGHT * cores))
-    waiting = dict(enumerate(_grouped(files, min(most, share))))
+    waiting: dict[int, list[NewFile]] = {}
     try:
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        free = max(1, int(ray.available_resources().get("CPU", 1)))  # others keep theirs
+        share = max(1, len(files) // (IN_FLIGHT * cores))
+        waiting |= enumerate(_grouped(files, min(most, share)))
         for row in _rows(waiting, free, *operator).iter_rows():
             del waiting[row["number"]]
             yield _group(pickle.loads(row["made"]))
