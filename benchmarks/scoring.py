@@ -43,6 +43,7 @@ from seehear.engine.scoring import (
     score,
 )
 
+WARM_S = 0.05  # an idle processor needs several calls to come back to its speed
 rows: list[tuple[str, float, str]] = []
 missed: list[str] = []
 
@@ -56,12 +57,15 @@ def note(what: str, figure: float, unit: str, *, least: float = -1, most: float 
 
 
 def in_turn(times: int, *calls: Callable[[], object]) -> list[float]:
-    """Median seconds of each call, run one after the other in rounds, each once untimed before."""
+    """Median seconds of each call, run one after the other in rounds, each warmed up for WARM_S."""
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(times):
         for call, own in zip(calls, taken, strict=True):
             time.sleep(0.1)  # threads of the call before still spin for a while
+            until = time.perf_counter() + WARM_S
             call()  # processors and threads wake up, memory is where a busy service has it
+            while time.perf_counter() < until:
+                call()
             begun = time.perf_counter()
             call()
             own.append(time.perf_counter() - begun)
@@ -96,26 +100,26 @@ def matrix(quick: bool) -> None:
     note(f"{name}: peak memory, X-Pool's form", memory[0], "MB")
     note(f"{name}: peak memory, ours", memory[1], "MB")
     note(f"{name}: less memory", memory[0] / memory[1], "x", least=-1 if quick else 100)
-    roofline()
+    roofline(5 if quick else 15)
 
 
-def roofline() -> None:
+def roofline(times: int) -> None:
     rng = np.random.default_rng(2)
     query, raw = rng.standard_normal((1000, DIM), np.float32), made_up(rng, 1000, FRAMES)
     seen = prepared(model(), raw)
     right = np.ascontiguousarray(rng.standard_normal((2000, DIM), np.float32).T)
-    bare, ours = in_turn(15, lambda: seen.tokens.values @ right, lambda: score(query, seen))
+    bare, ours = in_turn(times, lambda: seen.tokens.values @ right, lambda: score(query, seen))
     note("(f) share of a bare matrix product's rate", 100 * bare / ours, "%", least=80)
     context = multiprocessing.get_context("spawn")
     neighbours = [context.Process(target=busy, daemon=True) for _ in range(2)]
     for neighbour in neighbours:
         neighbour.start()
     time.sleep(2)
-    (crowded,) = in_turn(9, lambda: score(query, seen))
+    (crowded,) = in_turn(times, lambda: score(query, seen))
     for neighbour in neighbours:
         neighbour.kill()
         neighbour.join()
-    (quiet,) = in_turn(9, lambda: score(query, seen))
+    (quiet,) = in_turn(times, lambda: score(query, seen))
     note("(g) slower with two busy neighbours", crowded / min(quiet, ours), "x", most=2.5)
 
 
@@ -127,7 +131,7 @@ def one_query(quick: bool) -> None:
         cached = xpool.keys_and_values(torch.from_numpy(raw))
         text = torch.from_numpy(query)
         theirs, kept, ours, int8 = in_turn(
-            9 if quick else 25,
+            7 if quick else 25,
             lambda: _xpool.score(xpool, query, raw),
             lambda: xpool(text, cached),
             lambda: score(query, seen),
@@ -162,7 +166,7 @@ def scan(xpool: _xpool.XPool, query: np.ndarray, raw: np.ndarray, quick: bool) -
     )
     means = np.tile(raw[:992].mean(1), (101, 1))
     plain, ours, theirs = in_turn(
-        9 if quick else 25,
+        7 if quick else 25,
         lambda: means @ query[0],
         lambda: score(query, everything),
         lambda: _xpool.score(xpool, query, raw),

@@ -19,7 +19,7 @@ from seehear.engine.scoring.tile import FEW, Pair, Tile, find
 
 _ROWS, _QUERIES, _STREAMED = 768, 512, 256  # tokens and queries of a tile: 3 MB of dots
 _POOLED = 25  # long items of a tile of few queries
-_ALONE = 16 * _ROWS  # tokens of few queries that one thread reads before another is awake
+_ALONE = 8 * _ROWS  # tokens of few queries that one thread reads before another is awake
 _SHARES = 64  # tiles that a long scan of few queries is cut into
 
 
