@@ -1,6 +1,6 @@
 """Ingest of real clips into a library on S3 by a Ray of this machine, with one core and with two.
 
-    python benchmarks/scale_ingest.py --clips FOLDER [--quick] [--json FILE]
+    python benchmarks/scale_ingest.py [--clips FOLDER] [--quick] [--json FILE]
 
 Every run has a process, a Ray and a library of its own, all one S3 server (SeaweedFS) that lies on
 this machine, too; the engine is loaded by each worker and that is part of the time, as a user sees
@@ -25,6 +25,7 @@ from _scale_simulated import Assumed, Row, Service, speed_ups, told
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from seaweed import BUCKET, KEYS, Seaweed
 
+SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
 SOME = 24  # files of a quick run
 WORKER = ("decode", "encode", "write")
 
@@ -119,7 +120,11 @@ def main() -> int:
         print(json.dumps(one_run(int(sys.argv[2]), [Path(name) for name in sys.argv[3:]])))
         return 0
     asked = arguments(__doc__ or "", clips="folder of clips to index")
-    done = measured_ingest(asked.clips, quick=asked.quick)
+    folder = asked.clips or SHARED / "media"
+    if not folder.is_dir():
+        print(f"no clips in {folder}; set --clips or SEEHEAR_TEST_DATA")
+        return 1
+    done = measured_ingest(folder, quick=asked.quick)
     rows = [*done.rows, *told(Assumed())]
     rows += speed_ups(done.file, done.commit, Assumed(), 1024 if asked.quick else 8192)
     report(rows, packages=["seehear", "ray"], to=asked.json)

@@ -179,8 +179,7 @@ class Store:
             found = index.nearest(snapshot, column, vector, k=k)
             if found:
                 return found
-        mask = summaries.mask_of(snapshot, where)
-        return summaries.nearest(snapshot.summaries, column, vector, k=k, mask=mask)
+        return summaries.nearest(snapshot.summaries, column, vector, k=k, mask=self.mask(where))
 
     def mask(self, where: Filter | None) -> Bool[np.ndarray, " item"]:
         """Which items pass, in the order of `ids`."""
