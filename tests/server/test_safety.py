@@ -186,6 +186,17 @@ def test_what_was_indexed_through_a_link_is_played(tmp_path: Path, library: Libr
             assert httpx.get(media).status_code == 410
 
 
+@pytest.mark.parametrize(
+    "name", ["..", ".", "é" * 300 + ".mp4", "../../up.png", "list.m3u8", "%d.png"]
+)
+def test_an_upload_may_be_called_anything(url: str, films: list[Path], name: str) -> None:
+    """Whatever it is called, it lies where uploads lie and is what it holds."""
+    files = {"file": (name, films[0].read_bytes())}
+    answer = httpx.post(f"{url}/api/v1/search/upload", files=files, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["hits"][0]["name"] == "farm_dog.mp4"
+
+
 def test_uploads_are_bounded_in_size(library: Library, tmp_path: Path) -> None:
     settings = Settings(port=free_port(), upload_bytes=100_000, cache=tmp_path)
     with serving(library, settings) as url:

@@ -46,7 +46,7 @@ async def search_upload(
     if wanted.text or wanted.item:
         raise UsageError("an upload is the question; leave 'text' and 'item' out")
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
-        place = Path(folder) / (re.sub(r"[^\w.-]+", "_", file.filename or "")[-100:] or "upload")
+        place = Path(folder) / _plain(file.filename or "")
         await _receive(file, place, service.settings.upload_bytes)
         clip = await service.decoders.run(
             read_example,
@@ -63,6 +63,11 @@ def _parsed(text: str) -> shapes.Ask:
         return shapes.Ask.model_validate(json.loads(text))
     except (ValueError, ValidationError, RecursionError) as error:
         raise UsageError(f"'ask' is not a search: {str(error).splitlines()[0]}") from error
+
+
+def _plain(name: str) -> str:
+    """What a message may call an upload; no ending, so that its content alone says what it is."""
+    return re.sub(r"[^\w-]+", "_", Path(name).stem, flags=re.ASCII)[:100] or "upload"
 
 
 async def _receive(file: UploadFile, place: Path, most: int) -> None:
