@@ -240,8 +240,8 @@ class Library:
     def warm(self) -> int:
         """Hold every moment's frames in memory, about 7 kB each, so that sight is searched exactly.
 
-        Reads only what is new since the last time; returns how many moments are held. 0 with the
-        engine `tags`, which needs none, and above 100,000 moments.
+        Reads little but what is new since the last time; returns how many moments are held. 0 with
+        the engine `tags`, which needs none, and above 100,000 moments.
         """
         return warm(self.engine, self._store)
 

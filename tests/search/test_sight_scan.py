@@ -80,6 +80,21 @@ def test_what_comes_and_goes_is_followed(library: Library, tmp_path: Path) -> No
     assert len(best_seen(library, k=99, where=one)) == 1
 
 
+def test_small_additions_do_not_make_many_batches(library: Library, tmp_path: Path) -> None:
+    for number in range(12, 16):
+        films(tmp_path / "films", range(number, number + 1))
+        library.add([tmp_path / "films" / f"{number}.mp4"], workers=1)
+        library.warm()
+    held = scan._held[library.engine]
+    assert len(held.ids) == 16
+    assert len(held.scan._branches) == 4  # of five, five, five and one
+    assert disorder(library, best_seen(library, k=99)) < ROUNDED
+    library.remove([tmp_path / "films" / f"{number}.mp4" for number in range(12)])
+    assert library.warm() == 4
+    assert len(scan._held[library.engine].ids) == 4
+    assert len(best_seen(library, k=99)) == 4
+
+
 def test_too_many_are_not_held(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     library.warm()
     monkeypatch.setattr(scan, "MOST", 11)

@@ -20,9 +20,15 @@ CHUNK = 16  # items whose tokens are read at once
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Held:
-    """A scan and where its items lie in a library; valid for one state of it."""
+    """A scan and where its items lie in a library; valid for one state of it.
+
+    `base` is the scan of its whole batches alone, of the first `based` items: what comes later goes
+    on from there, so that many small additions do not leave as many small batches.
+    """
 
     scan: Scan
+    base: Scan
+    based: int
     ids: tuple[str, ...]  # in the scan's order
     rows: Int[np.ndarray, " held"]  # their places in the library, -1 for those taken out
     summaries: Summaries
@@ -32,9 +38,10 @@ _held: WeakKeyDictionary[Engine, Held] = WeakKeyDictionary()
 
 
 def warm(engine: Engine, store: Store) -> int:
-    """Hold the frames of all items in memory, read only what is new; how many items are held.
+    """Hold the frames of all items in memory; how many items are held.
 
-    0 for an engine whose first stage needs no scan, and for more than MOST items.
+    Of what was held before, less than a batch is read again. 0 for an engine whose first stage
+    needs no scan, and for more than MOST items.
     """
     empty = engine.scan()
     if empty is None or store.counts()["items"] > MOST:
@@ -44,14 +51,19 @@ def warm(engine: Engine, store: Store) -> int:
     known = _held.get(engine)
     if known and known.summaries is summaries:
         return len(summaries.ids)
-    scan, ids = (known.scan, known.ids) if known else (empty, ())
-    new = sorted(set(summaries.ids) - set(ids))
-    for at in range(0, len(new), BATCH):
-        scan = scan.plus(_frames(store, new[at : at + BATCH]))
     places = {item_id: row for row, item_id in enumerate(summaries.ids)}
-    ids = (*ids, *new)
+    base, ids = (known.base, known.ids[: known.based]) if known else (empty, ())
+    if sum(item_id in places for item_id in ids) < len(ids) / 2:  # the rest is only in the way
+        base, ids = empty, ()
+    scan, based = base, len(ids)
+    new = sorted(places.keys() - set(ids))
+    for at in range(0, len(new), BATCH):
+        batch = new[at : at + BATCH]
+        scan, ids = scan.plus(_frames(store, batch)), (*ids, *batch)
+        if len(batch) == BATCH:
+            base, based = scan, len(ids)
     rows = np.array([places.get(item_id, -1) for item_id in ids], int)
-    _held[engine] = Held(scan=scan, ids=ids, rows=rows, summaries=summaries)
+    _held[engine] = Held(scan=scan, base=base, based=based, ids=ids, rows=rows, summaries=summaries)
     return len(summaries.ids)
 
 
