@@ -81,7 +81,7 @@ def busy() -> None:
 
 
 def matrix(quick: bool) -> None:
-    size, rng, xpool = 500 if quick else 1000, np.random.default_rng(0), model()
+    size, rng, xpool = 400 if quick else 1000, np.random.default_rng(0), model()
     query, raw = rng.standard_normal((size, DIM), np.float32), made_up(rng, size, FRAMES)
     seen, name = prepared(xpool, raw), f"(a) {size} x {size} x {FRAMES}"
     theirs, ours, all_of_it = in_turn(
@@ -100,7 +100,7 @@ def matrix(quick: bool) -> None:
     note(f"{name}: peak memory, X-Pool's form", memory[0], "MB")
     note(f"{name}: peak memory, ours", memory[1], "MB")
     note(f"{name}: less memory", memory[0] / memory[1], "x", least=-1 if quick else 100)
-    roofline(5 if quick else 15)
+    roofline(4 if quick else 15)
 
 
 def roofline(times: int) -> None:

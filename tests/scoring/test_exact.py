@@ -62,7 +62,7 @@ def test_one_branch_equals_the_oracle(
     )
     assert fast.shape == (queries, len(lengths))
     difference = np.abs(fast - reference.score(query, ((block, tokens),))).max(initial=0)
-    assert difference < (2e-5 if int8 else 1e-6)  # with int8 tokens queries are int16
+    assert difference < (1e-4 if int8 else 1e-6)  # int16 queries and forms; of 3,000: 4e-5 at most
 
 
 @given(

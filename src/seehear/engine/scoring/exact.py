@@ -14,13 +14,13 @@ from jaxtyping import Float, Float32
 
 from seehear.engine.scoring.fold import Folded, fold_queries
 from seehear.engine.scoring.forms import BLOCK, Branch, Cross
-from seehear.engine.scoring.threads import run_tiles
+from seehear.engine.scoring.threads import cores, run_tiles
 from seehear.engine.scoring.tile import FEW, Pair, Tile, find
 
 _ROWS, _QUERIES, _STREAMED = 768, 512, 256  # tokens and queries of a tile: 3 MB of dots
 _POOLED = 25  # long items of a tile of few queries
 _ALONE = 8 * _ROWS  # tokens of few queries that one thread reads before another is awake
-_SHARES = 64  # tiles that a long scan of few queries is cut into
+_SHARES = 8  # tiles for each thread of a long scan of few queries
 
 
 def score(
@@ -40,7 +40,7 @@ def score(
     """
     scores = np.empty((len(query), len(seen.tokens)), np.float32)
     pair = _pair(query, seen, heard, cross, threads)
-    _run(pair, _tiles(len(query), pair), scores[None], threads)
+    _run(pair, _tiles(len(query), pair, threads), scores[None], threads)
     return scores
 
 
@@ -58,7 +58,7 @@ def parts(
     """
     split = np.empty((2, len(query), len(seen.tokens)), np.float32)
     pair = _pair(query, seen, heard, cross, threads)
-    _run(pair, _tiles(len(query), pair), split, threads)
+    _run(pair, _tiles(len(query), pair, threads), split, threads)
     return split
 
 
@@ -146,16 +146,19 @@ def _run(pair: Pair, tiles: Iterable[Tile], into: np.ndarray, threads: int | Non
     run_tiles(work, tiles, threads=threads)
 
 
-def _tiles(queries: int, pair: Pair) -> Iterator[Tile]:
+def _tiles(queries: int, pair: Pair, threads: int | None) -> Iterator[Tile]:
     """Cuts that keep every tile small, whatever the lengths of the items."""
     items = len(pair.seen.tokens)
     if pair.streams:
         width, cuts = _STREAMED, np.arange(0, items, _POOLED if queries <= FEW else 1)
     else:
-        tokens = pair.seen.tokens.offsets[1:] + (pair.heard.tokens.offsets[1:] if pair.heard else 0)
-        budget = _ROWS if queries > FEW else max(_ALONE, int(tokens[-1:].sum()) // _SHARES)
-        width, cuts = _QUERIES, np.unique(tokens[::BLOCK] // budget, return_index=True)[1] * BLOCK
-    bounds = [*cuts.tolist(), items]
-    for first, stop in pairwise(bounds):
+        tokens = pair.seen.tokens.offsets
+        if pair.heard:
+            tokens = tokens + pair.heard.tokens.offsets
+        share = int(tokens[-1]) // (_SHARES * (threads or cores()))
+        budget = _ROWS if queries > FEW else max(_ALONE, share)
+        last = np.searchsorted(tokens, np.arange(budget, int(tokens[-1]), budget))
+        width, cuts = _QUERIES, last // BLOCK * BLOCK
+    for first, stop in pairwise(sorted({0, *cuts.tolist(), items})):
         for begin in range(0, queries, width):
             yield Tile(slice(first, stop), slice(begin, min(begin + width, queries)))

@@ -15,17 +15,7 @@ import numpy as np
 
 from seehear.engine.scoring.forms import BLOCK
 from seehear.engine.scoring.lanes import close, compiled, longest_item, soften_lanes
-from seehear.engine.scoring.simd import STEP, three_sums, two_dots
-
-
-@no_type_check
-def read(values, scale, log_count, both, dots):
-    """dots[token, 2 query]: logits of all queries, then reads of all queries.
-
-    With int8 tokens each query is rounded to 32,767 steps of its own.
-    """
-    values, both = widened(values, both)
-    _read(values, scale, log_count, *probes(values, both), dots)
+from seehear.engine.scoring.simd import STEP, ask, four_dots, three_sums
 
 
 @no_type_check
@@ -47,17 +37,6 @@ def probes(values, both):
 
 @compiled
 @no_type_check
-def _read(values, scale, log_count, both, step, dots):
-    queries = both.shape[1]
-    for f in range(len(values)):  # one row at a time: more are more streams than are foreseen
-        for q in range(queries):
-            logit, read = two_dots(values, f, both[0, q], both[1, q])
-            dots[f, q] = np.float32(logit) * (step[0, q] * scale[f]) + log_count[f]
-            dots[f, queries + q] = np.float32(read) * (step[1, q] * scale[f])
-
-
-@compiled
-@no_type_check
 def _whole(both):
     """Queries in int16 and their steps, so coarse that no sum of products passes 2^31."""
     kinds, queries, dim = both.shape
@@ -74,69 +53,90 @@ def _whole(both):
     return whole, step
 
 
+@no_type_check
+def settle_items(values, scale, log_count, both, *branch):
+    """A tile of few queries; as `lanes.settle`, but from the tokens themselves.
+
+    With int8 tokens each query is rounded to 32,767 steps of its own.
+    """
+    values, both = widened(values, both)
+    _settle(values, scale, log_count, *probes(values, both), *branch)
+
+
 @compiled
 @no_type_check
-def settle_items(dots, offsets, item, forms, steps, starts, longest, constants, model, keep, out):
-    """A tile of few queries, from `item` on; sixteen items lie in the lanes of a vector.
-
-    `dots` begins at the tile's first token; its logits become weights, to `keep`.
-    """
-    queries = dots.shape[1] // 2
-    most = longest_item(offsets)
-    a, reads = np.empty((most, BLOCK), np.float32), np.empty((most, BLOCK), np.float32)
-    last, widest = item + len(offsets) - 1, 0
-    blocks = range(item // BLOCK, (last + BLOCK - 1) // BLOCK)
+def _settle(
+    values, scale, log_count, both, step, offsets, item, forms, steps, starts, longest, constants,
+    model, weights, out
+):  # fmt: skip
+    """Sixteen items at a time: they lie in the lanes of a vector once their tokens are read."""
+    queries, origin, last = both.shape[1], offsets[0], item + len(offsets) - 1
+    most, blocks = longest_item(offsets), range(item // BLOCK, (last + BLOCK - 1) // BLOCK)
+    a = np.empty((queries, most, BLOCK), np.float32)
+    reads = np.empty_like(a)
+    widest = 0
     for block in blocks:
         widest = max(widest, longest[block])
     pairs = np.empty(widest * (widest + 1) // 2 * BLOCK, np.float32)
-    work = np.empty((7, BLOCK), np.float32)
+    work, found = np.empty((7, BLOCK), np.float32), np.empty((4, BLOCK), np.float32)
     numbers = (model[0], model[1], model[2], model[3], model[4], model[5])
     for block in blocks:
         first, stop = max(block * BLOCK, item), min((block + 1) * BLOCK, last)
         form, count = forms[starts[block] :], min(longest[block], most)
+        rows = offsets[first - item : stop - item + 1] - origin
+        a[:, :count] = np.float32(-3e38)
+        reads[:, :count] = 0
+        _read(values, scale, log_count, both, step, rows, first % BLOCK, form, a, reads)
         for q in range(queries):
-            _gather(dots, offsets, item, first, stop, q, count, a, np.float32(-3e38))
-            _gather(dots, offsets, item, first, stop, queries + q, count, reads, np.float32(0))
-            soften_lanes(a, count, work)
+            soften_lanes(a[q], count, work)
             work[:] = 0
             for f in range(count):
                 for t in range(BLOCK):
-                    work[6, t] += a[f, t] * reads[f, t]
+                    work[6, t] += a[q, f, t] * reads[q, f, t]
             if count:
-                _forms_items(a.ravel(), count, form, longest[block], pairs, work)
+                _forms_items(a[q].ravel(), count, form, longest[block], pairs, work)
                 work[:6] *= steps[block]
-            if keep:
-                _keep(dots, offsets, item, first, stop, q, a)
-            for v in range(first, stop):
-                t, at = v % BLOCK, v - item
-                out[0, at, q], out[1, at, q], out[2, at, q], out[3, at, q] = close(
+            for t in range(BLOCK):
+                found[0, t], found[1, t], found[2, t], found[3, t] = close(
                     work, t, work[6, t], constants, q, numbers
                 )
-                if offsets[at + 1] == offsets[at]:
-                    out[:, at, q] = 0
+            _hand_out(found, a[q], q, rows, first % BLOCK, out[:, first - item :], weights)
 
 
 @compiled
 @no_type_check
-def _gather(dots, offsets, item, first, stop, column, count, into, missing):
-    """One column of `dots` to into[token, lane]; `missing` where an item has no such token."""
-    into[:count] = missing
-    for v in range(first, stop):
-        at = v - item
-        row = offsets[at] - offsets[0]
-        for f in range(offsets[at + 1] - offsets[at]):
-            into[f, v % BLOCK] = dots[row + f, column]
+def _hand_out(found, a, q, rows, lane, out, weights):
+    """What was found in lanes, and the attention where `weights` has room, item by item."""
+    for v in range(len(rows) - 1):
+        row, end = rows[v], rows[v + 1]
+        for m in range(4):
+            out[m, v, q] = found[m, lane + v] if end > row else 0
+        if len(weights):
+            for f in range(end - row):
+                weights[row + f, q] = a[f, lane + v]
 
 
 @compiled
 @no_type_check
-def _keep(dots, offsets, item, first, stop, q, a):
-    """Weights over the logits in `dots`."""
-    for v in range(first, stop):
-        at = v - item
-        row = offsets[at] - offsets[0]
-        for f in range(offsets[at + 1] - offsets[at]):
-            dots[row + f, q] = a[f, v % BLOCK]
+def _read(values, scale, log_count, both, step, rows, lane, form, a, reads):
+    """Dots of the tokens of a block with all queries, each token read once, to [.., token, lane].
+
+    The block's forms, needed next, are asked for meanwhile, a line of the cache with each token.
+    """
+    line = 64 // form.itemsize
+    for v in range(len(rows) - 1):
+        row, count, t = rows[v], rows[v + 1] - rows[v], lane + v
+        for q in range(both.shape[1]):
+            one, two, p, r = both[0, q], both[1, q], step[0, q], step[1, q]
+            for f in range(0, count, 2):
+                g = min(f + 1, count - 1)  # an odd last token is its own neighbour
+                ask(form, (t * count + f) * line)
+                ask(form, (t * count + g) * line)
+                x, y, z, w = four_dots(values, row + f, row + g, one, two)
+                a[q, f, t] = np.float32(x) * (p * scale[row + f]) + log_count[row + f]
+                a[q, g, t] = np.float32(z) * (p * scale[row + g]) + log_count[row + g]
+                reads[q, f, t] = np.float32(y) * (r * scale[row + f])
+                reads[q, g, t] = np.float32(w) * (r * scale[row + g])
 
 
 @compiled

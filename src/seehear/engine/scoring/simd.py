@@ -17,46 +17,49 @@ from numba import types
 from numba.extending import intrinsic
 
 ROWS = 8  # tokens that `add_rows` takes at once
-STEP = 64  # numbers of a token in a round of `two_dots`
+STEP = 64  # numbers of a token in a round of `dots`
 AHEAD = 8192  # bytes; processors foresee no further than a page of 4096
 _WORD, _INT, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, 16), ir.VectorType(_FLOAT, 16)
 
 
 @intrinsic
-def one_dot(_: Any, values: Any, row: Any, one: Any) -> Any:
-    """(The dot,) of a row of a matrix with a vector; as `two_dots`."""
+def dots(_: Any, values: Any, row: Any, other: Any, one: Any) -> Any:
+    """Dots of two rows of a matrix with a vector; as `four_dots`."""
     return _dots(values, [one])
 
 
 @intrinsic
-def two_dots(_: Any, values: Any, row: Any, one: Any, two: Any) -> Any:
-    """Dots of a row of a matrix with two vectors; its width is a multiple of STEP.
+def four_dots(_: Any, values: Any, row: Any, other: Any, one: Any, two: Any) -> Any:
+    """row . one, row . two, other . one, other . two for two rows of a matrix.
 
-    int8 with int16 to int32, which the sums must fit; or float32 throughout.
+    Its width is a multiple of STEP. int8 with int16 to int32, which the sums must fit; or float32
+    throughout. The rows are read at once: each piece of a vector serves both.
     """
     return _dots(values, [one, two])
 
 
 def _dots(values: Any, queries: list[Any]) -> Any:
-    is_whole, count = values.dtype == types.int8, len(queries)
+    is_whole, count = values.dtype == types.int8, 2 * len(queries)
     kind = types.int32 if is_whole else types.float32
-    signature = types.UniTuple(kind, count)(values, types.intp, *queries)
+    signature = types.UniTuple(kind, count)(values, types.intp, types.intp, *queries)
 
     def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
-        places = (0, *range(2, 2 + count))
-        matrix, *queries = (_array(context, code, signature, given, at) for at in places)
-        token = _row(code, matrix, given[1])
+        matrix, *queries = (
+            _array(context, code, signature, given, at) for at in (0, *range(3, len(given)))
+        )
+        tokens = [_row(code, matrix, number) for number in given[1:3]]
         width, size = code.extract_value(matrix.shape, 1), 1 if is_whole else 4
         step = 32 if is_whole else 16
 
         def products(at: Any) -> list[Any]:
-            found: list[Any] = []
+            found, both = [], code.mul(at, ir.Constant(_WORD, 2))
+            for line in range(0, 2 * STEP, 64 // size):  # as memory lies, not row by row
+                _prefetch(code, tokens[0], code.add(both, ir.Constant(_WORD, line)))
             for first in range(0, STEP, step):
                 place = code.add(at, ir.Constant(_WORD, first))
-                if first * size % 64 == 0:
-                    _prefetch(code, token, place)
-                found += [_product(code, token, each.data, place, is_whole) for each in queries]
+                for token in tokens:
+                    found += [_product(code, token, each.data, place, is_whole) for each in queries]
             return found
 
         lanes = _INTS if is_whole else _FLOATS
@@ -90,6 +93,18 @@ def three_sums(
         for m, total in enumerate(_loop(code, given[4], 16, 3, _FLOATS, products)):
             place = code.gep(into, [ir.Constant(_WORD, 16 * m)])
             code.store(total, code.bitcast(place, _FLOATS.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def ask(_: Any, numbers: Any, at: Any) -> Any:
+    """Ask for the memory of numbers[at] without waiting for it; any `at` will do."""
+    signature = types.void(numbers, types.intp)
+
+    def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
+        _prefetch(code, _array(context, code, signature, given, 0).data, given[1], 0)
         return context.get_dummy_value()
 
     return signature, generate
@@ -188,13 +203,13 @@ def _pick(code: Any, numbers: Any, places: Sequence[int]) -> Any:
     return code.shuffle_vector(numbers, numbers, mask)
 
 
-def _prefetch(code: Any, data: Any, place: Any) -> None:
+def _prefetch(code: Any, data: Any, place: Any, ahead: int = AHEAD) -> None:
     """Ask for memory that is read later; any address will do."""
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
     name = "llvm.prefetch.p0"
     known = code.module.globals.get(name) or ir.Function(code.module, kind, name)
-    later = code.gep(code.bitcast(code.gep(data, [place]), byte), [ir.Constant(_WORD, AHEAD)])
+    later = code.gep(code.bitcast(code.gep(data, [place]), byte), [ir.Constant(_WORD, ahead)])
     code.call(known, [later, *(ir.Constant(_INT, each) for each in (0, 3, 1))])  # read, keep, data
 
 

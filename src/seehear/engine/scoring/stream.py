@@ -11,7 +11,7 @@ import numpy as np
 
 from seehear.engine.scoring.few import probes, widened
 from seehear.engine.scoring.lanes import compiled, exp
-from seehear.engine.scoring.simd import ROWS, add_rows, one_dot
+from seehear.engine.scoring.simd import ROWS, add_rows, dots
 
 
 @no_type_check
@@ -38,10 +38,12 @@ def _pool(values, scale, log_count, offsets, probe, step, pooled):
         for first in range(row, end, ROWS):  # they stay in the nearest cache
             count = min(ROWS, end - first)
             for q in range(queries):
-                for f in range(count):
-                    (dot,) = one_dot(values, first + f, probe[0, q])
-                    token = np.float32(dot) * (step[0, q] * scale[first + f])
-                    weights[f] = token + log_count[first + f]
+                for f in range(0, count, 2):
+                    g = min(f + 1, count - 1)  # an odd last token is its own neighbour
+                    x, y = dots(values, first + f, first + g, probe[0, q])
+                    size = step[0, q] * scale[first + f], step[0, q] * scale[first + g]
+                    weights[f] = np.float32(x) * size[0] + log_count[first + f]
+                    weights[g] = np.float32(y) * size[1] + log_count[first + g]
                 top[q], total[q] = _soften(
                     weights[:count], scale[first : first + count], pooled[v, q], top[q], total[q]
                 )

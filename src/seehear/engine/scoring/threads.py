@@ -20,7 +20,7 @@ _inside: list[Any] = []  # one entry per call that runs now; the first one holds
 def run_tiles(work: Callable[[Tile], None], tiles: Iterable[Tile], *, threads: int | None) -> None:
     """`work(tile)` for every tile, on `threads` threads (default: the cores of this process)."""
     todo = list(tiles)
-    count = min(threads or _cores(), len(todo))
+    count = min(threads or cores(), len(todo))
     waiting = iter(todo)  # `next` on a list's iterator is atomic
 
     def drain() -> None:
@@ -60,7 +60,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scoring")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -132,10 +132,10 @@ def _settled(
     out = np.empty((4, len(offsets) - 1, queries), np.float32)
     log_count, item = tokens.log_count[rows], items.start
     if queries <= FEW:
-        few.read(tokens.values[rows], tokens.scale[rows], log_count, fold.both, dots)
         few.settle_items(
-            dots, offsets, item, branch.forms, branch.steps, branch.starts, branch.longest,
-            fold.constants, branch.model, keep, out,
+            tokens.values[rows], tokens.scale[rows], log_count, fold.both, offsets, item,
+            branch.forms, branch.steps, branch.starts, branch.longest, fold.constants,
+            branch.model, dots[: len(dots) * keep], out,
         )  # fmt: skip
     else:
         z = tokens.rows(items.start, items.stop)
