@@ -5,8 +5,9 @@
 The test gallery of digits-av (1,000 clips, one caption each) is scored exactly by the product's
 scorer and by its approximations: int8 tokens, sound pooled over frequency, sound merged in time,
 candidates by u_v and u_a. Trains the model if FOLDER does not hold it (11 minutes). --quick: 10
-steps, 300 clips. Width 64, 4 frames: no claim about other sizes. Exits 1 when int8 keeps less than
-99 % of the top ten or changes R@1 by more than half a point.
+steps, 300 clips; such a model has learned nothing, and only equality with its own scores is held.
+Width 64, 4 frames: no claim about other sizes. Exits 1 when the exact scores are not the model's
+own within 1e-5, or int8 keeps less than 99 % of the top ten or changes R@1 by over half a point.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from seehear.engine.scoring import (
     uniform,
 )
 from seehear_lab.datasets.digits_pairs import DigitGallery
-from seehear_lab.evaluate.protocol import encode, score_all
+from seehear_lab.evaluate.protocol import encode
 
 TOP = 10
+OWN = "largest difference to the model's own scores"
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
@@ -51,7 +53,9 @@ def kept(found: np.ndarray, wanted: np.ndarray) -> float:
     return 100 * float(np.mean([len(set(a) & set(b)) / len(b) for a, b in rows]))
 
 
-def rows_of(model: Any, gallery: DigitGallery) -> tuple[list[tuple[str, float, str]], bool]:
+def rows_of(
+    model: Any, gallery: DigitGallery, *, is_trained: bool
+) -> tuple[list[tuple[str, float, str]], bool]:
     encoded = encode(model, gallery)
     query = encoded.query.numpy()
     audio = encoded.items.audio.numpy()
@@ -67,7 +71,9 @@ def rows_of(model: Any, gallery: DigitGallery) -> tuple[list[tuple[str, float, s
         return branch(block, tokens, most_tokens=-1)
 
     longest = sounds.longest
-    exact, by_model = scored(frames, sounds), score_all(model, encoded)
+    exact = scored(frames, sounds)
+    with torch.inference_mode():
+        by_model = model.score(encoded.query, encoded.items).numpy()
     variants = {
         "int8": scored(quantise(frames), quantise(sounds)),
         f"sound pooled, {longest // pitches} of {longest}": scored(
@@ -82,7 +88,7 @@ def rows_of(model: Any, gallery: DigitGallery) -> tuple[list[tuple[str, float, s
         ("captions and clips", float(len(query)), ""),
         ("exact: R@1", r1, "%"),
         (
-            "largest difference to the model's own scores",
+            OWN,
             1e6 * float(np.abs(exact - by_model).max()),
             "1e-6",
         ),
@@ -100,7 +106,7 @@ def rows_of(model: Any, gallery: DigitGallery) -> tuple[list[tuple[str, float, s
         rows.append((f"u_v alone, {count}: top-{TOP} kept", kept(near[0][:, :count], wanted), "%"))
     figures = {what: value for what, value, _ in rows}
     holds = figures[f"int8: top-{TOP} overlap"] >= 99 and abs(figures["int8: R@1 change"]) <= 0.5
-    return rows, holds
+    return rows, figures[OWN] < 10 and (holds or not is_trained)
 
 
 def right(scores: np.ndarray, gallery: DigitGallery) -> float:
@@ -117,7 +123,8 @@ def main() -> int:
         )
         steps = 10 if options.quick else digits_av.STEPS["tefal", "whole"]
         model, _ = bench.train("tefal", "whole", 0, steps)
-        rows, holds = rows_of(model, DigitGallery(bench.clips("whole", "test")))
+        gallery = DigitGallery(bench.clips("whole", "test"))
+        rows, holds = rows_of(model, gallery, is_trained=not options.quick)
     report(rows, packages=("numpy", "torch", "numba"), to=options.json)
     return 0 if holds else 1
 

@@ -14,8 +14,7 @@ from seehear.engine.scoring import (
     Affine,
     Block,
     BlockWeights,
-    branch,
-    cross,
+    branches,
     fold,
     fold_queries,
     pack,
@@ -25,31 +24,31 @@ from seehear.engine.scoring import (
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Parts, Tokens
 
-MOST_TOKENS = 64  # beyond it, forms of an item cost more than a bank of queries saves
 Senses = tuple[bool, bool]  # by sight, by sound
 
 
 class Scores:
     """s = t . E_seen / |t||E| + t . E_heard / |t||E|, with E their sum and t the query.
 
-    The head's blocks are folded once; a head with several attention heads stays in torch.
+    The head's blocks are folded once; a head with several attention heads has no `blocks` and
+    stays in torch.
     """
 
     def __init__(self, head: Any) -> None:
         self._pools = [head.see, head.hear] if hasattr(head, "hear") else [head.see]
         one_head = all(getattr(pool, "pool", pool).heads == 1 for pool in self._pools)
-        self._blocks = [fold(block_weights(pool)) for pool in self._pools] if one_head else []
+        self.blocks = [fold(block_weights(pool)) for pool in self._pools] if one_head else []
 
     @property
     def sight(self) -> Block | None:
         """The folded block over frames, if the head's blocks fold."""
-        return self._blocks[0] if self._blocks else None
+        return self.blocks[0] if self.blocks else None
 
     def parts(self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Senses) -> Parts:
         """Both parts of each pair; a sense that is switched off adds nothing."""
         seen, heard = np.zeros((2, len(text), len(tokens.frames)), np.float32)
         sees, hears = by[0], by[1] and len(self._pools) > 1
-        if not self._blocks:
+        if not self.blocks:
             seen, heard = self._in_torch(text, tokens, sees, hears)
         elif sees and hears:
             seen, heard = self._together(text, tokens)
@@ -66,8 +65,8 @@ class Scores:
         tokens: Num[np.ndarray, "item token dim"],
         mask: Bool[np.ndarray, "item token"],
     ) -> Float32[np.ndarray, "query item"]:
-        most = min(len(text), MOST_TOKENS)
-        return score(text, branch(self._blocks[sense], pack(tokens, mask), most_tokens=most))
+        packed = [pack(tokens, mask)]
+        return score(text, *branches([self.blocks[sense]], packed, queries=len(text)))
 
     def attention(
         self,
@@ -77,27 +76,23 @@ class Scores:
         mask: Bool[np.ndarray, "1 token"],
     ) -> Float32[np.ndarray, " token"]:
         """How one text shares its attention among the tokens of one item; sums to 1."""
-        if not self._blocks:
+        if not self.blocks:
             pool = getattr(self._pools[sense], "pool", self._pools[sense])
             wide = torch.tensor(tokens, dtype=torch.float32)
             with torch.inference_mode():
                 weights = pool.weights(torch.from_numpy(text), wide, torch.from_numpy(mask))
             return weights[0, 0].mean(0).numpy()
-        logits = pack(tokens, mask).values @ fold_queries(self._blocks[sense], text).both[0, 0]
+        logits = pack(tokens, mask).values @ fold_queries(self.blocks[sense], text).both[0, 0]
         weights = np.exp(logits - logits.max(initial=-np.inf))
         return weights / max(float(weights.sum()), 1e-12)
 
     def _together(
         self, text: Float32[np.ndarray, "query dim"], tokens: Tokens
     ) -> Float32[np.ndarray, "two query item"]:
-        """Forms pay when an item meets more queries than it has tokens; else it is pooled."""
-        frames = pack(tokens.frames, tokens.frame_mask)
-        sounds = pack(tokens.audio, tokens.audio_mask)
-        most = min(len(text), MOST_TOKENS)
-        most = most if frames.longest <= most else -1
-        seen = branch(self._blocks[0], frames, most_tokens=most)
-        heard = branch(self._blocks[1], sounds, most_tokens=most)
-        both = None if heard.forms is None else cross(seen, heard)
+        tokens_of = (tokens.frames, tokens.frame_mask), (tokens.audio, tokens.audio_mask)
+        packed = [pack(*each) for each in tokens_of]
+        seen, heard, both = branches(self.blocks, packed, queries=len(text))
+        assert heard is not None
         return parts(text, seen, heard, both)
 
     def _in_torch(
@@ -132,4 +127,6 @@ def block_weights(pool: Any) -> BlockWeights:
 
 
 def _affine(layer: nn.Linear | nn.LayerNorm) -> Affine:
-    return Affine(weight=layer.weight.detach().numpy(), bias=layer.bias.detach().numpy())
+    return Affine(
+        weight=layer.weight.detach().cpu().numpy(), bias=layer.bias.detach().cpu().numpy()
+    )

@@ -17,6 +17,7 @@ from seehear.nn.tokens import TokenBatch
 from seehear.rank import dual_softmax, inverted_softmax, qb_norm
 from seehear.rank.hubness import LABELS
 from seehear_lab.datasets.batches import Gallery, chunks, joined, taken, to_device
+from seehear_lab.evaluate.folded import folded
 
 BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
 Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm", "dual_softmax_qb_norm"]
@@ -64,26 +65,28 @@ def score_all(
     """scores[query, item] of the whole gallery, block by block.
 
     Blocks are as high as they can be, so that what a model computes of an item alone is computed
-    once. Items may be kept in half precision.
+    once. Items may be kept in half precision. Models that fold are scored folded.
 
-    Note: a block is sized as if a model kept four vectors and two weights a token for every pair,
-    and six vectors for every token of an item: what the text-conditioned pools do.
+    Note: a block is sized as if a model kept four vectors and two weights a token for every pair
+    (nothing where it folds), and six vectors for every token of an item.
     """
     query, items = encoded.query, encoded.items
     tokens = items.frames.shape[1] + items.audio.shape[1]
     words, dim = query[0].numel() // query.shape[-1], query.shape[-1]
     pairs = max(budget_bytes // (4 * words * (4 * dim + 2 * tokens)), 1)
-    high = min(len(query), pairs)
+    fast = folded(model)
+    score = fast or model.score
+    high = len(query) if fast else min(len(query), pairs)
     per_item = 4 * 6 * tokens * dim
-    wide = max(min(pairs // high, budget_bytes // per_item), 1)
+    wide = budget_bytes // per_item if fast else min(pairs // high, budget_bytes // per_item)
     scores = np.empty((len(query), len(items.frames)), np.float32)
-    for columns in chunks(scores.shape[1], wide):
+    for columns in chunks(scores.shape[1], max(wide, 1)):
         block = taken(items, columns)
         block = replace(
             block, frames=block.frames.to(query.dtype), audio=block.audio.to(query.dtype)
         )
         for rows in chunks(len(query), high):
-            scores[rows, columns] = model.score(query[rows], block).float().cpu().numpy()
+            scores[rows, columns] = score(query[rows], block).float().cpu().numpy()
     return scores
 
 
@@ -118,10 +121,10 @@ def score_two_stage(
         raise ValueError(f"keep={keep} of {len(items.frames)} items; choose from 1 to that")
     is_union = stage1 == "union"
     first = _union(query, model, items) if is_union else _nearness(query, model.summary(items))
-    kept = first.topk(keep, dim=1).indices
+    kept, score = first.topk(keep, dim=1).indices, folded(model) or model.score
     scores = first.clone()
     for row, candidates in enumerate(kept):
-        second = model.score(query[row : row + 1], taken(items, candidates))[0].double()
+        second = score(query[row : row + 1], taken(items, candidates))[0].double()
         scores[row, candidates] = second - second.min() + first[row].max() + 1
     found = (kept.cpu() == torch.from_numpy(own)[:, None]).any(1)
     recall = 100 * float(found.double().mean())

@@ -7,7 +7,7 @@ scores = score(queries, seen)                        # [query, item]
 
 from seehear.engine.scoring.exact import parts, rescore, score
 from seehear.engine.scoring.fold import Affine, Block, BlockWeights, fold, fold_queries, standardise
-from seehear.engine.scoring.forms import Branch, Cross, branch, cross, uniform
+from seehear.engine.scoring.forms import Branch, Cross, branch, branches, cross, uniform
 from seehear.engine.scoring.layouts import merged, time_pooled
 from seehear.engine.scoring.tokens import PackedTokens, pack, packed, quantise
 
@@ -19,6 +19,7 @@ __all__ = [
     "Cross",
     "PackedTokens",
     "branch",
+    "branches",
     "cross",
     "fold",
     "fold_queries",

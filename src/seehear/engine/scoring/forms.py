@@ -13,7 +13,7 @@ six with a step of its own: half as much to read, at an error far below that of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,20 @@ def cross(seen: Branch, heard: Branch, *, threads: int | None = None) -> Cross:
     run_tiles(work, range(len(one)), threads=threads)
     model = np.array([a.e @ b.e, a.e @ b.b, a.b @ b.e, a.b @ b.b], np.float32)
     return Cross(numbers=numbers, starts=starts, model=model)
+
+
+def branches(
+    blocks: Sequence[Block], tokens: Sequence[PackedTokens], *, queries: int
+) -> tuple[Branch, Branch | None, Cross | None]:
+    """One sense or two as `score` takes them, with forms where so many queries make them pay."""
+    most = min(2 * queries // 3, MOST_TOKENS)
+    if tokens[0].longest > most:
+        most = -1  # sound with forms needs sight with forms
+    seen, *others = [
+        branch(block, each, most_tokens=most) for block, each in zip(blocks, tokens, strict=True)
+    ]
+    heard = others[0] if others else None
+    return seen, heard, cross(seen, heard) if heard and heard.forms is not None else None
 
 
 def uniform(branch: Branch) -> Float[np.ndarray, "item dim"]:

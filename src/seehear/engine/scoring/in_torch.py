@@ -1,20 +1,20 @@
-"""The same algebra in torch, for a GPU: exact scores in tiles, never a whole [query, item, dim]."""
+"""The same algebra in torch, for tokens on a GPU: exact, in tiles, no vector for every pair."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from seehear.engine.scoring.fold import Block, Folded, fold_queries
-from seehear.engine.scoring.tokens import PackedTokens
+from seehear.nn.tokens import TokenBatch
 
 TILE_BYTES = 256 * 2**20  # of pooled sound, the widest thing that is made
-Sense = tuple[Block, PackedTokens]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,45 +29,41 @@ class _Side:
     constants: Float[Tensor, "three query"]
 
 
-def score_on(
-    device: str | torch.device,
-    query: Float[np.ndarray, "query dim"],
-    seen: Sense,
-    heard: Sense | None = None,
+@torch.inference_mode()
+def score_in_torch(
+    query: Float[Tensor, "query dim"],
+    items: TokenBatch,
+    blocks: Sequence[Block],
     *,
     tile_bytes: int = TILE_BYTES,
-) -> Float32[np.ndarray, "query item"]:
-    """cos(t, E_seen + E_heard) as `score` gives it; sight by its forms, sound pooled in tiles.
+) -> Float[Tensor, "query item"]:
+    """What `score` gives, on the device of its inputs; sight by its forms, sound pooled in tiles.
 
-    An item that is silent in one sense is scored by the other; one without tokens scores 0.
-    Raises: ValueError if the senses have other numbers of items.
+    `blocks` are those over frames and, where sound is heard, over sound. An item that is silent in
+    one sense is scored by the other; one without tokens scores 0.
     """
-    if heard and len(heard[1]) != len(seen[1]):
-        raise ValueError(f"{len(seen[1])} items seen but {len(heard[1])} heard; pair them")
-    sides = [_side(sense[0], query, device) for sense in (seen, heard) if sense]
-    unit = F.normalize(torch.tensor(query, dtype=torch.float32, device=device), dim=-1)
-    scores = np.zeros((len(query), len(seen[1])), np.float32)
-    wide = max(tile_bytes // (4 * max(query.size, 1)), 1)
-    with torch.inference_mode():
-        for first in range(0, len(seen[1]), wide):
-            last = min(first + wide, len(seen[1]))
-            frames = _padded(seen[1], first, last, device)
-            dot, norm2, rest = _by_forms(sides[0], *frames)
-            if heard:
-                vectors = _pooled(sides[1], *_padded(heard[1], first, last, device))
-                dot = dot + torch.einsum("qd,vqd->vq", unit, vectors)
-                norm2 = norm2 + vectors.square().sum(-1)
-                norm2 = norm2 + 2 * _crossed(sides[0], frames[0], rest, vectors)
-            found = dot * norm2.clamp(min=1e-20).rsqrt()
-            scores[:, first:last] = found.T.cpu().numpy()
-    return scores
+    see, *hear = [_side(block, query) for block in blocks]
+    unit, found = F.normalize(query.float(), dim=-1), []
+    wide = max(tile_bytes // (4 * max(query.numel(), 1)), 1)
+    for first in range(0, len(items.frames), wide):
+        columns = slice(first, first + wide)
+        frames, mask = items.frames[columns], items.frame_mask[columns]
+        z = _standardised(see, frames, mask)
+        dot, norm2, rest = _by_forms(see, z, mask)
+        for side in hear:
+            mask = items.audio_mask[columns]
+            vectors = _pooled(side, _standardised(side, items.audio[columns], mask), mask)
+            dot = dot + torch.einsum("qd,vqd->vq", unit, vectors)
+            norm2 = norm2 + vectors.square().sum(-1) + 2 * _crossed(see, z, rest, vectors)
+        found.append((dot * norm2.clamp(min=1e-20).rsqrt()).T)
+    return torch.cat(found, 1) if found else query.new_zeros(len(query), 0)
 
 
-def _side(block: Block, query: np.ndarray, device: str | torch.device) -> _Side:
+def _side(block: Block, query: Tensor) -> _Side:
     def there(x: np.ndarray) -> Tensor:
-        return torch.tensor(x, dtype=torch.float32, device=device)
+        return torch.tensor(x, dtype=torch.float32, device=query.device)
 
-    folded: Folded = fold_queries(block, query)
+    folded: Folded = fold_queries(block, query.float().cpu().numpy())
     closing, weights = block.residual, block.weights
     last = weights.norm_out if weights.norm_last is None else weights.norm_last
     arrays = {name: getattr(block, name) for name in ("A", "a0", "H", "h0", "e", "b")}
@@ -81,35 +77,24 @@ def _side(block: Block, query: np.ndarray, device: str | torch.device) -> _Side:
     )
 
 
-def _padded(
-    tokens: PackedTokens, first: int, last: int, device: str | torch.device
-) -> tuple[
-    Float[Tensor, "item token dim"], Bool[Tensor, "item token"], Float[Tensor, "item token"]
-]:
-    """Items [first, last): tokens, which are there, and the logarithms of what they stand for."""
-    lengths = np.diff(tokens.offsets[first : last + 1])
-    mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
-    values, count = (
-        np.zeros((*mask.shape, tokens.dim), np.float32),
-        np.zeros(mask.shape, np.float32),
-    )
-    values[mask] = tokens.rows(first, last)
-    count[mask] = tokens.log_count[tokens.offsets[first] : tokens.offsets[last]]
-    return tuple(torch.tensor(x, device=device) for x in (values, mask, count))  # type: ignore[return-value]
+def _standardised(
+    side: _Side, tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
+) -> Float[Tensor, "item token dim"]:
+    """Zeros where there is no token, whatever the padding holds."""
+    kept = tokens.float().masked_fill(~mask[..., None], 0)
+    return F.layer_norm(kept, kept.shape[-1:], eps=side.eps)
 
 
-def _attention(side: _Side, z: Tensor, mask: Tensor, log_count: Tensor) -> Tensor:
+def _attention(side: _Side, z: Tensor, mask: Tensor) -> Tensor:
     """[item query token]; zeros for items without tokens."""
-    logits = torch.einsum("qd,vfd->vqf", side.probe, z) + log_count[:, None]
+    logits = torch.einsum("qd,vfd->vqf", side.probe, z)
     return logits.masked_fill(~mask[:, None], -torch.inf).softmax(-1).nan_to_num(0)
 
 
-def _by_forms(
-    side: _Side, z: Tensor, mask: Tensor, log_count: Tensor
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _by_forms(side: _Side, z: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """t . E and |E|^2 [item query] from a^T G a and its like; and attention, alpha, beta."""
     block, dim = side.block, z.shape[-1]
-    a = _attention(side, z, mask, log_count)
+    a = _attention(side, z, mask)
 
     def form(x: Tensor) -> Tensor:
         return ((a @ (x @ x.mT)) * a).sum(-1)
@@ -132,10 +117,10 @@ def _by_forms(
     return dot * is_there, norm2 * is_there, (a, alpha * is_there, beta * is_there, is_there)
 
 
-def _pooled(side: _Side, z: Tensor, mask: Tensor, log_count: Tensor) -> Tensor:
+def _pooled(side: _Side, z: Tensor, mask: Tensor) -> Tensor:
     """E [item query dim] of a tile, from pooled tokens; zeros for items without tokens."""
     block = side.block
-    w = _unit(_attention(side, z, mask, log_count) @ z @ block["A"].T + block["a0"], side.eps)
+    w = _unit(_attention(side, z, mask) @ z @ block["A"].T + block["a0"], side.eps)
     if side.residual:
         w = _unit(w @ side.residual[0].T + side.residual[1], side.eps)
     return (w * block["gain"] + block["b"]) * mask.any(1)[:, None, None]
