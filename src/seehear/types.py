@@ -203,8 +203,9 @@ class Explanation:
 class Hit:
     """One found moment and why; the contributions `seen` and `heard` add up to `score`.
 
-    A silent item gets the library's average for `heard` (an item without pictures for `seen`), so
-    that it is neither rewarded nor punished. Weights run from 0 to 1, 1 being the best token.
+    With `tags`, and by example, a silent item gets the library's average for `heard` (an item
+    without pictures for `seen`), so that it is neither rewarded nor punished; with `clip-ast` and
+    words it gets 0 and the other sense decides. Weights run from 0 to 1, 1 being the best token.
     """
 
     rank: int

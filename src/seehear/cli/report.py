@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seehear.cli.output import JsonOption, LibraryOption, clock, name_engine, say, say_json
-from seehear.cli.search import LikeOption, LimitOption, ModeOption, QueryArgument, reasons
+from seehear.cli.search import LikeOption, LimitOption, ModeOption, QueryArgument, most, reasons
 from seehear.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _asked(answer: Answer) -> str:
 
 
 def _section(answer: Answer, pictures: dict[str, bytes]) -> str:
-    top = max((max(hit.seen, hit.heard) for hit in answer.hits), default=1.0)
+    top = most(answer)
     cards = "\n".join(_card(hit, pictures[hit.item_id], top) for hit in answer.hits)
     verdict = f'<p class="verdict">{escape(answer.verdict)}</p>' if answer.verdict else ""
     facts = (
@@ -97,8 +97,8 @@ def _card(hit: Hit, picture: bytes, top: float) -> str:
     return f"""<article class="{hit.band}"><a href="{escape(link)}">{image}</a>
 <h3>{hit.rank}. {escape("/".join(Path(hit.path).parts[-2:]))}</h3>
 <p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.band} · {hit.score:.2f}{badge}</p>
-{_sense("seen", hit, hit.seen / top, hit.frame_times_s, hit.frame_weights)}
-{_sense("heard", hit, hit.heard / top, hit.sound_times_s, hit.sound_weights)}
+{_sense("seen", hit, max(hit.seen, 0) / top, hit.frame_times_s, hit.frame_weights)}
+{_sense("heard", hit, max(hit.heard, 0) / top, hit.sound_times_s, hit.sound_weights)}
 <ul>{why}</ul><p class="path">{escape(hit.path)}</p></article>"""
 
 

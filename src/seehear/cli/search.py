@@ -111,7 +111,7 @@ def say_answer(answer: Answer) -> None:
     """Hits as text: one block each, reasons below."""
     if answer.verdict:
         say(answer.verdict)
-    top = max((max(hit.seen, hit.heard) for hit in answer.hits), default=1.0)
+    top = most(answer)
     for hit in answer.hits:
         say(
             f"{hit.rank:>3}  {hit.band:<6}  {clock(hit.start_s)} - {clock(hit.end_s)}  "
@@ -124,6 +124,11 @@ def say_answer(answer: Answer) -> None:
             say(f"             also at {shown(alias)}")
 
 
+def most(answer: Answer) -> float:
+    """What a full bar stands for: the most that a sense adds to a hit, or 1 if none adds."""
+    return max((x for hit in answer.hits for x in (hit.seen, hit.heard) if x > 0), default=1.0)
+
+
 def reasons(hit: Hit) -> list[str]:
     """Why a hit matched, in words: tags with their presence, and when."""
     lines: list[str] = []
@@ -132,13 +137,17 @@ def reasons(hit: Hit) -> list[str]:
         ("heard", hit.heard, hit.heard_tags, hit.sound_times_s, hit.sound_weights),
     ):
         words = ", ".join(f"{name} {presence:.0%}" for name, presence in tags)
-        if words and part >= 0.2 * hit.score:
-            lines.append(f"{sense}: {words} (best at {', '.join(best_times(times, weights))})")
+        counts, best = part > 0 and part >= 0.2 * hit.score, best_times(times, weights)
+        if words and counts:
+            lines.append(f"{sense}: {words} (best at {', '.join(best)})")
+        elif counts and best:
+            lines.append(f"{sense} best at {', '.join(best)}")
         elif words:
             lines.append(f"also {sense}: {words}")
     if hit.sound != "sound":
         what = "no sound" if hit.sound == "none" else "a silent track"
-        lines.append(f"{what}: judged by sight, sound counted as the library's average")
+        average = ", sound counted as the library's average" if hit.heard else ""
+        lines.append(f"{what}: judged by sight{average}")
     if hit.sound_fits is not None:
         lines.append(f"sound {'fits' if hit.sound_fits else 'is unrelated to'} the picture")
     return lines
@@ -146,5 +155,8 @@ def reasons(hit: Hit) -> list[str]:
 
 def best_times(times: tuple[float, ...], weights: tuple[float, ...], count: int = 3) -> list[str]:
     """Times of the strongest tokens, at least half as strong as the best, in order of time."""
-    strongest = sorted(zip(weights, times, strict=True), reverse=True)[:count]
-    return [clock(time) for time in sorted(time for weight, time in strongest if weight >= 0.5)]
+    best: dict[str, float] = {}
+    for weight, time in sorted(zip(weights, times, strict=True), reverse=True):
+        if weight >= 0.5 and len(best) < count:
+            best.setdefault(clock(time), time)  # twelve sound tokens may lie at one time
+    return sorted(best, key=best.__getitem__)

@@ -44,7 +44,7 @@ class ClipAstEngine:
     def __init__(self, files: ClipAstFiles) -> None:
         self._files = files
         self._head = files.head()
-        self._hears = hasattr(self._head, "hear")
+        self.hears = hasattr(self._head, "hear")
         self._scores = Scores(self._head)
         self._matcher = Matcher.load(files.folder)
         self.seen_dim = self.heard_dim = int(self._head.see.norm_out.normalized_shape[0])
@@ -64,7 +64,7 @@ class ClipAstEngine:
         if len(clip.frames):
             frames = self._towers.encode_frames(clip.frames)
         audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
-        if self._hears and clip.sound == "sound":
+        if self.hears and clip.sound == "sound":
             patches, times = self._towers.encode_waveform(clip.waveform)
             patches, times = self.lay_out(patches, times)
             with torch.inference_mode():
@@ -120,7 +120,7 @@ class ClipAstEngine:
             by_sight = masked_mean if is_mean else self._head.see.uniform
             seen = F.normalize(by_sight(batch.frames, batch.frame_mask), dim=-1)
             heard = torch.zeros(len(seen), self.heard_dim)
-            if self._hears:
+            if self.hears:
                 by_sound = masked_mean if is_mean else self._head.hear.uniform
                 heard = F.normalize(by_sound(batch.audio, batch.audio_mask), dim=-1)
         nowhere = np.zeros((len(seen), 1))
@@ -156,7 +156,7 @@ class ClipAstEngine:
         return self._query(self._towers.encode_texts(names))
 
     def _query(self, text: Float32[np.ndarray, "query dim"]) -> EncodedQuery:
-        share = np.full(len(text), 0.5 if self._hears else 0.0, np.float32)
+        share = np.full(len(text), 0.5 if self.hears else 0.0, np.float32)
         return EncodedQuery(seen=text, heard=text, heard_share=share)
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
@@ -196,7 +196,7 @@ class ClipAstEngine:
         """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""
         frames = self._scores.attention(0, query.seen, tokens.frames, tokens.frame_mask)
         sounds = np.zeros(0, np.float32)
-        if self._hears and tokens.audio_mask.any():
+        if self.hears and tokens.audio_mask.any():
             sounds = self._scores.attention(1, query.seen, tokens.audio, tokens.audio_mask)
             times = tokens.audio_times_s[0]
             _, column = np.unique(times, return_inverse=True)

@@ -31,6 +31,7 @@ class Engine(Protocol):
     media: MediaSpec
     seen_dim: int
     heard_dim: int
+    hears: bool  # False where sound is not scored: X-Pool
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -31,16 +31,20 @@ def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = No
     """
     if sum(map(bool, (query.text.strip(), query.like, query.item))) != 1:
         raise UsageError("a search needs either words or --like FILE; give one of them")
+    if query.mode == "heard" and not engine.hears:
+        raise UsageError("the weights of this library do not hear; leave --mode heard out")
     if query.text:
         text = query.text.strip().encode("utf-8", "replace").decode()  # no lone surrogates
         encoded = engine.encode_text(text)
     elif query.item:
         item = store.item(query.item)
-        _check(query.item, query.mode, sees=item.has_frames, hears=item.sound == "sound")
+        hears = engine.hears and item.sound == "sound"
+        _check(query.item, query.mode, sees=item.has_frames, hears=hears)
         encoded = _example(item)
     else:
         clip = clip or read_any(Path(query.like), engine.media)
-        _check(query.like, query.mode, sees=len(clip.frames) > 0, hears=clip.sound == "sound")
+        hears = engine.hears and clip.sound == "sound"
+        _check(query.like, query.mode, sees=len(clip.frames) > 0, hears=hears)
         encoded = engine.encode_example(clip)
     if query.heard_share is not None:
         share = np.full_like(encoded.heard_share, min(max(query.heard_share, 0.0), 1.0))
@@ -56,7 +60,7 @@ def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
             "another file"
         )
     if not (sees or hears):
-        raise UsageError(f"{name!r} holds neither pictures nor sound to search with")
+        raise UsageError(f"{name!r} holds nothing that this library's weights can see or hear")
 
 
 def _example(item: Item) -> EncodedQuery:

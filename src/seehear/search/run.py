@@ -215,10 +215,10 @@ def lists(
         )
     most = k if fits is None else store.counts(where=where)["items"]
     found: list[Candidates] = []
-    if share < 1 or stage1 != "union":
+    if share < 1 or stage1 == "seen":
         best = seen_best(engine, store, query, k=most, where=where) if stage1 == "union" else None
         found.append(best or store.nearest("seen", query.seen[0], k=most, where=where))
-    if stage1 == "all" or (share > 0 and stage1 == "union"):
+    if share > 0 and stage1 != "seen":
         found.append(store.nearest("heard", query.heard[0], k=most, where=where))
     if fits is None:
         return found

@@ -55,12 +55,13 @@ export function split(hit) {
   const seen = Math.max(hit.seen, 0);
   const heard = Math.max(hit.heard, 0);
   const share = Math.round((100 * seen) / Math.max(seen + heard, 1e-9));
+  const rest = heard > 0 ? 100 - share : 0; // nothing at all where neither sense adds
   return svg("svg", {
     class: "split", viewBox: "0 0 100 6", preserveAspectRatio: "none", role: "img",
-    "aria-label": `${share} percent seen, ${100 - share} percent heard`,
+    "aria-label": `${share} percent seen, ${rest} percent heard`,
   }, [
     svg("rect", { x: 0, width: share, height: 6, class: "sight" }),
-    svg("rect", { x: share, width: 100 - share, height: 6, class: "hearing" }),
+    svg("rect", { x: share, width: rest, height: 6, class: "hearing" }),
   ]);
 }
 
@@ -101,9 +102,9 @@ export function player(hit, { muted = false, controls = false } = {}) {
 
 // The seconds of the tokens that weigh most, in the order of time.
 export function best(part, count) {
-  return part.times_s
-    .map((time, i) => [part.weights[i], time]).sort((a, b) => b[0] - a[0]).slice(0, count)
-    .map(([, time]) => time).sort((a, b) => a - b);
+  const strongest = part.times_s
+    .map((time, i) => [part.weights[i], time]).sort((a, b) => b[0] - a[0]).map(([, time]) => time);
+  return [...new Set(strongest)].slice(0, count).sort((a, b) => a - b); // sound has twelve tokens a column
 }
 
 export const frameAt = (hit, time, height) =>
