@@ -1,4 +1,4 @@
-"""The commands on libraries of `clip-ast`: a head that hears and one that does not, silent files."""
+"""The commands on libraries of `clip-ast`: a head that hears, a deaf one, a silent file."""
 
 import os
 import re

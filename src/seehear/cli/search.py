@@ -156,7 +156,7 @@ def reasons(hit: Hit) -> list[str]:
 def best_times(times: tuple[float, ...], weights: tuple[float, ...], count: int = 3) -> list[str]:
     """Times of the strongest tokens, at least half as strong as the best, in order of time."""
     best: dict[str, float] = {}
-    for weight, time in sorted(zip(weights, times, strict=True), reverse=True):
+    for weight, at_s in sorted(zip(weights, times, strict=True), reverse=True):
         if weight >= 0.5 and len(best) < count:
-            best.setdefault(clock(time), time)  # twelve sound tokens may lie at one time
+            best.setdefault(clock(at_s), at_s)  # twelve sound tokens may lie at one time
     return sorted(best, key=best.__getitem__)

@@ -14,15 +14,37 @@ Each runs on one thread, releases the GIL and waits for nobody.
 
 from __future__ import annotations
 
-from typing import no_type_check
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, no_type_check
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 
 from seehear.engine.scoring.forms import BLOCK
 
 LANES = 64
-compiled = njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+settings: Any = config
+HERE = Path(__file__).parent
+VERSION = sha256(b"".join(each.read_bytes() for each in sorted(HERE.glob("*.py")))).hexdigest()[:16]
+
+
+def compiled(function: Any) -> Any:
+    """As machine code, kept on disk for this version of the package.
+
+    numba itself would notice a change in the file of a function, but not in those that it calls.
+    Where nothing can be written, the code is made anew in each process.
+    """
+    make = partial(njit, nogil=True, fastmath=True, error_model="numpy")
+    chosen = settings.CACHE_DIR
+    settings.CACHE_DIR = str(Path(chosen or HERE / "__pycache__") / VERSION)
+    try:
+        return make(cache=True)(function)
+    except RuntimeError:  # numba finds no folder that it may write to
+        return make()(function)
+    finally:
+        settings.CACHE_DIR = chosen
 
 
 @compiled
@@ -143,8 +165,10 @@ def _forms(a, count, form, longest, work):
 def close(sums, t, read, constants, q, model):
     """dot, norm2, alpha, beta from forms; without residual beta = 0 (no branch: it would cost)."""
     d, e, b_e, b, eps, residual = model
-    alpha = np.float32(1) / np.sqrt(sums[0, t] + eps)
-    inner = np.float32(1) / np.sqrt(alpha * (alpha * sums[1, t] + sums[3, t]) + d + eps)
+    none = np.float32(0)  # rounded forms of tokens that cancel may fall below it
+    alpha = np.float32(1) / np.sqrt(max(sums[0, t], none) + eps)
+    spread = alpha * (alpha * sums[1, t] + sums[3, t]) + d
+    inner = np.float32(1) / np.sqrt(max(spread, none) + eps)
     beta = residual * inner
     alpha *= beta + (np.float32(1) - residual)
     dot = alpha * (read + constants[0, q]) + beta * constants[1, q] + constants[2, q]

@@ -62,17 +62,18 @@ def _find_compiled(pair: Pair, tile: Tile) -> Found:
         seen = _vectors(pair.seen, folds[0], tile.items)
         dot, norm2 = _along(unit, seen)
         if pair.heard is None:
-            return dot, np.zeros_like(dot), _inverse(norm2)
+            return dot, np.zeros_like(dot), _inverse(norm2, dot)
         heard = _vectors(pair.heard, folds[1], tile.items)
-        return dot, _along(unit, heard)[0], _inverse(_along(unit, seen + heard)[1])
+        other = _along(unit, heard)[0]
+        return dot, other, _inverse(_along(unit, seen + heard)[1], dot + other)
     dots, out = _settled(pair.seen, folds[0], tile.items, sense="seen", keep=pair.heard is not None)
     if pair.heard is None:
-        return out[0], np.zeros_like(out[0]), _inverse(out[1])
+        return out[0], np.zeros_like(out[0]), _inverse(out[1], out[0])
     if pair.cross is None:
         vectors = _vectors(pair.heard, folds[1], tile.items)
         product = _product(pair.seen, tile.items, dots, out, vectors)
         dot, norm2 = _along(unit, vectors)
-        return out[0], dot, _inverse(out[1] + norm2 + 2 * product)
+        return out[0], dot, _inverse(out[1] + norm2 + 2 * product, out[0] + dot)
     other_dots, other = _settled(pair.heard, folds[1], tile.items, sense="heard", keep=True)
     cut, norm2 = slice(tile.items.start, tile.items.stop + 1), np.empty(out.shape[1:], np.float32)
     lanes.fuse(
@@ -80,7 +81,7 @@ def _find_compiled(pair: Pair, tile: Tile) -> Found:
         pair.heard.tokens.offsets[cut], pair.cross.numbers, pair.cross.starts[tile.items],
         pair.cross.model, norm2,
     )  # fmt: skip
-    return out[0], other[0], _inverse(norm2)
+    return out[0], other[0], _inverse(norm2, out[0] + other[0])
 
 
 def _find_slowly(pair: Pair, tile: Tile) -> Found:
@@ -93,11 +94,12 @@ def _find_slowly(pair: Pair, tile: Tile) -> Found:
     heard = np.zeros_like(seen) if heard is None else heard
     dot, _ = _along(unit, seen)
     other, _ = _along(unit, heard)
-    return dot, other, _inverse(_along(unit, seen + heard)[1])
+    return dot, other, _inverse(_along(unit, seen + heard)[1], dot + other)
 
 
-def _inverse(norm2: np.ndarray) -> np.ndarray:
-    return 1 / np.sqrt(np.maximum(norm2, np.float32(1e-20)))
+def _inverse(norm2: np.ndarray, dot: np.ndarray) -> np.ndarray:
+    """1 / |E|; a vector is never shorter than its dot with one of length 1."""
+    return 1 / np.sqrt(np.maximum(norm2, dot * dot + np.float32(1e-20)))
 
 
 def _along(unit: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
