@@ -31,8 +31,10 @@ from seehear.engine.scoring import (
     fold,
     merged,
     pack,
+    packed,
     quantise,
     score,
+    standardise,
     time_pooled,
     uniform,
 )
@@ -70,17 +72,22 @@ def rows_of(
     def pooled(block: Any, tokens: PackedTokens) -> Branch:
         return branch(block, tokens, most_tokens=-1)
 
-    longest = sounds.longest
+    def stored(fewer: PackedTokens) -> PackedTokens:
+        """As a library keeps them: means of what AST gives, standardised."""
+        return packed(standardise(fewer.values, eps=1e-5), np.diff(fewer.offsets))
+
+    longest, mask = sounds.longest, encoded.items.audio_mask.numpy()
+    raw = packed(audio[mask], mask.sum(1))
     exact = scored(frames, sounds)
     with torch.inference_mode():
         by_model = model.score(encoded.query, encoded.items).numpy()
     variants = {
         "int8": scored(quantise(frames), quantise(sounds)),
         f"sound pooled, {longest // pitches} of {longest}": scored(
-            frames, time_pooled(sounds, frequencies=pitches)
+            frames, stored(time_pooled(raw, frequencies=pitches))
         ),
         f"sound merged, {longest // 4} of {longest}": scored(
-            frames, merged(sounds, into=longest // 4, frequencies=pitches)
+            frames, stored(merged(raw, into=longest // 4, frequencies=pitches))
         ),
     }
     wanted, r1 = best(exact, TOP), right(exact, gallery)

@@ -71,7 +71,7 @@ def test_parts_add_up_to_the_models_own_score(engine: ClipAstEngine) -> None:
     folder = engine._files.folder
     frames = torch.from_numpy(ClipTowers(folder / "clip").encode_frames(clip.frames))[None]
     audio = torch.zeros(1, 0, 32)
-    if engine._hears:
+    if engine.hears:
         patches = torch.from_numpy(AstTower(folder / "ast").encode_waveform(clip.waveform)[0])
         audio = engine._head.project(patches)[None]
     batch = TokenBatch(
@@ -96,7 +96,7 @@ def test_a_silent_item_scores_by_sight_alone(engine: ClipAstEngine) -> None:
 
 def test_times_of_sound_tokens_are_in_file_time(engine: ClipAstEngine) -> None:
     tokens = engine.encode_clip(made_clip(0))
-    if not engine._hears:
+    if not engine.hears:
         assert tokens.audio.shape == (1, 0, 32)
         return
     assert tokens.audio.shape == (1, 1212, 32)
@@ -146,7 +146,7 @@ def test_fast_scores_equal_the_heads_own(engine: ClipAstEngine) -> None:
     for query in (texts.seen, texts.seen[:1]):
         for by in ((True, True), (True, False), (False, True)):
             found = engine._scores.parts(query, tokens, by=by)
-            expected = engine._scores._in_torch(query, tokens, by[0], by[1] and engine._hears)
+            expected = engine._scores._in_torch(query, tokens, by[0], by[1] and engine.hears)
             np.testing.assert_allclose(found.seen, expected[0], atol=2e-6)
             np.testing.assert_allclose(found.heard, expected[1], atol=2e-6)
         with torch.inference_mode():

@@ -15,7 +15,7 @@ from seehear.engine.clip_ast_match import Matcher
 from seehear.engine.clip_ast_scan import SightScan
 from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
-from seehear.engine.scoring import standardise
+from seehear.engine.scoring import merged, packed, standardise, time_pooled
 from seehear.engine.tags_files import picture_tags
 from seehear.nn.pooling import masked_mean
 from seehear.nn.tokens import TokenBatch
@@ -85,19 +85,16 @@ class ClipAstEngine:
 
         The numbers differ by one in nineteen at most, which the attention ignores.
         """
-        if self._files.sound_tokens == "full":
+        layout, rows = self._files.sound_tokens, self._towers.grid.rows
+        if layout == "full":
             return patches, times
-        rows = self._towers.grid.rows
-        by_time = patches.reshape(rows, -1, patches.shape[1]).swapaxes(0, 1)
-        if self._files.sound_tokens == "time":
-            return by_time.mean(1), times[: len(by_time)]
-        times = np.repeat(times[: len(by_time)], rows)
-        groups = min(MERGED, len(times))
-        bounds = np.arange(groups + 1) * len(times) // groups
-        number, cuts = np.diff(bounds), bounds[:-1]
-        means = np.add.reduceat(by_time.reshape(len(times), -1), cuts, axis=0)
-        means /= number[:, None].astype(np.float32)
-        return means, np.add.reduceat(times, cuts) / number
+        grid = packed(np.column_stack([patches, times.astype(np.float32)]), np.array([len(times)]))
+        fewer = (
+            time_pooled(grid, frequencies=rows)
+            if layout == "time"
+            else merged(grid, into=MERGED, frequencies=rows)
+        )
+        return fewer.values[:, :-1], fewer.values[:, -1].astype(np.float64)
 
     def _stored(self, tokens: Float32[np.ndarray, "token dim"]) -> Num[np.ndarray, "token dim"]:
         """Layer norm without gain and bias, as float16; or as int8, each token by its largest.

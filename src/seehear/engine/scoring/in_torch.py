@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from seehear.engine.scoring.fold import Block, Folded, fold_queries
 from seehear.nn.tokens import TokenBatch
 
-TILE_BYTES = 256 * 2**20  # of pooled sound, the widest thing that is made
+TILE_BYTES = 256 * 2**20  # of the widest thing that is made: tokens, logits or pooled sound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,9 @@ def score_in_torch(
     """
     see, *hear = [_side(block, query) for block in blocks]
     unit, found = F.normalize(query.float(), dim=-1), []
-    wide = max(tile_bytes // (4 * max(query.numel(), 1)), 1)
+    count, dim = max(len(query), 1), query.shape[1]
+    longest = max(items.frames.shape[1], items.audio.shape[1])
+    wide = max(tile_bytes // (4 * max(count * dim, count * longest, longest * dim)), 1)
     for first in range(0, len(items.frames), wide):
         columns = slice(first, first + wide)
         frames, mask = items.frames[columns], items.frame_mask[columns]
@@ -55,7 +57,7 @@ def score_in_torch(
             vectors = _pooled(side, _standardised(side, items.audio[columns], mask), mask)
             dot = dot + torch.einsum("qd,vqd->vq", unit, vectors)
             norm2 = norm2 + vectors.square().sum(-1) + 2 * _crossed(see, z, rest, vectors)
-        found.append((dot * norm2.clamp(min=1e-20).rsqrt()).T)
+        found.append((dot * torch.maximum(norm2, dot.square() + 1e-20).rsqrt()).T)
     return torch.cat(found, 1) if found else query.new_zeros(len(query), 0)
 
 

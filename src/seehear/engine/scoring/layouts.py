@@ -1,7 +1,7 @@
 """Fewer sound tokens per item: full (1212), pooled over frequency (101), merged in time (64).
 
 A full token set is the spectrogram's grid, frequency first: token = frequency * 101 + time.
-Pooled tokens are means of standardised ones and weigh as many as they stand for.
+Pooled tokens are means and weigh as many as they stand for.
 """
 
 from __future__ import annotations
