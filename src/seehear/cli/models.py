@@ -28,7 +28,7 @@ def pull(
     if target != "tags":
         from seehear.engine.clip_ast_files import ClipAstFiles
 
-        ClipAstFiles(Path(target), download=True).head()
+        ClipAstFiles(Path(target), download=True).check()
         _ready("clip-ast", Path(target), as_json)
         return
     from seehear.engine import tags_files
