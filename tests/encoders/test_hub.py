@@ -116,6 +116,9 @@ def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, s
     assert pulled.returncode == 0, pulled.stderr
     fetched = {path.name for path in (tmp_path / "home").rglob("*") if path.is_symlink()}
     assert fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+    listed = seehear("models", "list", env=hub).stdout
+    assert f"AST from the hub: them/ast@{COMMIT}, " in listed
+    assert f"CLIP from the hub: them/clip@{COMMIT}, " in listed
     later = seehear(*index, "--dry-run", env=hub | {"HF_HUB_OFFLINE": "1"})
     assert "are not here" not in later.stderr
     assert later.returncode != 3, later.stderr

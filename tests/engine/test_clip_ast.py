@@ -240,6 +240,13 @@ def head(**values: object) -> Callable[[Path], object]:
     return lambda folder: (folder / "head.json").write_text(text)
 
 
+def match_settings(folder: Path) -> Path:
+    """match.json of a matcher whose weights are not there."""
+    path = folder / "match.json"
+    path.write_text('{"settings": {}, "threshold": 0.5}')
+    return path
+
+
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
@@ -262,6 +269,8 @@ def head(**values: object) -> Callable[[Path], object]:
         (lambda f: cut(f / "ast/model.safetensors"), "AST weights .* are damaged"),
         (lambda f: without(f / "clip", "layernorm.weight"), "CLIP weights .* missing"),
         (lambda f: without(f / "ast", "layernorm.weight"), "AST weights .* missing"),
+        (lambda f: match_settings(f).write_text("{}"), "do not fit each other"),
+        (lambda f: match_settings(f).with_suffix(".safetensors").touch(), "do not fit each other"),
         (lambda f: make_clip_folder(f / "clip", dim=40), "projection_dim is 40, .* need 32"),
         (lambda f: make_ast_folder(f / "ast", rows=512), "max_length is 512, .* need 1024"),
     ],
@@ -295,5 +304,8 @@ def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
     data = bytearray(head.read_bytes())
     data[-1] ^= 1
     head.write_bytes(data)
-    with pytest.raises(ModelError, match="other weights of engine 'clip-ast'"):
+    with pytest.raises(
+        ModelError,
+        match=r"other weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models",
+    ):
         load_engine(manifest)

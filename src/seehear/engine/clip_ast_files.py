@@ -153,13 +153,15 @@ class ClipAstFiles:
         return model.eval()
 
     def check(self) -> None:
-        """Load head, towers and tokenizer, and compare their sizes.
+        """Load head, matcher, towers and tokenizer, and compare their sizes.
 
         Raises: ModelError for what is damaged, or does not go together.
         """
         from seehear.encoders.ast import AstTower
         from seehear.encoders.clip import ClipTowers
+        from seehear.engine.clip_ast_match import Matcher
 
+        Matcher.load(self.folder)
         head, clip = self.head(), ClipTowers(self.tower("clip"))
         sizes = [("clip", "projection_dim", clip.dim, int(head.see.norm_out.normalized_shape[0]))]
         if "ast" in self._towers:
