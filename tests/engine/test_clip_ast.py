@@ -306,6 +306,6 @@ def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
     head.write_bytes(data)
     with pytest.raises(
         ModelError,
-        match=r"other weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models",
+        match=r"weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models DIR",
     ):
         load_engine(manifest)
