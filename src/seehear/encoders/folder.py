@@ -29,7 +29,7 @@ def load_tower(model_class: Any, folder: Path, what: str) -> Any:
     config.json. A classifier on top and old buffers (position_ids) are passed over.
     """
     try:
-        with _quiet():
+        with quiet():
             model, info = model_class.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -69,8 +69,8 @@ def in_short(error: BaseException, *, most: int = 200) -> str:
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
-    """Without progress bar and report of transformers, whose news is in the loading info."""
+def quiet() -> Generator[None]:
+    """Without progress bars, reports and remarks of transformers."""
     from transformers.utils import logging
 
     level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from seehear.encoders.folder import quiet
 from seehear.errors import ModelError
 from seehear.models import build_model
 from seehear.models.eclipse import ListeningEncoder
@@ -34,7 +35,7 @@ def check_fit(converted: Converted, folder: Path, *, is_published: bool = True) 
     Raises: ModelError that lists what does not fit.
     """
     wrong: list[str] = []
-    with torch.device("meta"):
+    with torch.device("meta"), quiet():
         clip = _clip(converted.clip, folder / "clip") if converted.clip else None
         if clip is not None:
             wrong += _unlike(converted.clip, _shapes(clip))
