@@ -1,8 +1,10 @@
 """Tiny CLIP and AST folders with random weights: for shapes, equality and errors, never meaning."""
 
+import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 WORDS = ["<unk>", "a", "dog", "barks", "cat", "the", "of", "on", "at", "red", "car", "song", "drum"]
@@ -47,3 +49,23 @@ def make_ast_folder(folder: Path, *, rows: int = 1024, stride: int = 10, seed: i
     )
     ASTModel(config).save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+def configure(folder: Path, **values: object) -> None:
+    """Other values in a config.json; in CLIP's, those of its picture tower."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config.get("vision_config", config).update(values)
+    path.write_text(json.dumps(config))
+
+
+def cut(path: Path) -> None:
+    """The first half of a file, as an interrupted download leaves it."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def without(folder: Path, ending: str) -> None:
+    """Weights less those whose names end so."""
+    path = folder / "model.safetensors"
+    kept = {name: value for name, value in load_file(path).items() if not name.endswith(ending)}
+    save_file(kept, path, metadata={"format": "pt"})

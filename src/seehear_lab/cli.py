@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from seehear.encoders.folder import in_short
 from seehear.errors import ModelError, SeeHearError, UsageError
 from seehear_lab import commands
 from seehear_lab.class_level import commands as class_level_commands
@@ -74,17 +75,28 @@ def convert(
     ]
     if taken:
         raise UsageError(f"{taken[0]} is there already; choose another folder or delete it")
-    converted = _convert(kind, checkpoint)
+    converted = _convert(kind, checkpoint, output)
     write_weights(converted, output)
     for line in _next_steps(converted, output):
         sys.stdout.write(line + "\n")
 
 
-def _convert(kind: Kind, path: Path) -> Converted:
-    state = read_checkpoint(path)
+def _convert(kind: Kind, path: Path, output: Path) -> Converted:
+    from seehear_lab.convert.fit import check_fit
+
+    state, is_run = read_checkpoint(path), kind == "run"
     module = import_module(f"seehear_lab.convert.{MODULES.get(kind, kind)}")
-    more = (path.parent,) if kind == "run" else ()  # its name and settings lie beside
-    return getattr(module, f"convert_{kind}")(state, *more)
+    more = (path.parent,) if is_run else ()  # its name and settings lie beside
+    try:
+        converted = getattr(module, f"convert_{kind}")(state, *more)
+        check_fit(converted, output, is_published=not is_run)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"this is not a checkpoint of {kind}: its tensors do not go together "
+            f"({in_short(error)}); fetch it again, or convert it under the model that it was "
+            "trained as"
+        ) from error
+    return converted
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.test_clip_ast import make_folder
 from media.media_clips import BLUE, GREEN, RED, tone, write_clip
 from seehear.engine.tags import TagsEngine
+from tiny_towers import cut
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -118,6 +120,8 @@ def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEn
         ),
         (("search", "dog", "--added-since", "soon"), 2, "'soon' is neither a date nor an age"),
         (("models", "import", "tags", "nowhere"), 2, "'nowhere' is not a folder"),
+        (("models", "import", "clip-ast", "films"), 2, "it lies: check it with 'seehear models"),
+        (("models", "verify", "films"), 3, "there is no head.json in"),
         (("models", "import", "tags", "films"), 3, "seehear models import tags FOLDER"),
     ],
 )
@@ -224,3 +228,30 @@ def test_models_verify_and_list(run: Run, tags_engine: TagsEngine) -> None:
     listed = run("models", "list").stdout
     assert "none declared by the package" in listed
     assert "tags  ready" in listed
+    assert "clip-ast  a folder of your own, used as it lies with --models DIR" in listed
+
+
+def test_a_folder_of_clip_ast_is_verified_used_and_refused(
+    run: Run, films: Path, tmp_path: Path
+) -> None:
+    weights, cache = make_folder(tmp_path / "weights"), str(tmp_path / "cache")
+    done = run("models", "verify", "weights", SEEHEAR_CACHE=cache)
+    assert "the weights of 'tefal.xpool' in weights are whole and go together" in done.stdout
+    index = ("index", "films", "--models", "weights")
+    assert run(*index, SEEHEAR_CACHE=cache).returncode == 0
+    done = run("doctor", SEEHEAR_CACHE=cache)  # the weights of 'tags' are not in this cache
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"ok  engine +clip-ast: \d+ pictures, 1 s of sound", done.stdout)
+    cut(weights / "ast/model.safetensors")
+    for words in (
+        ("models", "verify", "weights"),
+        ("search", "red"),
+        (*index, "--library", "another"),
+    ):
+        done = run(*words, SEEHEAR_CACHE=cache)
+        assert done.returncode == 3, done.stderr
+        assert "seehear: the AST weights in" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "another").exists()
+    answer = json.loads(run("models", "verify", "weights", "--json", SEEHEAR_CACHE=cache).stdout)
+    assert "are damaged" in answer["clip-ast"]["problems"][0]

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from seehear.encoders.hub import snapshot
 from seehear.errors import ModelError
 from seehear.models import build_model
-from tiny_towers import make_ast_folder, make_clip_folder
+from tiny_towers import cut, make_ast_folder, make_clip_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -116,6 +116,9 @@ def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, s
     assert pulled.returncode == 0, pulled.stderr
     fetched = {path.name for path in (tmp_path / "home").rglob("*") if path.is_symlink()}
     assert fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+    listed = seehear("models", "list", env=hub).stdout
+    assert f"AST from the hub: them/ast@{COMMIT}, " in listed
+    assert f"CLIP from the hub: them/clip@{COMMIT}, " in listed
     later = seehear(*index, "--dry-run", env=hub | {"HF_HUB_OFFLINE": "1"})
     assert "are not here" not in later.stderr
     assert later.returncode != 3, later.stderr
@@ -135,6 +138,15 @@ def test_a_failed_or_partial_download_is_an_error(tmp_path: Path, hub: dict[str,
     offline = seehear("models", "pull", str(unknown), env=hub | {"HF_HUB_OFFLINE": "1"})
     assert offline.returncode == 3
     assert "Traceback" not in offline.stderr
+
+
+def test_what_was_fetched_is_loaded_whole(tmp_path: Path, hub: dict[str, str]) -> None:
+    cut(tmp_path / "hub/them/clip/tokenizer.json")
+    names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
+    pulled = seehear("models", "pull", str(head_folder(tmp_path / "models", **names)), env=hub)
+    assert pulled.returncode == 3
+    assert "tokenizer.json is damaged" in pulled.stderr
+    assert "ready" not in pulled.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """CLIP and AST: equal to stored references and to transformers' own; honest folders."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from seehear.encoders.ast import AstTower
 from seehear.encoders.clip import ClipTowers, preprocess
 from seehear.errors import ModelError
-from tiny_towers import make_ast_folder, make_clip_folder
+from tiny_towers import configure, cut, make_ast_folder, make_clip_folder, without
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,50 @@ def test_an_incomplete_folder_is_refused_not_repaired(tmp_path: Path) -> None:
         ClipTowers(folder)
     with pytest.raises(ModelError, match="no complete AST folder"):
         AstTower(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("of_ast", [False, True], ids=["clip", "ast"])
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda f: without(f, "layernorm.weight"), r"fit .*layernorm\.weight missing"),
+        (lambda f: configure(f, num_hidden_layers=3), r"fit .*layers\.2\..* 13 more missing"),
+        (lambda f: configure(f, num_hidden_layers=1), r"fit .*layers\.1\..* more than it names"),
+        (lambda f: configure(f, patch_size=8), r"fit .*position_embedding.* of another shape"),
+        (lambda f: cut(f / "model.safetensors"), "damaged or of another kind"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or of another kind"),
+        (lambda f: cut(f / "config.json"), r"config\.json' is not a valid JSON"),
+        (lambda f: configure(f, hidden_size="wide"), "damaged or of another kind"),
+    ],
+    ids=["keys", "deeper", "shallower", "shape", "cut", "empty", "config", "type"],
+)
+def test_weights_that_do_not_fit_are_refused_not_made_up(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    of_ast: bool,
+    break_it: Callable[[Path], None],
+    sentence: str,
+) -> None:
+    folder = (make_ast_folder if of_ast else make_clip_folder)(tmp_path)
+    capfd.readouterr()
+    break_it(folder)
+    with pytest.raises(ModelError, match=sentence) as caught:
+        (AstTower if of_ast else ClipTowers)(folder)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_classifier_and_old_buffers_are_passed_over(tmp_path: Path) -> None:
+    for make, tower, name in (
+        (make_clip_folder, ClipTowers, "text_model.embeddings.position_ids"),
+        (make_ast_folder, AstTower, "classifier.dense.weight"),
+    ):
+        path = make(tmp_path / name) / "model.safetensors"
+        save_file(load_file(path) | {name: torch.zeros(1, 4)}, path, metadata={"format": "pt"})
+        tower(path.parent)
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    cut(make_clip_folder(tmp_path) / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer\.json is damaged \(.*fetch it again"):
+        ClipTowers(tmp_path)

@@ -1,6 +1,7 @@
 """The clip-ast engine on tiny random towers: equality, masks, refusals; never meaning."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from seehear.encoders.ast import AstTower
 from seehear.encoders.clip import ClipTowers
 from seehear.engine import create_engine, load_engine
 from seehear.engine.clip_ast import ClipAstEngine
+from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.errors import ModelError
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
 from seehear.store.blob import pack, pad, unpack
 from seehear.types import Clip
-from tiny_towers import make_ast_folder, make_clip_folder
+from tiny_towers import configure, cut, make_ast_folder, make_clip_folder, without
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -229,18 +231,70 @@ def test_partial_or_foreign_folders_are_refused(tmp_path: Path) -> None:
     (folder / "clip" / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"incomplete \(clip/tokenizer\.json missing\)"):
         create_engine(models=folder)
-    (folder / "head.json").write_text('{"model": "bert"}')
-    with pytest.raises(ModelError, match="names the model 'bert'"):
-        create_engine(models=folder)
 
 
-def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path)
-    (folder / "head.json").write_text(
-        json.dumps({"model": "tefal.xpool", "settings": {"dim": 16, "sound_dim": 48}})
-    )
-    with pytest.raises(ModelError, match=r"does not fit its head\.json"):
+def head(**values: object) -> Callable[[Path], object]:
+    """A folder's head.json with other values."""
+    settings = {"dim": 32, "sound_dim": 48}
+    text = json.dumps({"model": "tefal.xpool", "settings": settings, **values})
+    return lambda folder: (folder / "head.json").write_text(text)
+
+
+def match_settings(folder: Path) -> Path:
+    """match.json of a matcher whose weights are not there."""
+    path = folder / "match.json"
+    path.write_text('{"settings": {}, "threshold": 0.5}')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda f: (f / "head.json").write_text("[]"), r"head\.json is no JSON object but a list"),
+        (lambda f: cut(f / "head.json"), r"head\.json is no JSON: "),
+        (head(model="bert"), "names the model 'bert'"),
+        (head(settings=[1]), "settings is an object such as"),
+        (head(settings={"dim": "x"}), r"does not fit .* 'dim' .* is a whole number, not 'x'"),
+        (head(settings={"dim": 32, "heads": 2.0}), "is a whole number, not 2.0"),
+        (head(settings={"depth": 1}), "has no setting 'depth'.* Known: dim, sound_dim"),
+        (head(settings={"dim": 16, "sound_dim": 48}), r"does not fit its head\.json: .* mismatch"),
+        (head(sound_token="time"), "unknown key 'sound_token'; known: .*sound_tokens, tokens"),
+        (head(tokens=["int8"]), "tokens is one of float16, int8"),
+        (lambda f: cut(f / "head.safetensors"), r"head\.safetensors is damaged"),
+        (lambda f: cut(f / "clip/config.json"), r"config\.json.? is no.* JSON"),
+        (lambda f: configure(f / "clip", image_size=[]), "names no image_size"),
+        (lambda f: cut(f / "clip/model.safetensors"), "CLIP weights .* are damaged"),
+        (lambda f: cut(f / "clip/tokenizer.json"), r"tokenizer\.json is damaged"),
+        (lambda f: cut(f / "ast/config.json"), r"config\.json.? is no.* JSON"),
+        (lambda f: cut(f / "ast/model.safetensors"), "AST weights .* are damaged"),
+        (lambda f: without(f / "clip", "layernorm.weight"), "CLIP weights .* missing"),
+        (lambda f: without(f / "ast", "layernorm.weight"), "AST weights .* missing"),
+        (lambda f: match_settings(f).write_text("{}"), "do not fit each other"),
+        (lambda f: match_settings(f).with_suffix(".safetensors").touch(), "do not fit each other"),
+        (lambda f: make_clip_folder(f / "clip", dim=40), "projection_dim is 40, .* need 32"),
+        (lambda f: make_ast_folder(f / "ast", rows=512), "max_length is 512, .* need 1024"),
+    ],
+)
+def test_damaged_and_unfitting_weights_are_one_sentence_before_anything_is_indexed(
+    tmp_path: Path, break_it: Callable[[Path], object], sentence: str
+) -> None:
+    break_it(make_folder(tmp_path / "models"))
+    with pytest.raises(ModelError, match=sentence) as caught:
+        Library.create(tmp_path / "library", models=tmp_path / "models")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "library").exists()
+
+
+def test_weights_are_loaded_whole_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
+    folder, checks = make_folder(tmp_path / "models"), list[ClipAstFiles]()
+    monkeypatch.setattr(ClipAstFiles, "check", lambda files: checks.append(files))
+    for _ in range(2):
         create_engine(models=folder)
+    assert len(checks) == 1
+    without(folder / "ast", "layernorm.weight")
+    create_engine(models=folder)
+    assert len(checks) == 2
 
 
 def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
@@ -250,5 +304,8 @@ def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
     data = bytearray(head.read_bytes())
     data[-1] ^= 1
     head.write_bytes(data)
-    with pytest.raises(ModelError, match="other weights of engine 'clip-ast'"):
+    with pytest.raises(
+        ModelError,
+        match=r"weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models DIR",
+    ):
         load_engine(manifest)

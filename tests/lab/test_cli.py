@@ -215,6 +215,15 @@ def test_what_is_no_checkpoint_is_refused(
             f"seehear-lab: '{tmp_path / 'odd.pth'}' holds no state dict; expected tensors by name, "
             "alone or under 'state_dict'\n",
         )
+    for shape, said_of in (((3, 3), "is 3 x 3 instead of 64 x 64"), ((), "do not go together")):
+        state = xpool_checkpoint()["state_dict"]
+        for kind in ("weight", "bias") if not shape else ("weight",):
+            state[f"pool_frames.linear_proj.{kind}"] = torch.zeros(shape)
+        torch.save(state, tmp_path / "odd.pth")
+        code, said = ends(tmp_path / "odd.pth")
+        assert (code, said.count("\n")) == (3, 1)
+        assert said.startswith("seehear-lab: this is not a checkpoint of xpool: ")
+        assert said_of in said
     torch.save(clip4clip_checkpoint("meanp"), tmp_path / "other.pth")
     code, said = ends(tmp_path / "other.pth")
     assert code == 3

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import ASTConfig, ASTModel
+from transformers import ASTConfig, ASTModel, CLIPConfig, CLIPModel
 
 from lab.later_layouts import (
     ast_checkpoint,
@@ -24,6 +25,7 @@ from lab.layouts import (
     clip4clip_checkpoint,
     hf_clip,
     openai_clip,
+    xpool_checkpoint,
 )
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.errors import ModelError
@@ -34,11 +36,13 @@ from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
 from seehear_lab.convert.ast import convert_ast
 from seehear_lab.convert.avigate import convert_avigate
-from seehear_lab.convert.clip4clip import convert_centerclip
+from seehear_lab.convert.clip4clip import convert_centerclip, convert_clip4clip
 from seehear_lab.convert.eclipse import convert_eclipse
+from seehear_lab.convert.fit import check_fit
 from seehear_lab.convert.keys import Converted
 from seehear_lab.convert.ts2net import convert_ts2net
 from seehear_lab.convert.xclip import convert_xclip
+from seehear_lab.convert.xpool import convert_xpool
 
 SIZES = ("clip.context_length", "clip.input_resolution", "clip.vocab_size")
 Case = tuple[Callable[[], State], Callable[[State], Converted], Callable[[Any], ClipEncoder], str]
@@ -104,6 +108,53 @@ def test_what_is_missing_and_unused_is_named(paper: str) -> None:
     broken["something.else"] = broken.pop(key)
     with pytest.raises(ModelError, match=r"checkpoint of .*(missing|something.else)"):
         convert(broken)
+
+
+@pytest.mark.parametrize(
+    ("convert", "made", "key"),
+    [
+        (convert_xpool, lambda: xpool_checkpoint()["state_dict"], "pool_frames.linear_proj.weight"),
+        (convert_xpool, lambda: xpool_checkpoint()["state_dict"], "clip.visual_projection.weight"),
+        (convert_clip4clip, partial(clip4clip_checkpoint, "seqlstm"), "lstm_visual.weight_hh_l0"),
+        (convert_ast, ast_checkpoint, "module.v.blocks.1.mlp.fc1.weight"),
+        *((convert, made, key) for made, convert, _, key in CASES.values()),
+        (convert_avigate, avigate_checkpoint, "audio.v.norm.bias"),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused(
+    convert: Callable[[State], Converted], made: Callable[[], State], key: str, tmp_path: Path
+) -> None:
+    check_fit(convert(made()), tmp_path)
+    broken = made() | {key: torch.ones(3, 3)}
+    with pytest.raises(ModelError, match=r"not a checkpoint of \S+: .* is 3( x 3)? instead of "):
+        check_fit(convert(broken), tmp_path)
+
+
+@pytest.mark.parametrize(("tower", "width"), [("vision", 768), ("text", 512)])
+def test_a_published_tower_without_its_last_layers_is_refused(
+    tower: str, width: int, tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        whole = CLIPModel(CLIPConfig()).state_dict()  # ViT-B/32
+    state = {f"clip.{name}": torch.zeros(()).expand(x.shape) for name, x in whole.items()}
+    head = xpool_checkpoint()["state_dict"].items()
+    state |= {
+        name: torch.zeros(()).expand([512] * x.ndim) for name, x in head if "pool_frames" in name
+    }
+    check_fit(convert_xpool(state), tmp_path)
+    cut = {name: x for name, x in state.items() if f"{tower}_model.encoder.layers.11" not in name}
+    sentence = f"xpool: 11 layers of {width} numbers in {tower} instead of 12;"
+    with pytest.raises(ModelError, match=sentence):
+        check_fit(convert_xpool(cut), tmp_path)
+
+
+def test_a_config_that_is_there_already_says_how_deep_a_tower_is(tmp_path: Path) -> None:
+    hf_clip(openai_clip()).config.save_pretrained(tmp_path / "clip")
+    state = xpool_checkpoint()["state_dict"]
+    check_fit(convert_xpool(state), tmp_path)
+    cut = {name: x for name, x in state.items() if "vision_model.encoder.layers.1" not in name}
+    with pytest.raises(ModelError, match=r"layers\.1\..* is absent instead of 48.* and 11 more"):
+        check_fit(convert_xpool(cut), tmp_path)
 
 
 def test_ts2net_leaves_out_what_is_never_called_and_can_keep_the_mask_bug() -> None:

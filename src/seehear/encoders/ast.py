@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from seehear.encoders.clip import require
 from seehear.encoders.filterbank import SAMPLE_RATE_HZ, filter_bank
+from seehear.encoders.folder import load_tower, require
 
 NEEDED = ("config.json", "model.safetensors")
 
@@ -30,9 +30,7 @@ class AstTower(torch.nn.Module):
         require(folder, NEEDED, "AST")
         from transformers import ASTModel
 
-        self.model: Any = ASTModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
-        ).eval()
+        self.model: Any = load_tower(ASTModel, folder, "AST")
         self.grid = Grid(self.model.config)
 
     def encode_banks(

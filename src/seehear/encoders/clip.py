@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from seehear.encoders.folder import in_short, load_tower, require
 from seehear.errors import ModelError
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -30,9 +31,7 @@ class ClipTowers(torch.nn.Module):
         require(folder, NEEDED, "CLIP")
         from transformers import CLIPModel
 
-        self.model: Any = CLIPModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
-        ).eval()
+        self.model: Any = load_tower(CLIPModel, folder, "CLIP")
         self.side_px: int = self.model.config.vision_config.image_size
         self.dim: int = self.model.config.projection_dim
         self.words = Words(folder, self.model.config.text_config)
@@ -71,14 +70,21 @@ class ClipTowers(torch.nn.Module):
 
 
 class Words:
-    """Sentences -> token ids of CLIP, cut at the tower's context and always ending in its end."""
+    """Sentences -> token ids of CLIP, cut at the tower's context and always ending in its end.
+
+    Raises: ModelError (exit code 3) for a tokenizer.json that is damaged.
+    """
 
     def __init__(self, folder: Path, config: Any) -> None:
         from tokenizers import Tokenizer
 
         self._context: int = config.max_position_embeddings
         self._end: int = config.eos_token_id
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(f"{path} is damaged ({in_short(error)}); fetch it again") from error
         self._tokenizer.enable_truncation(self._context)
         self._tokenizer.no_padding()
 
@@ -105,13 +111,3 @@ def preprocess(
     pixels = pixels[..., top : top + side_px, left : left + side_px] / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
     return (pixels - mean) / std
-
-
-def require(folder: Path, names: Sequence[str], what: str) -> None:
-    """Raises: ModelError (exit code 3) when a folder of weights is absent or not whole."""
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"{folder} is no complete {what} folder: {', '.join(missing)} missing; it needs "
-            f"{', '.join(names)} as published on the Hugging Face hub"
-        )

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from seehear.errors import ModelError
 
 WANTED = ("config.json", "model.safetensors", "tokenizer.json")
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
+
+TOWERS = {"clip": "CLIP", "audio-spectrogram-transformer": "AST"}  # by model_type of config.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """A tower in the hub's cache: "CLIP" or "AST", its name as in head.json, and its size."""
+
+    tower: str
+    name: str
+    size_bytes: int
+
+
+def pulled() -> list[Pulled]:
+    """All towers with safetensors in the hub's cache, whoever fetched them; by name."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    found = [
+        Pulled(
+            tower=tower,
+            name=f"{repository.repo_id}@{revision.commit_hash}",
+            size_bytes=revision.size_on_disk,
+        )
+        for repository in repositories
+        for revision in repository.revisions
+        if (tower := _tower_in(revision.snapshot_path))
+    ]
+    return sorted(found, key=lambda each: each.name)
+
+
+def _tower_in(folder: Path) -> str | None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_whole = isinstance(config, dict) and (folder / "model.safetensors").is_file()
+    return TOWERS.get(str(config.get("model_type"))) if is_whole else None
 
 
 def snapshot(name: str, *, download: bool = False) -> Path:

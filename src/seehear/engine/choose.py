@@ -10,6 +10,12 @@ from seehear.engine.protocol import Engine
 from seehear.errors import ModelError
 
 KNOWN = ("clip-ast", "tags")
+REMEDIES = {  # for a library of other weights
+    "clip-ast": "name the folder that holds its own in SEEHEAR_MODELS, or index the files again "
+    "with 'seehear reindex --models DIR'",
+    "tags": "use the version of seehear that made it, or index the files again with "
+    "'seehear reindex'",
+}
 
 
 def create_engine(name: str = "auto", *, models: Path | None = None) -> Engine:
@@ -49,7 +55,6 @@ def load_engine(manifest: dict[str, Any]) -> Engine:
         raise ModelError(
             f"this library was built with other weights of engine {engine.name!r} (library "
             f"{str(manifest['fingerprint'])[:12]}, here {engine.manifest['fingerprint'][:12]}); "
-            "bring those weights here with 'seehear models import' or SEEHEAR_MODELS, or index "
-            "the files again with 'seehear reindex'"
+            f"{REMEDIES[engine.name]}"
         )
     return engine

@@ -43,6 +43,7 @@ class ClipAstEngine:
 
     def __init__(self, files: ClipAstFiles) -> None:
         self._files = files
+        self._towers = Towers(files)
         self._head = files.head()
         self.hears = hasattr(self._head, "hear")
         self._scores = Scores(self._head)
@@ -53,10 +54,6 @@ class ClipAstEngine:
     @property
     def manifest(self) -> dict[str, Any]:
         return self._files.manifest
-
-    @cached_property
-    def _towers(self) -> Towers:
-        return Towers(self._files)
 
     def encode_clip(self, clip: Clip) -> Tokens:
         """Frame tokens: CLIP features; sound tokens: AST patches through the head's projection."""

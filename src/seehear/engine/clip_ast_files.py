@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seehear.encoders.filterbank import MEL_BINS, ROWS
+from seehear.encoders.folder import in_short
 from seehear.encoders.hub import snapshot
 from seehear.encoders.weights import sha256_of
 from seehear.errors import ModelError
@@ -19,6 +21,7 @@ CHOICES = {  # of head.json, defaults first
     "tokens": ("float16", "int8"),
     "towers": ("float32", "int8"),
 }
+KEYS = ("model", "settings", "clip", "ast", *CHOICES)
 LAYOUT = """it needs
   clip/             config.json, model.safetensors, tokenizer.json  (a Hugging Face CLIPModel)
   ast/              config.json, model.safetensors                  (an ASTModel; not for xpool)
@@ -73,17 +76,19 @@ class ClipAstFiles:
 
     def _read_description(self) -> dict[str, Any]:
         path = self.folder / "head.json"
-        try:
-            description = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelError(f"there is no head.json in {self.folder}; {LAYOUT}") from None
-        except ValueError as error:
-            raise ModelError(f"{path} is no JSON: {error}") from error
+        if not path.is_file():
+            raise ModelError(f"there is no head.json in {self.folder}; {LAYOUT}")
+        description = read_object(path)
+        unknown = sorted(description.keys() - set(KEYS))
+        if unknown:
+            raise ModelError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(KEYS)}")
         if description.get("model") not in HEADS:
             raise ModelError(
                 f"{path} names the model {description.get('model')!r}; this engine takes "
                 f"{', '.join(HEADS)}"
             )
+        if not isinstance(description.get("settings", {}), dict):
+            raise ModelError(f'{path}: settings is an object such as {{"dim": 512}}')
         for name, values in CHOICES.items():
             if description.get(name, values[0]) not in values:
                 raise ModelError(f"{path}: {name} is one of {', '.join(values)}")
@@ -91,9 +96,14 @@ class ClipAstFiles:
 
     @property
     def side_px(self) -> int:
-        """Picture size of the CLIP tower, from its config."""
-        config = json.loads(self.path("clip/config.json").read_text(encoding="utf-8"))
-        return int(config["vision_config"]["image_size"])
+        """Picture size of the CLIP tower, from its config; 224 where that leaves it out."""
+        path = self.path("clip/config.json")
+        try:
+            return int(read_object(path).get("vision_config", {}).get("image_size", 224))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{path} names no image_size as CLIP's do: {in_short(error)}"
+            ) from error
 
     @property
     def summaries(self) -> str:
@@ -123,6 +133,7 @@ class ClipAstFiles:
 
         Raises: ModelError if head.safetensors does not fit head.json.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from seehear.models import build_model
@@ -130,11 +141,42 @@ class ClipAstFiles:
         try:
             model = build_model(self.description["model"], **self.description.get("settings", {}))
             model.load_state_dict(load_file(self.folder / "head.safetensors"))
-        except (ValueError, RuntimeError) as error:
+        except SafetensorError as error:
             raise ModelError(
-                f"head.safetensors in {self.folder} does not fit its head.json: {error}"
+                f"{self.folder / 'head.safetensors'} is damaged ({in_short(error)}); "
+                "bring it here again"
+            ) from error
+        except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"head.safetensors in {self.folder} does not fit its head.json: {in_short(error)}"
             ) from error
         return model.eval()
+
+    def check(self) -> None:
+        """Load head, matcher, towers and tokenizer, and compare their sizes.
+
+        Raises: ModelError for what is damaged, or does not go together.
+        """
+        from seehear.encoders.ast import AstTower
+        from seehear.encoders.clip import ClipTowers
+        from seehear.engine.clip_ast_match import Matcher
+
+        Matcher.load(self.folder)
+        head, clip = self.head(), ClipTowers(self.tower("clip"))
+        sizes = [("clip", "projection_dim", clip.dim, int(head.see.norm_out.normalized_shape[0]))]
+        if "ast" in self._towers:
+            ast = AstTower(self.tower("ast")).model.config
+            sizes += [
+                ("ast", "hidden_size", ast.hidden_size, head.project.in_features),
+                ("ast", "max_length", ast.max_length, ROWS),
+                ("ast", "num_mel_bins", ast.num_mel_bins, MEL_BINS),
+            ]
+        for tower, name, found, needed in sizes:
+            if found != needed:
+                raise ModelError(
+                    f"{self.path(f'{tower}/config.json')}: {name} is {found}, but head and "
+                    f"filter bank need {needed}; bring the tower that the head was trained with"
+                )
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -153,3 +195,14 @@ class ClipAstFiles:
                 "tokens": f"standardised, {self.token_type}, sound: {self.sound_tokens}",
             },
         }
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises: ModelError if it is something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is no JSON: {in_short(error)}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is no JSON object but a {type(found).__name__}")
+    return found

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from seehear.encoders.folder import in_short
 from seehear.engine.scoring import standardise
 from seehear.errors import ModelError
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Tokens
 
 SETTINGS, WEIGHTS = "match.json", "match.safetensors"
+_UNFIT = (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class Matcher:
@@ -31,6 +33,7 @@ class Matcher:
     @classmethod
     def load(cls, folder: Path) -> Matcher | None:
         """The one in a folder of weights, if there is one. Raises: ModelError if it is damaged."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from seehear.models import build_model
@@ -42,10 +45,10 @@ class Matcher:
             model = build_model("avma", **told["settings"])
             model.load_state_dict(load_file(folder / WEIGHTS))
             return cls(model, float(told["threshold"]))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (*_UNFIT, SafetensorError) as error:
             raise ModelError(
-                f"{SETTINGS} and {WEIGHTS} in {folder} do not fit each other ({error}); delete "
-                "both, or make them again with 'seehear-lab match LIBRARY --install'"
+                f"{SETTINGS} and {WEIGHTS} in {folder} do not fit each other ({in_short(error)}); "
+                "delete both, or make them again with 'seehear-lab match LIBRARY --install'"
             ) from error
 
     def fits(self, tokens: Tokens) -> list[bool | None]:

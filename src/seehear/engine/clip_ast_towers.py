@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,20 @@ class Towers:
     """CLIP and AST for inference: what torch gives to 1e-5, about twice as fast on a CPU.
 
     With `"towers": "int8"` in head.json weights are int8: faster again, slightly other figures.
+
+    Raises: ModelError for weights that are damaged or do not go together. They are checked whole
+    the first time; the mark that they were lies beside the graphs, under their fingerprint.
     """
 
     def __init__(self, files: ClipAstFiles) -> None:
         self._files = files
         self._folder = cache_folder() / "towers" / files.manifest["fingerprint"][:12]
+        mark = self._folder / "checked"
+        if not mark.exists():
+            files.check()
+            with suppress(OSError):  # a cache that is read-only: checked again the next time
+                self._folder.mkdir(parents=True, exist_ok=True)
+                mark.touch()
 
     def encode_frames(
         self, frames: UInt8[np.ndarray, "frame height width 3"]

@@ -46,15 +46,18 @@ def list_models() -> tuple[str, ...]:
 def build_model(name: str, *, encoder: Encoder = PRECOMPUTED, **settings: Any) -> RetrievalModel:
     """A fresh model; settings that are not named have the values of its paper.
 
-    Raises: ValueError if there is no such model, or if it has no such setting.
+    Raises: ValueError if there is no such model, if it has no such setting, or takes whole numbers
+    there and gets something else.
     """
     if name not in _ENTRIES:
         raise ValueError(f"no model named {name!r}{_known(name, list_models())}")
     entry = _ENTRIES[name]
-    known = [field.name for field in fields(entry.config)]
-    for setting in settings:
+    known = {field.name: field.default for field in fields(entry.config)}
+    for setting, value in settings.items():
         if setting not in known:
             raise ValueError(f"{name!r} has no setting {setting!r}{_known(setting, known)}")
+        if isinstance(known[setting], int) and not hasattr(value, "__index__"):
+            raise ValueError(f"{setting!r} of {name!r} is a whole number, not {value!r}")
     return entry.model(entry.config(**settings), encoder=encoder)
 
 
