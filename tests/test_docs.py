@@ -9,6 +9,7 @@ import typer.main
 import seehear
 from seehear import errors
 from seehear.cli import app
+from seehear.engine.clip_ast_files import CHOICES, KEYS
 from seehear.models import build_model, registry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,3 +81,12 @@ def test_nothing_is_left_half_done() -> None:
         assert not re.search(r"\bTODO\b|\bFIXME\b|NotImplementedError", path.read_text("utf-8")), (
             path
         )
+
+
+def test_every_key_of_head_json_is_in_the_docs() -> None:
+    models = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    for key, values in CHOICES.items():
+        assert f"| `{key}` | {', '.join(f'`{value}`' for value in values)} |" in models
+    assert set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`.*?) \|", models, re.M)))
+    ) >= set(KEYS)
