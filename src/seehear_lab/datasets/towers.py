@@ -76,7 +76,7 @@ class ClipAst(nn.Module):
         if self.ast is None:
             audio = torch.zeros(items, 0, self.dim, device=seen.device, dtype=seen.dtype)
         else:
-            audio = self.ast.encode_banks(media.banks)
+            audio = _heard(self.ast, media)
         return TokenBatch(
             frames=seen,
             frame_mask=media.frame_mask,
@@ -130,10 +130,23 @@ class Composed(nn.Module):
         if self.ast is None:
             nothing = media.pixels.new_zeros(len(media.pixels), 0, self.dim)
             return nothing, media.frame_mask[:, :0]
-        grid = self.ast.encode_banks(media.banks).unflatten(1, (self.ast.grid.rows, -1))
+        grid = _heard(self.ast, media).unflatten(1, (self.ast.grid.rows, -1))
         over_time = grid.mean(1).mT  # [item dim column]
         sounds = F.adaptive_avg_pool1d(over_time, media.frame_mask.shape[1]).mT
         return sounds, media.frame_mask & media.has_sound[:, None]
+
+
+def _heard(ast: AstTower, media: ClipMedia) -> Float[Tensor, "item token dim"]:
+    """AST's tokens of the clips that sound; zeros, which masks cover, where nothing is to hear.
+
+    Note: of a batch without any sound AST gets one clip, so that it has gradients (of zero) for
+    the other processes to add to.
+    """
+    sounding = media.has_sound.nonzero()[:, 0]
+    rows = sounding if len(sounding) else sounding.new_zeros(1)
+    tokens = ast.encode_banks(media.banks[rows])
+    heard = tokens.new_zeros(len(media.banks), *tokens.shape[1:])
+    return heard.index_copy(0, rows, tokens)
 
 
 def _merging(clip: Any, sound_dim: int) -> ClipEncoder:
