@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.variants import ENTRIES
 from seehear.errors import UsageError
-from seehear.models import build_model
+from seehear.models import build_model, registry
 from seehear.models.base import RetrievalModel
 from seehear_lab import datasets
 from seehear_lab.datasets.clips import ClipMedia, WordIds
@@ -108,6 +109,19 @@ def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
         torch.testing.assert_close(gradients[1][name], value, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["tefal.late", "tefal.stack"])
+def test_one_vector_of_sound_is_the_mean_of_class_and_distillation_token(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(registry._ENTRIES, name, ENTRIES[name])
+    towers = towers_of(name, weights / "clip", weights / "ast")
+    model = build_model(name, encoder=towers, dim=32, sound_dim=48)
+    items = model.encode_items(media())
+    tokens = towers.ast.model(input_values=media().banks[:1]).last_hidden_state[:, :2]
+    torch.testing.assert_close(items.audio[:1].mean(1), model.project(tokens.mean(1)))
+    assert items.audio_mask.tolist() == [[True, True], [False, False]]
+
+
 @pytest.mark.parametrize("has_sound", [[True, True], [True, False], [False, False]])
 @pytest.mark.parametrize("name", ["tefal", "eclipse"])
 def test_silent_clips_are_not_heard_and_all_else_is_as_if_they_were(
@@ -125,7 +139,7 @@ def test_silent_clips_are_not_heard_and_all_else_is_as_if_they_were(
     found = _scores_and_gradients(model, clips)
     assert reached == [max(sum(has_sound), 1)]
     with monkeypatch.context() as patch:
-        patch.setattr(datasets.towers, "_heard", lambda ast, media: ast.encode_banks(media.banks))
+        patch.setattr(datasets.towers, "_heard", lambda encode, media: encode(media.banks))
         expected = _scores_and_gradients(model, clips)
     assert found.keys() == expected.keys()  # zeros where nothing is heard, never None
     for key, value in expected.items():
