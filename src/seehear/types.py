@@ -13,17 +13,22 @@ from jaxtyping import Bool, Float, Float32, Num, UInt8
 Sound = Literal["none", "silent", "sound"]  # no audio stream | digital silence | something to hear
 Mode = Literal["both", "seen", "heard"]
 Band = Literal["strong", "fair", "weak"]
+Resize = Literal["swscale", "pillow"]  # from the decoder's planes, soonest | from RGB, as Pillow
 Paths = Sequence[str | Path] | str | Path  # one place, or several
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MediaSpec:
-    """How an engine wants its media: picture rate, shorter side (aspect kept), sound rate."""
+    """How an engine wants its media: picture rate, shorter side (aspect kept), sound rate.
+
+    Both ways to `resize` are bicubic; they differ by 1 to 2 of 255 in the mean, up to 70 at edges.
+    """
 
     side_px: int = 260
     frames_per_s: float = 1.0
     max_frames: int = 32
     sample_rate_hz: int = 16000
+    resize: Resize = "swscale"
 
 
 @dataclass(frozen=True, kw_only=True)

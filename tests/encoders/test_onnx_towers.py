@@ -1,6 +1,7 @@
 """The towers as onnxruntime graphs give what torch gives."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from seehear.encoders import onnx_towers
 from seehear.encoders.ast import AstTower
 from seehear.encoders.clip import ClipTowers
 from seehear.encoders.onnx_graph import session
+from seehear.errors import ModelError
 from tiny_towers import make_ast_folder, make_clip_folder
 
 
@@ -37,6 +39,30 @@ def test_text_tower_equals_torch_at_every_length(clip: ClipTowers, tmp_path: Pat
     for text in ("dog", "a dog barks at the red car", "dog " * 40):
         (found,) = run.run(None, {"ids": clip.words.ids(text)})
         np.testing.assert_allclose(found, clip.encode_texts([text]), atol=1e-5)
+
+
+@pytest.mark.parametrize("end", [119, 2])  # 2: old configs, read at the largest id
+@pytest.mark.parametrize("ids", [[118, 3, 119, 4, 119], [118, 3, 119, 0, 0], [118, 2, 3], [118, 3]])
+def test_a_sentence_is_read_where_transformers_reads_it(
+    clip: ClipTowers, tmp_path: Path, ids: list[int], end: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip.model.config.text_config, "eos_token_id", end)
+    monkeypatch.setattr(clip.model.text_model, "eos_token_id", end)
+    onnx_towers.build_text_tower(arrays(clip.model), clip.model.config, tmp_path / "t.onnx")
+    with torch.inference_mode():
+        wanted = clip.model.get_text_features(input_ids=torch.tensor([ids])).pooler_output.numpy()
+    (found,) = session(tmp_path / "t.onnx").run(None, {"ids": np.array([ids])})
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("tower", ["picture", "text", "sound"])
+def test_an_unknown_activation_is_refused(clip: ClipTowers, tmp_path: Path, tower: str) -> None:
+    part = SimpleNamespace(hidden_act="gelu_new", hidden_size=48, image_size=64, patch_size=16)
+    config = part if tower == "sound" else SimpleNamespace(vision_config=part, text_config=part)
+    build = getattr(onnx_towers, f"build_{tower}_tower")
+    with pytest.raises(ModelError, match=r"'gelu_new' .* the towers know gelu and quick_gelu$"):
+        build(arrays(clip.model), config, tmp_path / "t.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_sound_tower_equals_torch(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from seehear.encoders.ast import AstTower
@@ -121,15 +122,44 @@ def test_a_long_sentence_is_cut_and_still_ends(clip: ClipTowers) -> None:
 
 
 def test_preprocessing_is_close_to_pil_bicubic() -> None:
-    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    frame = np.asarray(image.fromarray(small).resize((300, 200), image.Resampling.BICUBIC))
-    wanted = image.fromarray(frame).resize((96, 64), image.Resampling.BICUBIC).crop((16, 0, 80, 64))
+    frame = np.asarray(Image.fromarray(small).resize((300, 200), Image.Resampling.BICUBIC))
+    wanted = Image.fromarray(frame).resize((96, 64), Image.Resampling.BICUBIC).crop((16, 0, 80, 64))
     found = preprocess(frame[None], side_px=64)[0].permute(1, 2, 0).numpy()
     mean = np.array([0.48145466, 0.4578275, 0.40821073])
     std = np.array([0.26862954, 0.26130258, 0.27577711])
     assert np.abs((found * std + mean) * 255 - np.asarray(wanted)).mean() < 0.6
+
+
+@pytest.mark.parametrize("side_px", [224, 336])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (640, 1440),
+        (640, 720),
+        (320, 720),
+        (720, 640),
+        (360, 640),
+        (480, 854),
+        (333, 500),
+        (100, 30),
+    ],
+)
+def test_pictures_are_cropped_where_transformers_crops_them(
+    height: int, width: int, side_px: int
+) -> None:
+    """A longer side that is one pixel short moves the crop: differences of 16 of 255 and more."""
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    down, across = np.mgrid[:height, :width]
+    waves = 127.5 + 100 * np.sin(down * (37 / min(height, width)) + across * (41 / height))
+    frame = np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2)
+    process = CLIPImageProcessorPil(size={"shortest_edge": side_px}, crop_size=side_px)
+    wanted = process(frame, input_data_format="channels_last").pixel_values[0]
+    found = preprocess(frame[None], side_px=side_px)[0].numpy()
+    levels = 255 * np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    assert (np.abs(found - wanted) * levels).max() < 3
 
 
 def test_frames_one_by_one_equal_a_batch(clip: ClipTowers) -> None:

@@ -1,22 +1,26 @@
 """The clip-ast engine on tiny random towers: equality, masks, refusals; never meaning."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from media.media_clips import BLUE, RED, tone, write_clip
 from seehear import Library
 from seehear.encoders.ast import AstTower
-from seehear.encoders.clip import ClipTowers
+from seehear.encoders.clip import ClipTowers, preprocess
 from seehear.engine import create_engine, load_engine
 from seehear.engine.clip_ast import ClipAstEngine
 from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.errors import ModelError
+from seehear.media import read_picture
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
 from seehear.store.blob import pack, pad, unpack
@@ -309,3 +313,30 @@ def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
         match=r"weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models DIR",
     ):
         load_engine(manifest)
+
+
+def test_libraries_whose_pictures_were_prepared_otherwise_are_refused(tmp_path: Path) -> None:
+    manifest = create_engine(models=make_folder(tmp_path)).manifest
+    weights = json.dumps(manifest["weights"], sort_keys=True).encode()
+    before = manifest | {"fingerprint": hashlib.sha256(weights).hexdigest()}  # swscale's bicubic
+    with pytest.raises(
+        ModelError, match=r"or by another version of it .* 'seehear reindex --models DIR'"
+    ):
+        load_engine(before)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (720, 1280), (80, 60)])
+def test_pictures_reach_clip_as_transformers_prepares_them(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize(size).save(tmp_path / "a.jpg")
+    with av.open(str(tmp_path / "a.jpg")) as container:
+        decoded = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    media = create_engine(models=make_folder(tmp_path)).media
+    found = preprocess(read_picture(tmp_path / "a.jpg", media)[None], side_px=media.side_px)[0]
+    process = CLIPImageProcessorPil(size={"shortest_edge": media.side_px}, crop_size=media.side_px)
+    wanted = process(decoded, input_data_format="channels_last").pixel_values[0]
+    assert np.abs(found.numpy() - wanted).max() * 255 * 0.27 < 1.1  # swscale: 63 and more

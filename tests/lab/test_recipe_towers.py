@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from lab.variants import ENTRIES
 from seehear.errors import UsageError
-from seehear.models import build_model
+from seehear.models import build_model, registry
+from seehear.models.base import RetrievalModel
+from seehear_lab import datasets
 from seehear_lab.datasets.clips import ClipMedia, WordIds
 from seehear_lab.datasets.towers import Composed, towers_of
 from seehear_lab.evaluate.protocol import encode_captions
@@ -103,6 +107,51 @@ def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
     assert gradients[0].keys() == gradients[1].keys()
     for name, value in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tefal.late", "tefal.stack"])
+def test_one_vector_of_sound_is_the_mean_of_class_and_distillation_token(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(registry._ENTRIES, name, ENTRIES[name])
+    towers = towers_of(name, weights / "clip", weights / "ast")
+    model = build_model(name, encoder=towers, dim=32, sound_dim=48)
+    items = model.encode_items(media())
+    tokens = towers.ast.model(input_values=media().banks[:1]).last_hidden_state[:, :2]
+    torch.testing.assert_close(items.audio[:1].mean(1), model.project(tokens.mean(1)))
+    assert items.audio_mask.tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize("has_sound", [[True, True], [True, False], [False, False]])
+@pytest.mark.parametrize("name", ["tefal", "eclipse"])
+def test_silent_clips_are_not_heard_and_all_else_is_as_if_they_were(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, name: str, has_sound: list[bool]
+) -> None:
+    clips = replace(media(), has_sound=torch.tensor(has_sound))
+    towers = towers_of(name, weights / "clip", weights / "ast")
+    torch.manual_seed(0)
+    dims = {"dim": 32, "sound_dim": 48} if name == "tefal" else {}
+    model = build_model(name, encoder=towers, **dims)
+    reached: list[int] = []
+    towers.ast.model.register_forward_pre_hook(
+        lambda _, args, named: reached.append(len(named["input_values"])), with_kwargs=True
+    )
+    found = _scores_and_gradients(model, clips)
+    assert reached == [max(sum(has_sound), 1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets.towers, "_heard", lambda encode, media: encode(media.banks))
+        expected = _scores_and_gradients(model, clips)
+    assert found.keys() == expected.keys()  # zeros where nothing is heard, never None
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=0, atol=1e-6)
+
+
+def _scores_and_gradients(model: RetrievalModel, clips: ClipMedia) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    scores = model.score(torch.ones(1, model.encoder.dim), model.encode_items(clips))
+    scores.sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {"scores": scores.detach(), **gradients}
 
 
 def test_towers_of_a_paper_cannot_be_recomputed(weights: Path) -> None:

@@ -17,7 +17,7 @@ NEEDED = ("config.json", "model.safetensors")
 
 
 class AstTower(torch.nn.Module):
-    """Any Hugging Face `ASTModel` folder; class and distillation token are left out.
+    """Any Hugging Face `ASTModel` folder; class and distillation token are not among its patches.
 
     1024 x 128 filter bank -> patches of 16 x 16 every 10 -> 12 (frequency) x 101 (time) tokens,
     frequency first: token = f * 101 + t.
@@ -38,6 +38,10 @@ class AstTower(torch.nn.Module):
     ) -> Float[Tensor, "sound token dim"]:
         """Patch tokens after the final LayerNorm, of normalised filter banks."""
         return self.model(input_values=banks).last_hidden_state[:, 2:]
+
+    def encode_whole(self, banks: Float[Tensor, "sound row mel"]) -> Float[Tensor, "sound 2 dim"]:
+        """Class and distillation token instead: each bank as a whole."""
+        return self.model(input_values=banks).last_hidden_state[:, :2]
 
     def encode_waveform(
         self, waveform: Float32[np.ndarray, " sample"]

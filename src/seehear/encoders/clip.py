@@ -102,8 +102,8 @@ def preprocess(
     """Shorter side to the tower's size (bicubic, anti-aliased), centre crop, normalised."""
     pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float()
     height, width = pixels.shape[-2:]
-    scale = side_px / min(height, width)
-    size = [max(side_px, int(height * scale)), max(side_px, int(width * scale))]
+    shorter = min(height, width)
+    size = [side_px * length // shorter for length in (height, width)]
     if size != [height, width]:
         pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
         pixels = pixels.round().clamp(0, 255)

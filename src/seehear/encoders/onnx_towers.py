@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from seehear.encoders.onnx_graph import Graph
+from seehear.errors import ModelError
 
+ACTIVATIONS = ("gelu", "quick_gelu")  # of config.json's hidden_act
 State = Mapping[str, np.ndarray]
+_INT32 = 6  # of onnx.TensorProto
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def build_picture_tower(state: State, config: Any, path: Path) -> None:
 
 
 def build_text_tower(state: State, config: Any, path: Path) -> None:
-    """Input `ids` [1 token] of one sentence that ends at its end token, output [1 dim]."""
+    """Input `ids` [1 token] of one sentence, output [1 dim], read at its first end token."""
     text = config.text_config
     tower = _tower(state, text, _CLIP)
     graph, at = tower.graph, "text_model.embeddings."
@@ -125,9 +128,20 @@ def build_text_tower(state: State, config: Any, path: Path) -> None:
     both = graph.add("Concat", length, length, axis=0)
     bias = graph.add("Slice", later, np.array([0, 0]), both)
     x = tower.blocks(x, "text_model.encoder.layers.", text.hidden_size, bias=bias)
-    x = graph.add("Gather", tower.norm(x, "text_model.final_layer_norm"), np.array(-1), axis=1)
+    end = _first_end(graph, text.eos_token_id)
+    x = graph.add("Gather", tower.norm(x, "text_model.final_layer_norm"), end, axis=1)
     x = tower.linear(x, "text_projection")
     graph.save(path, {"ids": (np.int64, [1, "token"])}, [x])
+
+
+def _first_end(graph: Graph, end: int) -> str:
+    """Where CLIP reads a sentence: its first end token; the largest id where `end` is 2.
+
+    Old configs say 2 whatever the vocabulary; transformers reads them like that too.
+    """
+    is_end = "ids" if end == 2 else graph.add("Equal", "ids", np.array(end))
+    marks = graph.add("Cast", is_end, to=_INT32)
+    return graph.add("Squeeze", graph.add("ArgMax", marks, axis=1))
 
 
 def build_sound_tower(state: State, config: Any, path: Path) -> None:
@@ -156,6 +170,12 @@ def quantise(path: Path, to: Path) -> None:
 
 
 def _tower(state: State, config: Any, names: _Names) -> _Tower:
+    """Raises: ModelError for an activation that the graphs do not have."""
+    if config.hidden_act not in ACTIVATIONS:
+        raise ModelError(
+            f"the weights were trained with the activation {config.hidden_act!r} (hidden_act in "
+            f"their config.json); the towers know {' and '.join(ACTIVATIONS)}"
+        )
     quick = config.hidden_act == "quick_gelu"
     heads, eps = config.num_attention_heads, config.layer_norm_eps
     return _Tower(state, heads=heads, eps=eps, names=names, quick=quick)

@@ -51,10 +51,10 @@ def load_engine(manifest: dict[str, Any]) -> Engine:
     moved = os.environ.get("SEEHEAR_MODELS")
     place = moved or manifest.get("folder")
     engine = create_engine(str(manifest["engine"]), models=Path(place) if place else None)
+    there, here = (str(of["fingerprint"])[:12] for of in (manifest, engine.manifest))
     if engine.manifest["fingerprint"] != manifest["fingerprint"]:
         raise ModelError(
-            f"this library was built with other weights of engine {engine.name!r} (library "
-            f"{str(manifest['fingerprint'])[:12]}, here {engine.manifest['fingerprint'][:12]}); "
-            f"{REMEDIES[engine.name]}"
+            f"this library was built with other weights of engine {engine.name!r}, or by another "
+            f"version of it (library {there}, here {here}); {REMEDIES[engine.name]}"
         )
     return engine

@@ -36,7 +36,6 @@ class ClipAstEngine:
     An item without sound scores by sight alone.
 
     Source: TEFAL, section 3.2; X-Pool, section 3.3.
-    Differs: frames are scaled by swscale's bicubic while they are decoded, not by PIL's.
     """
 
     name = "clip-ast"
@@ -49,7 +48,7 @@ class ClipAstEngine:
         self._scores = Scores(self._head)
         self._matcher = Matcher.load(files.folder)
         self.seen_dim = self.heard_dim = int(self._head.see.norm_out.normalized_shape[0])
-        self.media = MediaSpec(side_px=files.side_px)
+        self.media = MediaSpec(side_px=files.side_px, resize="pillow")
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -182,18 +182,20 @@ class ClipAstFiles:
     def manifest(self) -> dict[str, Any]:
         """What a library records. The head is hashed too: its projection and pools shape tokens."""
         hashes = {name: sha256_of(self.path(name)) for name in self._wanted}
-        text = json.dumps(hashes, sort_keys=True)
+        preprocessing = {
+            "pictures": f"RGB, shorter side {self.side_px} by Pillow's bicubic, centre crop",
+            "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",
+            "tokens": f"standardised, {self.token_type}, sound: {self.sound_tokens}",
+        }
+        shaping = {"weights": hashes, "preprocessing": preprocessing}
+        text = json.dumps(shaping, sort_keys=True)
         return {
             "engine": "clip-ast",
             "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
             "folder": str(self.folder),
             "model": self.description["model"],
             "weights": hashes,
-            "preprocessing": {
-                "pictures": f"RGB, shorter side {self.side_px} by swscale bicubic, centre crop",
-                "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",
-                "tokens": f"standardised, {self.token_type}, sound: {self.sound_tokens}",
-            },
+            "preprocessing": preprocessing,
         }
 
 

@@ -12,8 +12,10 @@ from av.packet import Packet
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
+from PIL import Image
 
 from seehear.media.shots import ShotFinder
+from seehear.types import Resize
 
 RGB = UInt8[np.ndarray, "height width 3"]
 LONGEST_ASPECT = 8.0  # a stripe of 10000 x 10 must not become 260000 x 260
@@ -26,8 +28,10 @@ WIDE_GAP_S = 0.4  # at or above FEW_FPS: so far apart lie only frames whose neig
 class FrameScaler:
     """Decoded frames -> RGB of one size: shorter side `side_px`, square pixels, upright."""
 
-    def __init__(self, side_px: int, pixel_aspect: float) -> None:
+    def __init__(self, side_px: int, pixel_aspect: float, *, resize: Resize = "swscale") -> None:
         self._side_px = side_px
+        self._scale = self._as_pillow if resize == "pillow" else self._by_swscale
+        self._whole = _floor if resize == "pillow" else round
         self._pixel_aspect = pixel_aspect
         self._size: tuple[int, int] | None = None  # width, height before turning
         self._reformatter = VideoReformatter()
@@ -35,19 +39,29 @@ class FrameScaler:
     def scale(self, frame: av.VideoFrame) -> RGB:
         """The frame as it is shown; every later frame gets the size of the first."""
         if self._size is None:
-            self._size = _fit(frame.width * self._pixel_aspect, frame.height, self._side_px)
-        width, height = self._size
-        small = self._reformatter.reformat(
+            self._size = self._fit(frame.width * self._pixel_aspect, frame.height)
+        return np.rot90(self._scale(frame, *self._size), quarter_turns(frame))
+
+    def _by_swscale(self, frame: av.VideoFrame, width: int, height: int) -> RGB:
+        return self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
         ).to_ndarray()
-        return np.rot90(small, quarter_turns(frame))
+
+    def _as_pillow(self, frame: av.VideoFrame, width: int, height: int) -> RGB:
+        whole = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        small = Image.fromarray(whole).resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(small)
+
+    def _fit(self, width: float, height: float) -> tuple[int, int]:
+        ratio = min(max(width / height, 1 / LONGEST_ASPECT), LONGEST_ASPECT)
+        if ratio >= 1:
+            return self._whole(self._side_px * ratio), self._side_px
+        return self._side_px, self._whole(self._side_px / ratio)
 
 
-def _fit(width: float, height: float, side_px: int) -> tuple[int, int]:
-    ratio = min(max(width / height, 1 / LONGEST_ASPECT), LONGEST_ASPECT)
-    if ratio >= 1:
-        return round(side_px * ratio), side_px
-    return side_px, round(side_px / ratio)
+def _floor(length: float) -> int:
+    """The whole pixels in a length, as transformers counts them; 504 - 6e-14 is 504."""
+    return int(length + 1e-6)
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
@@ -105,7 +119,7 @@ class PictureTrack:
         stream: VideoStream,
         wanted_s: Iterator[float],
         *,
-        side_px: int,
+        scaler: FrameScaler,
         origin_s: float,
         stated_s: float,
         find_cuts: bool,
@@ -124,7 +138,7 @@ class PictureTrack:
         self._tick_s = float(stream.time_base or 0)  # frames left in the decoder know no time base
         self._origin_s = origin_s
         self._groups = KeyFrames(stream, stated_s=stated_s + origin_s, is_listed=not find_cuts)
-        self._scaler = FrameScaler(side_px, pixel_aspect(stream))
+        self._scaler = scaler
         self._wanted_s = wanted_s
         self._next_s = next(wanted_s, np.inf)
         self._last: tuple[float, av.VideoFrame] | None = None

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from seehear.errors import MediaError
 from seehear.media.container import check_streams, duration_s, origin_s
-from seehear.media.pictures import PictureTrack
+from seehear.media.pictures import FrameScaler, PictureTrack, pixel_aspect
 from seehear.media.samplers import nearest_indices, per_second_times
 from seehear.media.shots import LONGEST_S, split_evenly
 from seehear.media.sound import Samples, SoundTrack, is_silent
@@ -58,7 +58,7 @@ class Playback:
             self.pictures = self._tracks[video.index] = PictureTrack(
                 video,
                 wanted_s or self._grid_s(),
-                side_px=spec.side_px,
+                scaler=FrameScaler(spec.side_px, pixel_aspect(video), resize=spec.resize),
                 origin_s=self._origin_s,
                 stated_s=self.stated_s,
                 find_cuts=wanted_s is None and not self._is_short,

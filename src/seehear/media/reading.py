@@ -17,7 +17,7 @@ from seehear.media.shots import LONGEST_S
 from seehear.media.sound import Samples
 from seehear.types import Clip, MediaSpec
 
-MOST_PIXELS = 120_000_000  # of a still picture; decoded it takes four bytes each
+MOST_PIXELS = 120_000_000  # of a still picture; decoded and as RGB it takes up to seven bytes each
 BACK_S = (1.0, 20.0, inf)  # sound codecs, too, need some packets before they are right
 
 
@@ -71,7 +71,7 @@ def read_picture(path: Path, spec: MediaSpec) -> RGB:
                 f"{MOST_PIXELS / 1e6:.0f} million are the most, make it smaller"
             )
         for frame in container.decode(stream):
-            scaler = FrameScaler(spec.side_px, pixel_aspect(stream))
+            scaler = FrameScaler(spec.side_px, pixel_aspect(stream), resize=spec.resize)
             return np.ascontiguousarray(scaler.scale(frame))
     raise MediaError(f"{path.name!r} holds no picture that can be decoded; copy it again")
 

@@ -29,10 +29,10 @@ class Fusion(RetrievalModel):
     """TEFAL with another fusion.  s = cos(E_T, fuse(E_T, E_V, E_A)).
 
     E_T = query, E_V = frames, E_A = W AST(sound) + b; see(t, x) and hear(t, x) are TEFAL's blocks.
-    Where one sound vector e_A is asked for, it is the mean of the sound tokens: hand in AST's class
-    and distillation token (the mean that Table 8 means) or any other tokens.
+    Where one sound vector e_A is asked for, it is the mean of the sound tokens that the encoder
+    gives: of class and distillation token where recipes put AST before A and D.
 
-    Source: TEFAL, Table 8; the paper does not define e_A.
+    Source: TEFAL, Table 8; the paper does not define e_A for A, here it is that of D.
     Differs: an item without sound is joined with zeros, or without a token for sound.
     Note: `score` takes O(query * item * dim) memory; callers walk items in chunks.
     """

@@ -148,7 +148,9 @@ class ClipReader:
             raise MediaError(f"{path.name!r} does not say how long it is; copy it again")
         wanted = self.config.frames
         rate = 1.0 if self.config.sampler == "per_second" else wanted / duration_s
-        spec = MediaSpec(side_px=self.side_px, frames_per_s=rate, max_frames=wanted)
+        spec = MediaSpec(
+            side_px=self.side_px, frames_per_s=rate, max_frames=wanted, resize="pillow"
+        )
         clip = read_clip(path, 0.0, duration_s, spec)
         if not len(clip.frames):
             raise MediaError(f"{path.name!r} has no picture; the data set expects videos")

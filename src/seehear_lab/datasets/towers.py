@@ -26,10 +26,14 @@ KEPT_PATCHES = 49  # of each group of frames, in CenterCLIP with ViT-B/32
 
 
 class ClipAst(nn.Module):
-    """CLIP over frames and captions, AST over filter banks; without AST nothing is heard."""
+    """CLIP over frames and captions, AST over filter banks; without AST nothing is heard.
 
-    def __init__(self, clip: Path, ast: Path | None) -> None:
+    Sounds come as patches; with `is_whole` as AST's class and distillation token.
+    """
+
+    def __init__(self, clip: Path, ast: Path | None, *, is_whole: bool = False) -> None:
         super().__init__()
+        self.is_whole = is_whole
         self.clip = ClipTowers(clip)
         self.ast = AstTower(ast) if ast else None
 
@@ -70,13 +74,14 @@ class ClipAst(nn.Module):
         return output.pooler_output
 
     def encode_items(self, media: ClipMedia) -> TokenBatch:
-        """The projected class token of each frame, the patches of the sound."""
+        """The projected class token of each frame, the tokens of the sound."""
         items, frames = media.pixels.shape[:2]
         seen = self.clip.encode_pixels(media.pixels.flatten(0, 1)).unflatten(0, (items, frames))
         if self.ast is None:
             audio = torch.zeros(items, 0, self.dim, device=seen.device, dtype=seen.dtype)
         else:
-            audio = self.ast.encode_banks(media.banks)
+            encode = self.ast.encode_whole if self.is_whole else self.ast.encode_banks
+            audio = _heard(encode, media)
         return TokenBatch(
             frames=seen,
             frame_mask=media.frame_mask,
@@ -130,10 +135,23 @@ class Composed(nn.Module):
         if self.ast is None:
             nothing = media.pixels.new_zeros(len(media.pixels), 0, self.dim)
             return nothing, media.frame_mask[:, :0]
-        grid = self.ast.encode_banks(media.banks).unflatten(1, (self.ast.grid.rows, -1))
+        grid = _heard(self.ast.encode_banks, media).unflatten(1, (self.ast.grid.rows, -1))
         over_time = grid.mean(1).mT  # [item dim column]
         sounds = F.adaptive_avg_pool1d(over_time, media.frame_mask.shape[1]).mT
         return sounds, media.frame_mask & media.has_sound[:, None]
+
+
+def _heard(encode: Callable[[Tensor], Tensor], media: ClipMedia) -> Float[Tensor, "item token dim"]:
+    """AST's tokens of the clips that sound; zeros, which masks cover, where nothing is to hear.
+
+    Note: of a batch without any sound AST gets one clip, so that it has gradients (of zero) for
+    the other processes to add to.
+    """
+    sounding = media.has_sound.nonzero()[:, 0]
+    rows = sounding if len(sounding) else sounding.new_zeros(1)
+    tokens = encode(media.banks[rows])
+    heard = tokens.new_zeros(len(media.banks), *tokens.shape[1:])
+    return heard.index_copy(0, rows, tokens)
 
 
 def _merging(clip: Any, sound_dim: int) -> ClipEncoder:
@@ -149,8 +167,10 @@ PICTURE_TOWERS: Mapping[str, Callable[[Any, int], ClipEncoder]] = {
     "xclip": lambda clip, sound_dim: WordsEncoder(clip),
 }
 
+HEARD_WHOLE = ("tefal.late", "tefal.stack")  # one vector of sound: the mean of AST's first two
+
 
 def towers_of(model: str, clip: Path, ast: Path | None) -> ClipAst | Composed:
     """The towers that a registered model is trained on: its paper's own, or plain CLIP and AST."""
     make = PICTURE_TOWERS.get(model)
-    return Composed(make, clip, ast) if make else ClipAst(clip, ast)
+    return Composed(make, clip, ast) if make else ClipAst(clip, ast, is_whole=model in HEARD_WHOLE)
