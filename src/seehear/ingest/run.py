@@ -118,9 +118,7 @@ def reindex(
             report.problems.append((result.new.file.path, result.error))
         else:
             store.fill([(result.video, result.items)])
-            report.indexed += 1
-            report.items += len(result.items)
-            report.media_s += result.video.duration_s
+            _count(report, result.video)
         if progress:
             progress("index", done + 1, len(files))
     if report.problems:
@@ -194,12 +192,16 @@ def _note(store: Store, result: Indexed, report: Report) -> None:
         report.problems.append((result.new.file.path, result.error))
         return
     _remember(store, files_of(result.new), result.video.sha256)
-    report.indexed += 1
-    report.items += result.video.items
-    report.media_s += result.video.duration_s
-    report.silent += result.video.sound != "sound"
+    _count(report, result.video)
     if result.video.note:
         report.notes.append((result.video.path, result.video.note))
+
+
+def _count(report: Report, video: Video) -> None:
+    report.indexed += 1
+    report.items += video.items
+    report.media_s += video.duration_s
+    report.silent += video.sound != "sound"
 
 
 def _note_spent(report: Report, spent_s: Mapping[str, float]) -> None:
