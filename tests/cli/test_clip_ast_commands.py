@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.test_clip_ast import make_folder
 from media.media_clips import tone, write_clip
+from seehear import Hit, Library
+from seehear.cli.search import reasons
 
 BLUE, GREEN, RED = (0, 0, 200), (0, 200, 0), (200, 0, 0)
 
@@ -64,7 +67,27 @@ def test_exact_and_default_find_the_same_in_each_mode(folder: Path) -> None:
         assert found[0] == found[1]
 
 
-def test_a_reason_says_when(folder: Path) -> None:
-    told = seehear(folder, "search", "a red thing", "--mode", "seen").stdout
-    bars = re.findall(r"seen (\S+) heard", told)
-    assert ("seen best at 0:0" in told) == any("█" in bar for bar in bars)
+def test_what_does_not_hear_is_never_asked_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slider, and an example that sounds, count for nothing under X-Pool."""
+    monkeypatch.setenv("SEEHEAR_CACHE", str(folder / "cache"))
+    share = 0.0 if folder.name.startswith("xpool") else 0.5
+    with Library.open(folder / "lib") as library:
+        red = next(item for item in library.items() if item.sound == "sound")
+        assert library.search(like=red).heard_share == share
+        moved = library.search("a red thing", heard_share=1.0)
+        assert moved.heard_share == 2 * share
+        assert all(hit.score != 0 for hit in moved.hits)
+
+
+def test_reasons_say_when_where_there_are_no_names() -> None:
+    hit = Hit(
+        rank=1, item_id="a", video_id="a", path="a.mp4", aliases=(), start_s=0, end_s=4,
+        score=0.3, band="fair", seen=0.3, heard=0.0, sound="none",
+        frame_times_s=(1.0, 2.0, 2.01, 3.0), frame_weights=(0.4, 1.0, 0.9, 0.6),
+        sound_times_s=(1.0,), sound_weights=(1.0,),
+    )  # fmt: skip
+    assert reasons(hit) == ["seen best at 0:02.0, 0:03.0", "no sound: judged by sight"]
+    against = replace(hit, seen=-0.1, score=-0.1, heard=0.0, sound="sound")
+    assert reasons(against) == []
