@@ -62,7 +62,7 @@ def bank() -> EncodedQuery:
     """Queries of the same cones, none of them an item."""
     rng = np.random.default_rng(2**31)
     seen, heard = (cone(rng, QUERIES, dim).astype(np.float32) for dim in (SEEN, HEARD))
-    return EncodedQuery(seen=seen, heard=heard, heard_share=np.full(QUERIES, 0.5, np.float32))
+    return EncodedQuery(seen=seen, heard=heard, audio_weight=np.full(QUERIES, 0.5, np.float32))
 
 
 def fill(root: str, items: int) -> Figures:

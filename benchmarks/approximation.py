@@ -90,9 +90,9 @@ def ridge(features: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], n
     return lambda new: ((new - centre) / spread @ weights + mean).astype(np.float32)
 
 
-def fit(moments: Sequence[Moment], texts: np.ndarray, sense: str) -> Callable[..., np.ndarray]:
-    """A ridge from every token of a sense to the text of its clip."""
-    tokens = [getattr(moment, sense) for moment in moments]
+def fit(moments: Sequence[Moment], texts: np.ndarray, modality: str) -> Callable[..., np.ndarray]:
+    """A ridge from every token of a modality to the text of its clip."""
+    tokens = [getattr(moment, modality) for moment in moments]
     targets = [
         np.repeat(texts[m.clip][None], len(t), 0) for m, t in zip(moments, tokens, strict=True)
     ]

@@ -223,12 +223,12 @@ def full(bench: Bench, seeds: int) -> tuple[Rows, bool]:
 
 def is_as_promised(figure: dict[str, float]) -> bool:
     """Are the floors met? Whether attention pays on `part` is a question, not a promise."""
-    senses = max(figure["xpool, whole: R@1"], figure["tefal.heard, whole: R@1"])
+    modalities = max(figure["xpool, whole: R@1"], figure["tefal.heard, whole: R@1"])
     lost = figure["tefal, whole, seed 0: R@1"]
     lost -= figure["tefal, whole, seed 0, re-rank 10 % by union: R@1"]
     return (
         figure["tefal, whole: R@1"] >= 85
-        and senses <= 15
+        and modalities <= 15
         and lost <= 1
         and figure["clip4clip.seqtransf, order"] >= 90
         and figure["clip4clip.meanp, order"] <= 55

@@ -66,7 +66,7 @@ def score_clips(
 ) -> np.ndarray:
     """scores[query, clip], the best moment of each clip."""
     if share is not None:
-        query = replace(query, heard_share=np.full_like(query.heard_share, share))
+        query = replace(query, audio_weight=np.full_like(query.audio_weight, share))
     parts = engine.score(query, tokens)
     filled = fill(parts, parts)
     items = filled.seen + filled.heard
@@ -85,7 +85,7 @@ def encode(engine: Engine, texts: list[str]) -> EncodedQuery:
     return EncodedQuery(
         seen=np.concatenate([q.seen for q in queries]),
         heard=np.concatenate([q.heard for q in queries]),
-        heard_share=np.concatenate([q.heard_share for q in queries]),
+        audio_weight=np.concatenate([q.audio_weight for q in queries]),
     )
 
 
@@ -159,8 +159,8 @@ def judge_bands(library: Library, rows: list[dict[str, Any]]) -> list[tuple[str,
         for row in rows
         for query in row["queries"]
     ]
-    right = [hit.band != "weak" for hit, file in first if hit.path.endswith(file)]
-    absent = [library.search(text, limit=1).hits[0].band == "weak" for text in ABSENT]
+    right = [hit.confidence != "weak" for hit, file in first if hit.path.endswith(file)]
+    absent = [library.search(text, limit=1).hits[0].confidence == "weak" for text in ABSENT]
     return [
         ("right first hits called fair or strong", float(sum(right)), f"of {len(right)}"),
         ("queries about absent things called weak", float(sum(absent)), f"of {len(absent)}"),

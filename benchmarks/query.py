@@ -3,8 +3,7 @@
 The engine is `tags`, with its real text tower; moments are clustered tokens of its sizes (8 frames
 x 1000, 8 sound tokens x 521, float16) put straight into the store, so that no media are read. Each
 query is a new text. Parts are timed inside the search: "explain" reads the tokens of its ten hits
-again, "bands" compares every tag name with a sample of the moments, "rest" is what is left of the
-total. `--quick`: 1,000 moments.
+again, "thresholds" compares every tag name with a sample of the moments, "rest" is the remainder. `--quick`: 1,000 moments.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from seehear.store import Store
 from store import HEARD, SEEN, TOKENS, clustered, make
 
 BATCH, QUERIES, WARM_UP = 500, 200, 10
-PARTS = ("encode text", "stage 1", "read tokens", "score", "bands", "explain")
+PARTS = ("encode text", "stage 1", "read tokens", "score", "thresholds", "explain")
 
 
 def fill(root: Path, engine: TagsEngine, count: int) -> float:
@@ -56,7 +55,7 @@ class Stopwatch:
             (run, "lists", "stage 1"),
             (library._store, "tokens", "read tokens"),
             (library.engine, "score", "score"),
-            (run, "_bands", "bands"),
+            (run, "_thresholds", "thresholds"),
             (run, "_reason", "explain"),
         ):
             setattr(owner, name, self._timed(getattr(owner, name), part))

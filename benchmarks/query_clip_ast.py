@@ -3,7 +3,7 @@
     python benchmarks/query_clip_ast.py [--quick] [--json FILE]
 
 Ours: `Library.search` whole, from words to reasons: CLIP's text tower (ViT-B/32's sizes) in
-onnxruntime, two stages over an X-Pool head, bands, attention of ten hits. Reference: the same
+onnxruntime, two stages over an X-Pool head, thresholds, attention of ten hits. Reference: the same
 text tower in torch, then X-Pool's pooling and similarity on 1,000 candidates that lie in memory.
 Weights are random and moments made up: times, nothing about quality. `--quick`: 1,000 moments and 3
 layers a tower.

@@ -10,8 +10,8 @@ from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report, Work, index_all, is_below, listed
-from seehear.search import Lists, search, warm
-from seehear.store import Store, place_of
+from seehear.search import Stage1, search, warm
+from seehear.store import Store, backend_for
 from seehear.types import (
     Answer,
     Clip,
@@ -32,7 +32,7 @@ class Library:
     with Library.create("my.seehear") as library:
         library.add(["~/Videos"])
         for hit in library.search("a dog barking").hits:
-            print(hit.path, hit.start_s, hit.end_s, hit.band)
+            print(hit.path, hit.start_s, hit.end_s, hit.confidence)
     """
 
     def __init__(self, store: Store) -> None:
@@ -67,7 +67,7 @@ class Library:
     @staticmethod
     def is_at(root: str | Path) -> bool:
         """Whether something lies at a place already."""
-        return not place_of(root).is_empty()
+        return not backend_for(root).is_empty()
 
     @cached_property
     def engine(self) -> Engine:
@@ -141,10 +141,10 @@ class Library:
         *,
         like: str | Path | Clip | Item = "",
         mode: Mode = "both",
-        heard_share: float | None = None,
+        audio_weight: float | None = None,
         limit: int = 10,
         where: Filter | None = None,
-        stage1: Lists = "union",
+        stage1: Stage1 = "union",
     ) -> Answer:
         """The best moments for a text, or for what they should be like.
 
@@ -158,12 +158,12 @@ class Library:
             like=str(Path(place).expanduser()) if place else "",
             item=like.id if isinstance(like, Item) else "",
             mode=mode,
-            heard_share=heard_share,
+            audio_weight=audio_weight,
         )
         return self._search(query, limit=limit, where=where, stage1=stage1, clip=clip)
 
     def _search(
-        self, query: Query, *, limit: int, where: Filter | None, stage1: Lists, clip: Clip | None
+        self, query: Query, *, limit: int, where: Filter | None, stage1: Stage1, clip: Clip | None
     ) -> Answer:
         return search(
             self.engine, self._store, query, limit=limit, where=where, stage1=stage1, clip=clip
@@ -233,7 +233,7 @@ class Library:
     def maintain(self) -> list[str]:
         """Compact the tables and clear away what old versions left; what was done, in words."""
         with Store.open(self._store.root, write=True) as writer:
-            done = writer.maintain(lambda: self.engine.bank())
+            done = writer.maintain(lambda: self.engine.calibration_queries())
         self._store.refresh()
         return done
 

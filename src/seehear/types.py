@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Num, UInt8
 
 Sound = Literal["none", "silent", "sound"]  # no audio stream | digital silence | something to hear
 Mode = Literal["both", "seen", "heard"]
-Band = Literal["strong", "fair", "weak"]
+Confidence = Literal["strong", "fair", "weak"]
 Resize = Literal["swscale", "pillow"]  # from the decoder's planes, soonest | from RGB, as Pillow
 Paths = Sequence[str | Path] | str | Path  # one place, or several
 
@@ -147,7 +147,9 @@ class Filter:
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     has_sound: bool | None = None
-    sound_fits: bool | None = None  # of moments, not files: sound that fits the picture, or not
+    av_correspondence: bool | None = (
+        None  # of moments, not files: sound that fits the picture, or not
+    )
     added_since_us: int | None = None
 
 
@@ -163,31 +165,31 @@ class Candidates:
 class Query:
     """What a user asks with: a text, a file, or an item that is like the wanted ones (one of them).
 
-    `heard_share` (0..1) weighs sound against sight; None leaves it to the engine.
+    `audio_weight` (0..1) weighs sound against sight; None leaves it to the engine.
     """
 
     text: str = ""
     like: str = ""  # path of a sound, a picture or a clip
     item: str = ""  # id of an item of the library
     mode: Mode = "both"
-    heard_share: float | None = None
+    audio_weight: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedQuery:
-    """A batch of queries in an engine's space; `heard_share` (0..1) weighs sound against sight.
+    """A batch of queries in an engine's space; `audio_weight` (0..1) weighs sound against sight.
 
     `is_example`: made from media, to find what is like it, not from words.
     """
 
     seen: Float32[np.ndarray, "query dim"]
     heard: Float32[np.ndarray, "query sound_dim"]
-    heard_share: Float32[np.ndarray, " query"]
+    audio_weight: Float32[np.ndarray, " query"]
     is_example: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Parts:
+class ModalityScores:
     """What sight and what sound contribute; NaN where an item has nothing to see or to hear."""
 
     seen: Float32[np.ndarray, "query item"]
@@ -210,7 +212,7 @@ class Hit:
 
     With `tags`, and by example, a silent item gets the library's average for `heard` (an item
     without pictures for `seen`), so that it is neither rewarded nor punished; with `clip-ast` and
-    words it gets 0 and the other sense decides. Weights run from 0 to 1, 1 being the best token.
+    words it gets 0 and the other modality decides. Weights run from 0 to 1, 1 being the best token.
     """
 
     rank: int
@@ -221,11 +223,11 @@ class Hit:
     start_s: float
     end_s: float
     score: float
-    band: Band
+    confidence: Confidence
     seen: float
     heard: float
     sound: Sound
-    sound_fits: bool | None = None  # whether it belongs to the picture; None: not known
+    av_correspondence: bool | None = None  # whether it belongs to the picture; None: not known
     frame_times_s: tuple[float, ...] = ()
     frame_weights: tuple[float, ...] = ()
     sound_times_s: tuple[float, ...] = ()
@@ -243,7 +245,7 @@ class Answer:
     hits: tuple[Hit, ...]
     items_searched: int
     videos_searched: int
-    heard_share: float  # 0 = judged by sight alone, 1 = by sound alone
+    audio_weight: float  # 0 = judged by sight alone, 1 = by sound alone
     verdict: str  # "" or one sentence, e.g. that nothing matches well
 
 

@@ -25,7 +25,7 @@ from seehear_lab.losses import associative_loss
 from seehear_lab.train.checkpoint import save_weights
 
 SIZES = {"hidden": 128, "wide": 256, "layers": 2, "heads": 4, "slots": 50, "projection": 64}
-FEWEST, EXCHANGES = 40, 5  # items with both senses; other sounds that each picture meets
+FEWEST, EXCHANGES = 40, 5  # items with both modalities; other sounds that each picture meets
 CHECK = 20  # steps between looks at held-out items
 GOOD_ENOUGH = 75.0  # balanced accuracy on held-out items, in percent, from which it is of use
 
@@ -53,7 +53,7 @@ def teach(
 
     Items are divided by video. Returns the folder of the library's weights too.
 
-    Raises: ModelError for another engine; UsageError for too few items with both senses.
+    Raises: ModelError for another engine; UsageError for too few items with both modalities.
     """
     with Store.open(library) as store:
         engine = load_engine(store.model)

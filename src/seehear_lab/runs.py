@@ -51,7 +51,7 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Splits:
     """The pairs of a run, by use."""
 
     train: list[Pair]
@@ -190,7 +190,7 @@ def new_model(recipe: Recipe, towers: Path) -> RetrievalModel:
     return model
 
 
-def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
+def split_pairs(recipe: Recipe, data: DataSet) -> Splits:
     """The pairs of training, validation and test; no video of validation is trained on.
 
     Raises: UsageError if not one video of a split is there.
@@ -207,7 +207,7 @@ def split_pairs(recipe: Recipe, data: DataSet) -> Parts:
         kept_out = {videos[at] for at in picked}
         val = [pair for pair in train if pair.path in kept_out]
         train = [pair for pair in train if pair.path not in kept_out]
-    return Parts(train=train, val=val, test=test, missing=lost + lost_test)
+    return Splits(train=train, val=val, test=test, missing=lost + lost_test)
 
 
 def _pairs(data: DataSet, split: str) -> tuple[list[Pair], int]:

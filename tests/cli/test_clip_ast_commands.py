@@ -75,16 +75,16 @@ def test_what_does_not_hear_is_never_asked_to(
     share = 0.0 if folder.name.startswith("xpool") else 0.5
     with Library.open(folder / "lib") as library:
         red = next(item for item in library.items() if item.sound == "sound")
-        assert library.search(like=red).heard_share == share
-        moved = library.search("a red thing", heard_share=1.0)
-        assert moved.heard_share == 2 * share
+        assert library.search(like=red).audio_weight == share
+        moved = library.search("a red thing", audio_weight=1.0)
+        assert moved.audio_weight == 2 * share
         assert all(hit.score != 0 for hit in moved.hits)
 
 
 def test_reasons_say_when_where_there_are_no_names() -> None:
     hit = Hit(
         rank=1, item_id="a", video_id="a", path="a.mp4", aliases=(), start_s=0, end_s=4,
-        score=0.3, band="fair", seen=0.3, heard=0.0, sound="none",
+        score=0.3, confidence="fair", seen=0.3, heard=0.0, sound="none",
         frame_times_s=(1.0, 2.0, 2.01, 3.0), frame_weights=(0.4, 1.0, 0.9, 0.6),
         sound_times_s=(1.0,), sound_weights=(1.0,),
     )  # fmt: skip

@@ -176,7 +176,7 @@ def test_every_json_answer_names_its_schema_and_engine(
         if kind not in ("doctor", "models"):
             assert answer["engine"] == "tags", words
     hits = json.loads(run("search", "red", "--json").stdout)["hits"]
-    assert {"path", "start_s", "end_s", "score", "band", "seen", "heard", "seen_tags"} <= set(
+    assert {"path", "start_s", "end_s", "score", "confidence", "seen", "heard", "seen_tags"} <= set(
         hits[0]
     )
 
@@ -218,7 +218,7 @@ def test_the_report_is_one_page_without_a_network(
     assert "a &lt;red&gt; &quot;square&quot;" in page
     assert page.count("<article") == 3
     assert page.count("data:image/") == 3
-    assert page.count('class="sense heard"') == 3
+    assert page.count('class="modality heard"') == 3
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     assert "<script" not in page
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from seehear.engine.tags import TagsEngine
-from seehear.store import Store, place_of, tables
+from seehear.store import Store, backend_for, tables
 from seehear.types import Item, Tokens
 from store.samples import Put, make_video
 
@@ -52,7 +52,7 @@ def _real(engine: TagsEngine, item: Item, seed: int) -> Item:
 
 def versions_by_batch(address: str) -> dict[str, int]:
     """For every table of rows, how many versions were published by a batch."""
-    place = place_of(address)
+    place = backend_for(address)
     counts: dict[str, int] = {}
     for name in set(place.heads()) - {"catalog", "writer"}:
         head, _ = tables.open_table(place, name)

@@ -20,7 +20,7 @@ from seehear.types import Answer, Filter, Query
 QUERIES: list[dict[str, Any]] = [
     {"query": Query(text="a tabby cat")},
     {"query": Query(text="a dog barking", mode="heard"), "limit": 30},
-    {"query": Query(text="a church bell", heard_share=0.3), "limit": 500},
+    {"query": Query(text="a church bell", audio_weight=0.3), "limit": 500},
     {"query": Query(text="a siren"), "where": Filter(has_sound=False)},
     {"query": Query(text="a violin"), "stage1": "all", "limit": 60},
     {"query": Query(text="a violin"), "stage1": "seen"},
@@ -39,9 +39,9 @@ def same(ours: Answer, theirs: Answer) -> None:
     """Equal hits in equal order, numbers to 1e-6."""
     assert [hit.item_id for hit in ours.hits] == [hit.item_id for hit in theirs.hits]
     for a, b in zip(ours.hits, theirs.hits, strict=True):
-        assert (a.rank, a.band, a.path, a.seen_tags, a.heard_tags) == (
+        assert (a.rank, a.confidence, a.path, a.seen_tags, a.heard_tags) == (
             b.rank,
-            b.band,
+            b.confidence,
             b.path,
             b.seen_tags,
             b.heard_tags,
@@ -60,7 +60,7 @@ def same(ours: Answer, theirs: Answer) -> None:
 def ask(library: Library, query: Query, **options: Any) -> Answer:
     like = library.item(query.item) if query.item else ""
     return library.search(
-        query.text, like=like, mode=query.mode, heard_share=query.heard_share, **options
+        query.text, like=like, mode=query.mode, audio_weight=query.audio_weight, **options
     )
 
 

@@ -144,7 +144,7 @@ def test_int8_towers_stay_close(tmp_path: Path) -> None:
 
 
 def test_fast_scores_equal_the_heads_own(engine: ClipAstEngine) -> None:
-    """One query and many, with a silent item, by each sense and by both."""
+    """One query and many, with a silent item, by each modality and by both."""
     clips = [made_clip(0), made_clip(1, sound="none"), made_clip(2)]
     tokens = pad([unpack(pack(engine.encode_clip(clip), "x"), "x") for clip in clips])
     texts = engine._query(engine._towers.encode_texts([f"a photo of {n}" for n in range(20)]))

@@ -59,7 +59,7 @@ def naive_score(query: EncodedQuery, tokens: Tokens) -> tuple[float, float]:
         seen += query.seen[0, c] * sum(frame[c] for frame in frames) / len(frames)
     for d in range(521):
         heard += query.heard[0, d] * max(patch[d] for patch in audio)
-    w = query.heard_share[0]
+    w = query.audio_weight[0]
     return (1 - w) * math.log(1 + seen / 1e-4), w * math.log(1 + heard / 2e-2)
 
 
@@ -83,7 +83,7 @@ def test_gate_and_attention_equal_the_equations(tags_engine: TagsEngine) -> None
         expected = math.exp(sight[c] / tags.SIGHT_TEMPERATURE) / total
         assert query.seen[0, c] == pytest.approx(expected, rel=1e-3, abs=1e-9)
     gate = 1 / (1 + math.exp(-(max(sound) - max(sight) - 0.11) / 0.18))
-    assert query.heard_share[0] == pytest.approx(gate, rel=1e-4)
+    assert query.audio_weight[0] == pytest.approx(gate, rel=1e-4)
 
 
 @given(st.integers(1, 4), st.integers(0, 4), st.integers(0, 3), st.integers(0, 3))
@@ -93,7 +93,7 @@ def test_padding_never_changes_a_score(frames: int, sounds: int, pad_f: int, pad
     query = EncodedQuery(
         seen=np.full((1, 1000), 1e-3, np.float32),
         heard=np.full((1, 521), 1 / 521, np.float32),
-        heard_share=np.array([0.4], np.float32),
+        audio_weight=np.array([0.4], np.float32),
     )
     plain, wide = engine.score(query, tokens), engine.score(query, padded(tokens, pad_f, pad_s))
     np.testing.assert_allclose(plain.seen, wide.seen, rtol=1e-6)
@@ -112,7 +112,7 @@ def test_a_silent_item_has_no_sound_part_instead_of_a_bad_one(tags_engine: TagsE
 
 
 def test_scoring_summaries_equals_scoring_tokens(tags_engine: TagsEngine) -> None:
-    """A token sequence of length one is a summary: stage 1 ranks each sense exactly as stage 2."""
+    """A summary is a token sequence of length one: both stages rank a modality alike."""
     tokens = tags_engine.encode_clip(made_clip(1))
     query = tags_engine.encode_text("a waterfall")
     full = tags_engine.score(query, tokens)
@@ -135,9 +135,9 @@ def test_an_example_finds_itself_before_others(tags_engine: TagsEngine) -> None:
         itself = tags_engine.score(query, tags_engine.encode_clip(clip))
         assert itself.seen[0, 0] == max(part.seen[0, 0] for part in parts)
         assert itself.heard[0, 0] == max(part.heard[0, 0] for part in parts)
-        assert query.heard_share[0] == 0.5
-    assert tags_engine.encode_example(made_clip(0, sound="none")).heard_share[0] == 0.0
-    assert tags_engine.encode_example(made_clip(0, frames=0)).heard_share[0] == 1.0
+        assert query.audio_weight[0] == 0.5
+    assert tags_engine.encode_example(made_clip(0, sound="none")).audio_weight[0] == 0.0
+    assert tags_engine.encode_example(made_clip(0, frames=0)).audio_weight[0] == 1.0
 
 
 def test_explanation_points_at_the_frame_that_matched(tags_engine: TagsEngine) -> None:
@@ -162,7 +162,7 @@ def test_explanation_points_at_the_frame_that_matched(tags_engine: TagsEngine) -
 
 def test_text_about_sound_leans_on_sound(tags_engine: TagsEngine) -> None:
     share = {
-        text: float(tags_engine.encode_text(text).heard_share[0])
+        text: float(tags_engine.encode_text(text).audio_weight[0])
         for text in ("thunder", "people clapping", "a strawberry", "a red pickup truck")
     }
     assert min(share["thunder"], share["people clapping"]) > max(
@@ -171,7 +171,7 @@ def test_text_about_sound_leans_on_sound(tags_engine: TagsEngine) -> None:
 
 
 def test_the_bank_names_every_tag(tags_engine: TagsEngine) -> None:
-    bank = tags_engine.bank()
+    bank = tags_engine.calibration_queries()
     assert bank.seen.shape == (1521, 1000)
     assert bank.heard.shape == (1521, 521)
     np.testing.assert_allclose(bank.seen.sum(1), 1, rtol=1e-4)

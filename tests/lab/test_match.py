@@ -54,9 +54,9 @@ def film(root: Path, name: str, kind: int, tones: int, rng: np.random.Generator)
 def test_moments_say_whether_their_sound_fits(place: Path) -> None:
     library = place / "library"
     with Library.open(library) as opened:
-        assert all(hit.sound_fits is None for hit in opened.search("a dog", limit=5).hits)
+        assert all(hit.av_correspondence is None for hit in opened.search("a dog", limit=5).hits)
         with pytest.raises(UsageError, match="do not tell whether sound fits"):
-            opened.search("a dog", where=Filter(sound_fits=True))
+            opened.search("a dog", where=Filter(av_correspondence=True))
         scores = {hit.item_id: hit.score for hit in opened.search("a dog", limit=100).hits}
     taught, folder = teach(library, steps=200)
     assert folder == place / "models"
@@ -66,7 +66,7 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
     with Library.open(library) as opened:
         opened.add([place / "later"], workers=1)
         found = opened.search("a dog", limit=100).hits
-        fits = {Path(hit.path).stem: hit.sound_fits for hit in found}
+        fits = {Path(hit.path).stem: hit.av_correspondence for hit in found}
         now = {hit.item_id: hit.score for hit in found}
         same = pytest.approx(scores, abs=1e-6)  # never a silent penalty
         assert {item: now[item] for item in scores} == same
@@ -74,7 +74,7 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
         assert fits["wrong"] is False
         assert sum(fit is True for fit in fits.values()) > 0.6 * CLIPS
         for wanted in (True, False):
-            kept = opened.search("a dog", limit=100, where=Filter(sound_fits=wanted)).hits
+            kept = opened.search("a dog", limit=100, where=Filter(av_correspondence=wanted)).hits
             assert {Path(h.path).stem for h in kept} == {n for n, f in fits.items() if f is wanted}
     told = json.loads((folder / "match.json").read_text())
     (folder / "match.json").write_text(json.dumps(told | {"settings": {"dim": 8}}))

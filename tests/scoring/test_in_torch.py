@@ -45,7 +45,7 @@ def test_it_equals_the_oracle(
         frames=frames[0], frame_mask=frames[1], audio=sounds[0], audio_mask=sounds[1]
     )
     query = torch.from_numpy(rng.standard_normal((7, 24))).float().to(device)
-    seen, heard = (pack(*(x.cpu().numpy() for x in sense)) for sense in (frames, sounds))
+    seen, heard = (pack(*(x.cpu().numpy() for x in modality)) for modality in (frames, sounds))
     for weights, tokens in (((see,), (seen,)), ((see, hear), (seen, heard))):
         blocks = [fold(each) for each in weights]
         found = score_in_torch(query, items, blocks, tile_bytes=tile_bytes).cpu().numpy()

@@ -26,7 +26,7 @@ def first(library: Library, text: str, **options: object) -> str:
 def test_sight_finds_the_tractor_and_says_why(library: Library) -> None:
     hit = library.search("a tractor in a field").hits[0]
     assert Path(hit.path).name == "tractor.webm"
-    assert hit.band == "strong"
+    assert hit.confidence == "strong"
     assert hit.seen > 10 * hit.heard
     assert "tractor" in dict(hit.seen_tags)
     assert max(hit.frame_weights) == 1.0
@@ -54,7 +54,7 @@ def test_only_sound_tells_the_same_photograph_apart(library: Library) -> None:
 def test_nothing_here_matches_is_said_in_words(library: Library) -> None:
     answer = library.search("penalty shoot-out in a football stadium")
     assert answer.verdict.startswith("nothing here matches well")
-    assert {hit.band for hit in answer.hits} == {"weak"}
+    assert {hit.confidence for hit in answer.hits} == {"weak"}
     assert library.search("a tractor in a field").verdict == ""
 
 

@@ -1,18 +1,18 @@
-"""Silence is filled with the library's average; bands come from the library itself."""
+"""Silence is filled with the library's average; thresholds come from the library itself."""
 
 import numpy as np
 
 from seehear.engine.tags import TagsEngine
 from seehear.rank import best_first, union
 from seehear.search.query import in_mode
-from seehear.search.scoring import Bands, calibrate, fill, sample
+from seehear.search.scoring import ConfidenceThresholds, calibrate, fill, sample
 from seehear.store import Summaries
-from seehear.types import Parts
+from seehear.types import ModalityScores
 
 
 def test_fill_gives_the_average_and_leaves_its_input_alone() -> None:
     nan = np.nan
-    parts = Parts(
+    parts = ModalityScores(
         seen=np.array([[1.0, nan, 3.0]], np.float32), heard=np.array([[nan, 2.0, 4.0]], np.float32)
     )
     filled = fill(parts, parts)
@@ -23,7 +23,9 @@ def test_fill_gives_the_average_and_leaves_its_input_alone() -> None:
 
 
 def test_fill_is_zero_when_nothing_in_the_library_sounds() -> None:
-    parts = Parts(seen=np.ones((1, 2), np.float32), heard=np.full((1, 2), np.nan, np.float32))
+    parts = ModalityScores(
+        seen=np.ones((1, 2), np.float32), heard=np.full((1, 2), np.nan, np.float32)
+    )
     np.testing.assert_allclose(fill(parts, parts).heard, 0)
 
 
@@ -44,8 +46,8 @@ def test_union_keeps_first_appearance() -> None:
 
 
 def test_bands_have_two_edges() -> None:
-    bands = Bands(fair=1.0, strong=2.0)
-    assert [bands.of(score) for score in (0.9, 1.0, 2.0)] == ["weak", "fair", "strong"]
+    thresholds = ConfidenceThresholds(fair=1.0, strong=2.0)
+    assert [thresholds.of(score) for score in (0.9, 1.0, 2.0)] == ["weak", "fair", "strong"]
 
 
 def made_summaries(count: int) -> Summaries:
@@ -62,10 +64,10 @@ def made_summaries(count: int) -> Summaries:
 def test_calibration_asks_for_more_than_nearly_all_pairs_reach(tags_engine: TagsEngine) -> None:
     background = sample(made_summaries(60))
     query = in_mode(tags_engine.encode_text("a tabby cat"), "seen")
-    bands = calibrate(tags_engine, background, query)
+    thresholds = calibrate(tags_engine, background, query)
     parts = tags_engine.score(query, background)
-    assert 0 < bands.fair < bands.strong
-    assert (parts.seen >= bands.fair).mean() < 0.2
+    assert 0 < thresholds.fair < thresholds.strong
+    assert (parts.seen >= thresholds.fair).mean() < 0.2
 
 
 def test_a_sample_is_spread_over_the_library_and_bounded() -> None:

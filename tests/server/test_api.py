@@ -56,7 +56,7 @@ def test_each_sense_alone_and_the_weight_between(client: Client) -> None:
     heard = client.search("a dog barking", mode="heard")
     assert all(hit["heard"] == 0 for hit in seen["hits"])
     assert names(heard)[:2] != names(seen)[:2]
-    assert client.search("a dog barking", heard_share=1.0)["heard_share"] == 1
+    assert client.search("a dog barking", audio_weight=1.0)["audio_weight"] == 1
 
 
 def test_more_like_a_moment_by_looks_and_by_sound(client: Client) -> None:

@@ -40,7 +40,7 @@ def bank() -> EncodedQuery:
     """200 queries from the same cones."""
     rng = np.random.default_rng(7)
     seen, heard = (cone(rng, 200, dim).astype(np.float32) for dim in (SEEN, HEARD))
-    return EncodedQuery(seen=seen, heard=heard, heard_share=np.full(200, 0.5, np.float32))
+    return EncodedQuery(seen=seen, heard=heard, audio_weight=np.full(200, 0.5, np.float32))
 
 
 @pytest.fixture(params=["folder", "bucket"])

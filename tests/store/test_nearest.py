@@ -1,4 +1,4 @@
-"""Neighbours are exact, ties go by id, filters and missing senses narrow."""
+"""Neighbours are exact, ties go by id, filters and missing modalities narrow."""
 
 import dataclasses
 

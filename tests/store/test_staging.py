@@ -12,14 +12,14 @@ from pyarrow.fs import S3FileSystem
 from samples import make_video
 
 from seaweed import Seaweed
-from seehear.store import Staged, Staging, Store, place_of, tables
+from seehear.store import Staged, Staging, Store, backend_for, tables
 from seehear.types import Item
 
 
 def lay(staging: Staging, *names: str, take: int = 0) -> Staged:
     """As a worker does, with a place of its own."""
     made = [make_video(name, items=2, take=take) for name in names]
-    return staging.lay(made, place_of(staging.root))
+    return staging.lay(made, backend_for(staging.root))
 
 
 def lay_and_die(staging: Staging) -> None:

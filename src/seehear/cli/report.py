@@ -74,7 +74,7 @@ def _section(answer: Answer, pictures: dict[str, bytes]) -> str:
     verdict = f'<p class="verdict">{escape(answer.verdict)}</p>' if answer.verdict else ""
     facts = (
         f"{answer.items_searched} moments in {answer.videos_searched} files; "
-        f"judged {1 - answer.heard_share:.0%} by sight, {answer.heard_share:.0%} by sound"
+        f"judged {1 - answer.audio_weight:.0%} by sight, {answer.audio_weight:.0%} by sound"
     )
     return (
         f"<section><h2>{escape(_asked(answer))}</h2><p>{facts}</p>{verdict}"
@@ -91,21 +91,23 @@ def _card(hit: Hit, picture: bytes, top: float) -> str:
         else '<div class="nothing">sound only</div>'
     )
     link = Path(hit.path).as_uri() + f"#t={hit.start_s:.1f},{hit.end_s:.1f}"
-    fits = {True: " · sound fits picture", False: " · unrelated sound", None: ""}[hit.sound_fits]
+    fits = {True: " · sound fits picture", False: " · unrelated sound", None: ""}[
+        hit.av_correspondence
+    ]
     badge = {"none": " · no sound", "silent": " · silent track", "sound": fits}[hit.sound]
     why = "".join(f"<li>{escape(line)}</li>" for line in reasons(hit))
-    return f"""<article class="{hit.band}"><a href="{escape(link)}">{image}</a>
+    return f"""<article class="{hit.confidence}"><a href="{escape(link)}">{image}</a>
 <h3>{hit.rank}. {escape("/".join(Path(hit.path).parts[-2:]))}</h3>
-<p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.band} · {hit.score:.2f}{badge}</p>
+<p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.confidence} · {hit.score:.2f}{badge}</p>
 {_sense("seen", hit, max(hit.seen, 0) / top, hit.frame_times_s, hit.frame_weights)}
 {_sense("heard", hit, max(hit.heard, 0) / top, hit.sound_times_s, hit.sound_weights)}
 <ul>{why}</ul><p class="path">{escape(hit.path)}</p></article>"""
 
 
 def _sense(
-    sense: str, hit: Hit, part: float, times: tuple[float, ...], weights: tuple[float, ...]
+    modality: str, hit: Hit, part: float, times: tuple[float, ...], weights: tuple[float, ...]
 ) -> str:
-    """A bar for how much a sense contributed, and a heat strip for when: one cell a token."""
+    """A bar for how much a modality contributed, and a heat strip for when: one cell a token."""
     length = max(hit.end_s - hit.start_s, 1e-3)
     width = 100 / max(len(times), 1)
     cells = "".join(
@@ -114,9 +116,9 @@ def _sense(
         for time, weight in zip(times, weights, strict=True)
     )
     return (
-        f'<div class="sense {sense}"><span>{sense}</span><svg viewBox="0 0 100 8" '
-        f'preserveAspectRatio="none" role="img" aria-label="{sense}: {part:.0%} of the best">'
+        f'<div class="modality {modality}"><span>{modality}</span><svg viewBox="0 0 100 8" '
+        f'preserveAspectRatio="none" role="img" aria-label="{modality}: {part:.0%} of the best">'
         f'<rect width="{100 * part:.1f}" height="8"></rect></svg><span>when</span>'
         f'<svg viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
-        f'aria-label="when it was {sense}">{cells}</svg></div>'
+        f'aria-label="when it was {modality}">{cells}</svg></div>'
     )

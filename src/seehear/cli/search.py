@@ -46,7 +46,7 @@ def search(
     has_sound: Annotated[
         bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
     ] = None,
-    sound_fits: Annotated[
+    av_correspondence: Annotated[
         bool | None,
         typer.Option(
             "--sound-fits/--sound-unrelated",
@@ -74,7 +74,7 @@ def search(
         min_duration_s=min_duration,
         max_duration_s=max_duration,
         has_sound=has_sound,
-        sound_fits=sound_fits,
+        av_correspondence=av_correspondence,
         added_since_us=since_us(added_since) if added_since else None,
     )
     with Library.open(library) as opened:
@@ -114,7 +114,7 @@ def say_answer(answer: Answer) -> None:
     top = most(answer)
     for hit in answer.hits:
         say(
-            f"{hit.rank:>3}  {hit.band:<6}  {clock(hit.start_s)} - {clock(hit.end_s)}  "
+            f"{hit.rank:>3}  {hit.confidence:<6}  {clock(hit.start_s)} - {clock(hit.end_s)}  "
             f"seen {bar(hit.seen / top)} heard {bar(hit.heard / top)}  {hit.score:5.2f}  "
             f"{shown(hit.path)}"
         )
@@ -125,31 +125,31 @@ def say_answer(answer: Answer) -> None:
 
 
 def most(answer: Answer) -> float:
-    """What a full bar stands for: the most that a sense adds to a hit, or 1 if none adds."""
+    """What a full bar stands for: the most that a modality adds to a hit, or 1 if none adds."""
     return max((x for hit in answer.hits for x in (hit.seen, hit.heard) if x > 0), default=1.0)
 
 
 def reasons(hit: Hit) -> list[str]:
     """Why a hit matched, in words: tags with their presence, and when."""
     lines: list[str] = []
-    for sense, part, tags, times, weights in (
+    for modality, part, tags, times, weights in (
         ("seen", hit.seen, hit.seen_tags, hit.frame_times_s, hit.frame_weights),
         ("heard", hit.heard, hit.heard_tags, hit.sound_times_s, hit.sound_weights),
     ):
         words = ", ".join(f"{name} {presence:.0%}" for name, presence in tags)
         counts, best = part > 0 and part >= 0.2 * hit.score, best_times(times, weights)
         if words and counts:
-            lines.append(f"{sense}: {words} (best at {', '.join(best)})")
+            lines.append(f"{modality}: {words} (best at {', '.join(best)})")
         elif counts and best:
-            lines.append(f"{sense} best at {', '.join(best)}")
+            lines.append(f"{modality} best at {', '.join(best)}")
         elif words:
-            lines.append(f"also {sense}: {words}")
+            lines.append(f"also {modality}: {words}")
     if hit.sound != "sound":
         what = "no sound" if hit.sound == "none" else "a silent track"
         average = ", sound counted as the library's average" if hit.heard else ""
         lines.append(f"{what}: judged by sight{average}")
-    if hit.sound_fits is not None:
-        lines.append(f"sound {'fits' if hit.sound_fits else 'is unrelated to'} the picture")
+    if hit.av_correspondence is not None:
+        lines.append(f"sound {'fits' if hit.av_correspondence else 'is unrelated to'} the picture")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seehear.cluster.shards import Shards
 from seehear.library import Library
-from seehear.search import Lists
+from seehear.search import Stage1
 from seehear.store import Store
 from seehear.types import Answer, Clip, Filter, Query
 
@@ -26,6 +26,6 @@ class ShardedLibrary(Library):
         self._shards.refresh()
 
     def _search(
-        self, query: Query, *, limit: int, where: Filter | None, stage1: Lists, clip: Clip | None
+        self, query: Query, *, limit: int, where: Filter | None, stage1: Stage1, clip: Clip | None
     ) -> Answer:
         return self._shards.search(query, limit=limit, where=where, stage1=stage1, clip=clip)

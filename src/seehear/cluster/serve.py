@@ -14,7 +14,7 @@ from seehear.cluster.shards import Shards
 from seehear.cluster.work import connected
 from seehear.errors import LibraryError
 from seehear.library import Library
-from seehear.store import Store, place_of
+from seehear.store import Store, backend_for
 
 ANSWER_S = 10.0  # then a shard counts as lost
 
@@ -132,5 +132,5 @@ def _start(shards: dict[int, Any], of: int) -> None:
 
 def _everywhere(root: str) -> str:
     """A place by a name that means the same wherever this process or another one stands."""
-    place = place_of(root)
+    place = backend_for(root)
     return str(place.root) if place.is_shared else str(Path(root).expanduser().resolve())

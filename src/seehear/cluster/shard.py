@@ -13,9 +13,9 @@ import numpy as np
 
 from seehear.engine import Engine, load_engine
 from seehear.rank import union
-from seehear.search import Lists, run
-from seehear.store import Store, Summaries, keep_copy, place_of
-from seehear.types import Candidates, EncodedQuery, Filter, Item, Parts
+from seehear.search import Stage1, run
+from seehear.store import Store, Summaries, backend_for, keep_copy
+from seehear.types import Candidates, EncodedQuery, Filter, Item, ModalityScores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +26,7 @@ class Found:
     counts: Mapping[str, int]  # of its items that pass the filter
     lists: Sequence[Candidates]
     ids: Sequence[str]
-    parts: Parts
+    parts: ModalityScores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ class Shard:
         return self._held.store.some(places)
 
     def find(
-        self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Lists
+        self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Stage1
     ) -> Found:
         """Both stages on its own items; without `k`, on all."""
         held = self._held
@@ -76,7 +76,7 @@ class Shard:
             counts=counts,
             lists=found,
             ids=ids,
-            parts=parts or Parts(seen=none, heard=none),
+            parts=parts or ModalityScores(seen=none, heard=none),
         )
 
     def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Shard:
 
     def prepare(self) -> None:
         """Open what the library holds now, with its engine, beside what goes on answering."""
-        if place_of(self._root).heads() != self._held.heads:
+        if backend_for(self._root).heads() != self._held.heads:
             self._next = self._opened()
 
     def switch(self) -> None:
@@ -97,12 +97,12 @@ class Shard:
         self._held = self._next
 
     def _opened(self) -> Held:
-        heads = place_of(self._root).heads()
+        heads = backend_for(self._root).heads()
         store = Store.open(self._root, part=self._part)
         engine = load_engine(store.model)
         if self._cache:
             folder = self._folder(str(store.model["fingerprint"]))
-            keep_copy(self._root, folder, self._part, bank=engine.bank)
+            keep_copy(self._root, folder, self._part, bank=engine.calibration_queries)
             store = Store.open(folder)
         return Held(heads=heads, store=store, engine=engine)
 

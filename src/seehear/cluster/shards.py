@@ -19,10 +19,10 @@ from seehear.cluster.shard import Found, Shard
 from seehear.engine import Engine, load_engine
 from seehear.errors import LibraryError, UsageError
 from seehear.rank import best_first, union
-from seehear.search import Lists, encode, run
+from seehear.search import Stage1, encode, run
 from seehear.search.scoring import calibrate, fill, sample
 from seehear.store import Store, Summaries, part_of, sampled
-from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, Parts, Query, Tokens
+from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, ModalityScores, Query, Tokens
 
 Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
 HEAL_S = 1.0  # a lost shard is asked again after so long, ...
@@ -58,7 +58,7 @@ class Shards:
         *,
         limit: int = 10,
         where: Filter | None = None,
-        stage1: Lists = "union",
+        stage1: Stage1 = "union",
         clip: Clip | None = None,
     ) -> Answer:
         """As `Library.search`, and equal to it; `items_searched` counts what could be asked.
@@ -68,7 +68,7 @@ class Shards:
         where = run.checked(query, limit, where, stage1)
         engine = self._engine
         encoded = encode(engine, self, query, clip=clip)
-        k = None if stage1 == "all" else run.survivors(limit)
+        k = None if stage1 == "all" else run.candidates_per_list(limit)
         asked = dict.fromkeys(range(self._of), (encoded, where, k, stage1))
         answers = self._found(asked)
         counts = {
@@ -112,9 +112,9 @@ class Shards:
         with Store.open(self._root) as whole:
             return load_engine(whole.model)
 
-    def _hits(self, query: EncodedQuery, ids: list[str], parts: Parts, limit: int):
+    def _hits(self, query: EncodedQuery, ids: list[str], parts: ModalityScores, limit: int):
         filled = fill(parts, self._engine.score(query, self._background))
-        bands = calibrate(self._engine, self._background, query)
+        thresholds = calibrate(self._engine, self._background, query)
         best = best_first(filled.seen[0] + filled.heard[0], ids, k=limit)
         owners = {ids[at]: self._owner(ids[at]) for at in best.tolist()}
         asked = {
@@ -128,7 +128,11 @@ class Shards:
         ]  # a shard may be lost between the rounds
         return tuple(
             run.hit(
-                rank, float(filled.seen[0, at]), float(filled.heard[0, at]), fields[ids[at]], bands
+                rank,
+                float(filled.seen[0, at]),
+                float(filled.heard[0, at]),
+                fields[ids[at]],
+                thresholds,
             )
             for rank, at in enumerate(kept, start=1)
         )
@@ -209,7 +213,7 @@ class Shards:
         return answer
 
 
-def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], Parts]:
+def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], ModalityScores]:
     """The candidates that an undivided stage 1 would pass on, with their parts."""
     joined: list[list[str]] = []
     for lists in zip(*(found.lists for found in answers), strict=True):
@@ -220,4 +224,6 @@ def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], Parts]:
     ids = union(joined)
     seen = [places[item_id][0].parts.seen[0, places[item_id][1]] for item_id in ids]
     heard = [places[item_id][0].parts.heard[0, places[item_id][1]] for item_id in ids]
-    return ids, Parts(seen=np.array([seen], np.float32), heard=np.array([heard], np.float32))
+    return ids, ModalityScores(
+        seen=np.array([seen], np.float32), heard=np.array([heard], np.float32)
+    )

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from seehear.engine import Engine
 from seehear.errors import LibraryError, ModelError, SeeHearError, UsageError
 from seehear.ingest import Apart, Group, Indexed, NewFile, Work
-from seehear.store import Place, Staging, place_of
+from seehear.store import Place, Staging, backend_for
 
 TRIES = 4  # of a group on workers that die; then its files come again in the next round
 ROUNDS = (16, 1, 1)  # at most so many files in a group
@@ -66,7 +66,7 @@ class IndexFiles:
     @cached_property
     def _place(self) -> Place:
         assert self._staging is not None
-        place = place_of(self._staging.root)
+        place = backend_for(self._staging.root)
         place.refuse_strange()
         return place
 

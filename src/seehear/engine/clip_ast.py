@@ -19,7 +19,7 @@ from seehear.engine.scoring import merged, packed, standardise, time_pooled
 from seehear.engine.tags_files import picture_tags
 from seehear.nn.pooling import masked_mean
 from seehear.nn.tokens import TokenBatch
-from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
+from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalityScores, Tokens
 
 MERGED = 64  # sound tokens of the layout of that name
 BANK_STEP = 8  # every 8th picture name calibrates scores: 125 sentences, encoded once
@@ -136,36 +136,36 @@ class ClipAstEngine:
         return EncodedQuery(
             seen=summary.frames[:, 0],
             heard=summary.audio[:, 0],
-            heard_share=np.array([share], np.float32),
+            audio_weight=np.array([share], np.float32),
             is_example=True,
         )
 
-    def bank(self) -> EncodedQuery:
-        return self._bank
+    def calibration_queries(self) -> EncodedQuery:
+        return self._calibration_queries
 
     @cached_property
-    def _bank(self) -> EncodedQuery:
+    def _calibration_queries(self) -> EncodedQuery:
         names = [f"a photo of a {name}" for name, _ in picture_tags()[::BANK_STEP]]
         return self._query(self._towers.encode_texts(names))
 
     def _query(self, text: Float32[np.ndarray, "query dim"]) -> EncodedQuery:
         share = np.full(len(text), 0.5 if self.hears else 0.0, np.float32)
-        return EncodedQuery(seen=text, heard=text, heard_share=share)
+        return EncodedQuery(seen=text, heard=text, audio_weight=share)
 
-    def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
-        """Both senses count whole, whatever the share, unless it is 0 or 1: one sense alone."""
+    def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
+        """An audio weight of 0 or 1 scores one modality alone; any other value scores both fully."""
         if query.is_example:
             return self._score_example(query, tokens)
-        share = query.heard_share[0]
+        share = query.audio_weight[0]
         return self._scores.parts(query.seen, tokens, by=(bool(share < 1), bool(share > 0)))
 
-    def _score_example(self, query: EncodedQuery, tokens: Tokens) -> Parts:
-        """Cosines of the stage-1 vectors, weighed by the share; a missing sense is unknown."""
+    def _score_example(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
+        """Cosines of the stage-1 vectors, weighed by the share; a missing modality is unknown."""
         summary = self.summary(tokens)
-        share = query.heard_share[:, None]
+        share = query.audio_weight[:, None]
         seen = (1 - share) * (query.seen @ summary.frames[:, 0].T)
         heard = share * (query.heard @ summary.audio[:, 0].T)
-        return Parts(
+        return ModalityScores(
             seen=np.where(summary.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(summary.audio_mask[:, 0], heard, np.nan).astype(np.float32),
         )
@@ -176,14 +176,14 @@ class ClipAstEngine:
         return SightScan(block) if block else None
 
     @property
-    def can_match(self) -> bool:
+    def has_av_correspondence(self) -> bool:
         return self._matcher is not None
 
-    def fits(self, tokens: Tokens) -> list[bool | None]:
+    def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
         """By the matcher among the weights, if there is one."""
         if self._matcher is None:
             return [None] * len(tokens.frames)
-        return self._matcher.fits(tokens)
+        return self._matcher.av_correspondence(tokens)
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
         """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""

@@ -51,8 +51,8 @@ class Matcher:
                 "delete both, or make them again with 'seehear-lab match LIBRARY --install'"
             ) from error
 
-    def fits(self, tokens: Tokens) -> list[bool | None]:
-        """True, False, or None for an item that lacks one of the senses."""
+    def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
+        """True, False, or None for an item that lacks one of the modalities."""
         both = np.any(tokens.frame_mask, axis=1) & np.any(tokens.audio_mask, axis=1)
         with torch.inference_mode():
             degrees = self.model.match(batch(tokens)).tolist()

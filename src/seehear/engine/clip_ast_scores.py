@@ -22,9 +22,9 @@ from seehear.engine.scoring import (
     score,
 )
 from seehear.nn.tokens import TokenBatch
-from seehear.types import Parts, Tokens
+from seehear.types import ModalityScores, Tokens
 
-Senses = tuple[bool, bool]  # by sight, by sound
+Modalities = tuple[bool, bool]  # by sight, by sound
 
 
 class Scores:
@@ -44,8 +44,10 @@ class Scores:
         """The folded block over frames, if the head's blocks fold."""
         return self.blocks[0] if self.blocks else None
 
-    def parts(self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Senses) -> Parts:
-        """Both parts of each pair; a sense that is switched off adds nothing."""
+    def parts(
+        self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Modalities
+    ) -> ModalityScores:
+        """Both parts of each pair; a modality that is switched off adds nothing."""
         seen, heard = np.zeros((2, len(text), len(tokens.frames)), np.float32)
         sees, hears = by[0], by[1] and len(self._pools) > 1
         if not self.blocks:
@@ -56,33 +58,33 @@ class Scores:
             seen = self._alone(0, text, tokens.frames, tokens.frame_mask)
         elif hears:
             heard = self._alone(1, text, tokens.audio, tokens.audio_mask)
-        return Parts(seen=seen, heard=heard)
+        return ModalityScores(seen=seen, heard=heard)
 
     def _alone(
         self,
-        sense: int,
+        modality: int,
         text: Float32[np.ndarray, "query dim"],
         tokens: Num[np.ndarray, "item token dim"],
         mask: Bool[np.ndarray, "item token"],
     ) -> Float32[np.ndarray, "query item"]:
         packed = [pack(tokens, mask)]
-        return score(text, *branches([self.blocks[sense]], packed, queries=len(text)))
+        return score(text, *branches([self.blocks[modality]], packed, queries=len(text)))
 
     def attention(
         self,
-        sense: int,
+        modality: int,
         text: Float32[np.ndarray, "1 dim"],
         tokens: Num[np.ndarray, "1 token dim"],
         mask: Bool[np.ndarray, "1 token"],
     ) -> Float32[np.ndarray, " token"]:
         """How one text shares its attention among the tokens of one item; sums to 1."""
         if not self.blocks:
-            pool = getattr(self._pools[sense], "pool", self._pools[sense])
+            pool = getattr(self._pools[modality], "pool", self._pools[modality])
             wide = torch.tensor(tokens, dtype=torch.float32)
             with torch.inference_mode():
                 weights = pool.weights(torch.from_numpy(text), wide, torch.from_numpy(mask))
             return weights[0, 0].mean(0).numpy()
-        logits = pack(tokens, mask).values @ fold_queries(self.blocks[sense], text).both[0, 0]
+        logits = pack(tokens, mask).values @ fold_queries(self.blocks[modality], text).both[0, 0]
         weights = np.exp(logits - logits.max(initial=-np.inf))
         return weights / max(float(weights.sum()), 1e-12)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
+from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalityScores, Tokens
 
 
 @runtime_checkable
@@ -57,11 +57,11 @@ class Engine(Protocol):
         """A picture, a sound or a clip as a batch of one query: find what is like it."""
         ...
 
-    def bank(self) -> EncodedQuery:
+    def calibration_queries(self) -> EncodedQuery:
         """Fixed queries about everything the engine knows, to calibrate scores on a library."""
         ...
 
-    def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
+    def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
         """Stage 2: what sight and what sound contribute to each [query, item] pair."""
         ...
 
@@ -70,11 +70,11 @@ class Engine(Protocol):
         ...
 
     @property
-    def can_match(self) -> bool:
-        """Whether `fits` knows anything."""
+    def has_av_correspondence(self) -> bool:
+        """Whether `av_correspondence` knows anything."""
         ...
 
-    def fits(self, tokens: Tokens) -> list[bool | None]:
+    def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
         """Whether sound and picture of each item belong together; None where it cannot tell."""
         ...
 

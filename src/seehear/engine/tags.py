@@ -12,7 +12,7 @@ from seehear.encoders import efficientnet_lite, yamnet
 from seehear.encoders.minilm import SentenceEncoder
 from seehear.encoders.onnx_graph import session
 from seehear.engine.tags_files import TagsFiles
-from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, Parts, Tokens
+from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalityScores, Tokens
 
 # Fitted by benchmarks/fit_tags.py on data outside the test clips; see docs/decisions/002.
 SIGHT_TEMPERATURE = 0.03
@@ -112,16 +112,16 @@ class TagsEngine:
         return EncodedQuery(
             seen=pooled.frames[:, 0],
             heard=pooled.audio[:, 0],
-            heard_share=np.array([share], np.float32),
+            audio_weight=np.array([share], np.float32),
             is_example=True,
         )
 
-    def bank(self) -> EncodedQuery:
+    def calibration_queries(self) -> EncodedQuery:
         """The names of all tags, asked as texts."""
-        return self._bank
+        return self._calibration_queries
 
     @cached_property
-    def _bank(self) -> EncodedQuery:
+    def _calibration_queries(self) -> EncodedQuery:
         return self._attend(self._names["bank"])
 
     def _attend(self, text: Float32[np.ndarray, "query 384"]) -> EncodedQuery:
@@ -131,29 +131,29 @@ class TagsEngine:
         return EncodedQuery(
             seen=_softmax(sight / SIGHT_TEMPERATURE),
             heard=_softmax(sound / SOUND_TEMPERATURE),
-            heard_share=share.astype(np.float32),
+            audio_weight=share.astype(np.float32),
         )
 
-    def score(self, query: EncodedQuery, tokens: Tokens) -> Parts:
+    def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
         pooled = self.summary(tokens)
         unit = _unit if query.is_example else np.asarray
         frames, audio = unit(pooled.frames[:, 0]), unit(pooled.audio[:, 0])
-        share = query.heard_share[:, None]
+        share = query.audio_weight[:, None]
         seen = (1 - share) * np.log1p(unit(query.seen) @ frames.T / SIGHT_FLOOR)
         heard = share * np.log1p(unit(query.heard) @ audio.T / SOUND_FLOOR)
-        return Parts(
+        return ModalityScores(
             seen=np.where(pooled.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(pooled.audio_mask[:, 0], heard, np.nan).astype(np.float32),
         )
 
     @property
-    def can_match(self) -> bool:
+    def has_av_correspondence(self) -> bool:
         return False
 
     def scan(self) -> None:
         """Names are searched by summaries."""
 
-    def fits(self, tokens: Tokens) -> list[bool | None]:
+    def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
         """Names of what is seen and heard do not tell."""
         return [None] * len(tokens.frames)
 

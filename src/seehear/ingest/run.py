@@ -92,7 +92,7 @@ def run(
         gone = [row.path for row in store.journal.failed() if not os.path.lexists(row.path)]
         store.journal.forget(gone)
     if report.commits % COMMITS_PER_CLEANING > 16:
-        store.maintain(engine.bank)
+        store.maintain(engine.calibration_queries)
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -175,7 +175,7 @@ def _commit(engine: Engine, store: Store, batch: list[Group], report: Report) ->
         store.put(good, staged)
         report.commits += 1
         if report.commits % COMMITS_PER_CLEANING == 0:
-            store.maintain(engine.bank, in_flight=True)
+            store.maintain(engine.calibration_queries, in_flight=True)
     for group in batch:
         _note_spent(report, group.spent_s)
         for result in group.results:

@@ -22,7 +22,7 @@ class Items(Protocol):
 
 
 def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = None) -> EncodedQuery:
-    """Encode a text or an example; `mode` "seen" or "heard" shuts the other sense out.
+    """Encode a text or an example; `mode` "seen" or "heard" shuts the other modality out.
 
     `clip` is what the file `query.like` holds, if it was read already.
 
@@ -46,9 +46,9 @@ def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = No
         hears = engine.hears and clip.sound == "sound"
         _check(query.like, query.mode, sees=len(clip.frames) > 0, hears=hears)
         encoded = engine.encode_example(clip)
-    if query.heard_share is not None:
-        share = np.full_like(encoded.heard_share, min(max(query.heard_share, 0.0), 1.0))
-        encoded = replace(encoded, heard_share=share)
+    if query.audio_weight is not None:
+        share = np.full_like(encoded.audio_weight, min(max(query.audio_weight, 0.0), 1.0))
+        encoded = replace(encoded, audio_weight=share)
     return in_mode(encoded, query.mode)
 
 
@@ -69,13 +69,13 @@ def _example(item: Item) -> EncodedQuery:
     share = 0.5 if item.has_frames and hears else float(hears)
     seen, heard = (np.asarray(x, np.float32)[None] for x in (item.seen, item.heard))
     return EncodedQuery(
-        seen=seen, heard=heard, heard_share=np.array([share], np.float32), is_example=True
+        seen=seen, heard=heard, audio_weight=np.array([share], np.float32), is_example=True
     )
 
 
 def in_mode(query: EncodedQuery, mode: Mode) -> EncodedQuery:
-    """The same query judged by one sense alone, unless `mode` is "both"."""
+    """The same query judged by one modality alone, unless `mode` is "both"."""
     if mode == "both":
         return query
-    share = np.full_like(query.heard_share, 1.0 if mode == "heard" else 0.0)
-    return replace(query, heard_share=share)
+    share = np.full_like(query.audio_weight, 1.0 if mode == "heard" else 0.0)
+    return replace(query, audio_weight=share)

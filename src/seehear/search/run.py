@@ -15,7 +15,7 @@ from seehear.errors import UsageError
 from seehear.rank import best_first, union
 from seehear.search.query import encode
 from seehear.search.scan import seen_best
-from seehear.search.scoring import Bands, calibrate, fill, sample, weight
+from seehear.search.scoring import ConfidenceThresholds, calibrate, fill, sample, weight
 from seehear.store import Store, Summaries
 from seehear.types import (
     Answer,
@@ -24,16 +24,18 @@ from seehear.types import (
     EncodedQuery,
     Filter,
     Hit,
+    ModalityScores,
     Mode,
-    Parts,
     Query,
     Tokens,
     Video,
 )
 
 CHUNK = 64  # candidates whose tokens are in memory at once
-Lists = Literal["union", "seen", "all"]
-_known: WeakKeyDictionary[Summaries, dict[tuple[Engine, float], Bands]] = WeakKeyDictionary()
+Stage1 = Literal["union", "seen", "all"]
+_known: WeakKeyDictionary[Summaries, dict[tuple[Engine, float], ConfidenceThresholds]] = (
+    WeakKeyDictionary()
+)
 
 
 def search(
@@ -43,7 +45,7 @@ def search(
     *,
     limit: int = 10,
     where: Filter | None = None,
-    stage1: Lists = "union",
+    stage1: Stage1 = "union",
     clip: Clip | None = None,
 ) -> Answer:
     """The best moments for a query, best first, each with its reason.
@@ -61,7 +63,7 @@ def search(
     where = checked(query, limit, where, stage1)
     encoded = encode(engine, store, query, clip=clip)
     counts = store.counts(where=where)
-    k = counts["items"] if stage1 == "all" else survivors(limit)
+    k = counts["items"] if stage1 == "all" else candidates_per_list(limit)
     ids = union(found.ids for found in lists(engine, store, encoded, where, k, stage1))
     if not ids:
         return finish(engine, query, encoded, (), counts)
@@ -70,15 +72,15 @@ def search(
     parts = score(engine, store, encoded, ids)
     if np.isnan(parts.seen).any() or np.isnan(parts.heard).any():
         parts = fill(parts, engine.score(encoded, background))
-    bands = _bands(engine, summaries, background, encoded)
+    thresholds = _thresholds(engine, summaries, background, encoded)
     best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
     found = details(engine, store, encoded, [ids[at] for at in best])
     scores = zip(parts.seen[0, best].tolist(), parts.heard[0, best].tolist(), found, strict=True)
-    hits = tuple(hit(rank, *each, bands) for rank, each in enumerate(scores, start=1))
+    hits = tuple(hit(rank, *each, thresholds) for rank, each in enumerate(scores, start=1))
     return finish(engine, query, encoded, hits, counts)
 
 
-def survivors(limit: int) -> int:
+def candidates_per_list(limit: int) -> int:
     """How many candidates each list of stage 1 passes on."""
     return max(100, 2 * limit)
 
@@ -88,7 +90,7 @@ def details(
 ) -> list[dict[str, Any]]:
     """Fields of hits that lie with the items: the file, the stretch, and where it matched."""
     tokens = store.tokens(ids)
-    fits = engine.fits(tokens)
+    fits = engine.av_correspondence(tokens)
     found: list[dict[str, Any]] = []
     for at, item_id in enumerate(ids):
         item = store.item(item_id)
@@ -98,7 +100,7 @@ def details(
                 "start_s": item.start_s,
                 "end_s": item.end_s,
                 "sound": item.sound,
-                "sound_fits": fits[at],
+                "av_correspondence": fits[at],
                 **_file(store.video(item.video_id)),
                 **_reason(engine, query, one_of(tokens, at)),
             }
@@ -106,17 +108,25 @@ def details(
     return found
 
 
-def hit(rank: int, seen: float, heard: float, fields: Mapping[str, Any], bands: Bands) -> Hit:
+def hit(
+    rank: int,
+    seen: float,
+    heard: float,
+    fields: Mapping[str, Any],
+    thresholds: ConfidenceThresholds,
+) -> Hit:
     """One hit from its scores and details."""
     score = seen + heard
-    return Hit(rank=rank, score=score, band=bands.of(score), seen=seen, heard=heard, **fields)
+    return Hit(
+        rank=rank, score=score, confidence=thresholds.of(score), seen=seen, heard=heard, **fields
+    )
 
 
 def checked(query: Query, limit: int, where: Filter | None, stage1: str) -> Filter | None:
     """The filter with an absolute folder. Raises: UsageError for what cannot be meant."""
     for name, value, known in (
         ("mode", query.mode, get_args(Mode)),
-        ("stage1", stage1, get_args(Lists)),
+        ("stage1", stage1, get_args(Stage1)),
     ):
         if value not in known:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
@@ -131,7 +141,9 @@ def _file(video: Video) -> dict[str, Any]:
     return {"video_id": video.id, "path": video.path, "aliases": video.aliases}
 
 
-def _bands(engine: Engine, summaries: Summaries, background: Tokens, query: EncodedQuery) -> Bands:
+def _thresholds(
+    engine: Engine, summaries: Summaries, background: Tokens, query: EncodedQuery
+) -> ConfidenceThresholds:
     """Kept while the library stays as it is: they do not depend on the words of a query."""
     if query.is_example:
         return calibrate(engine, background, query)
@@ -183,7 +195,7 @@ def finish(
     """Hits as an answer, with a verdict in words."""
     if not hits:
         verdict = "nothing to search: the library is empty, or no moment passes the filters"
-    elif hits[0].band == "weak":
+    elif hits[0].confidence == "weak":
         verdict = "nothing here matches well; these are only the nearest moments"
     else:
         verdict = ""
@@ -193,7 +205,7 @@ def finish(
         hits=hits,
         items_searched=counts["items"],
         videos_searched=counts["videos"],
-        heard_share=round(float(encoded.heard_share[0]), 3),
+        audio_weight=round(float(encoded.audio_weight[0]), 3),
         verdict=verdict,
     )
 
@@ -204,11 +216,11 @@ def lists(
     query: EncodedQuery,
     where: Filter | None,
     k: int,
-    stage1: Lists,
+    stage1: Stage1,
 ) -> list[Candidates]:
-    """Stage 1: a list by sight and a list by sound; a sense without weight has no list."""
-    fits, share = where.sound_fits if where else None, float(query.heard_share[0])
-    if fits is not None and not engine.can_match:
+    """Stage 1: a list by sight and a list by sound; a modality without weight has no list."""
+    fits, share = where.av_correspondence if where else None, float(query.audio_weight[0])
+    if fits is not None and not engine.has_av_correspondence:
         raise UsageError(
             "the weights of this library do not tell whether sound fits the picture; with the "
             "engine clip-ast 'seehear-lab match LIBRARY --install' teaches them"
@@ -231,7 +243,7 @@ def fitting(engine: Engine, store: Store, ids: Sequence[str], wanted: bool) -> s
     kept: set[str] = set()
     for at in range(0, len(ids), CHUNK):
         some = ids[at : at + CHUNK]
-        fits = engine.fits(store.tokens(some))
+        fits = engine.av_correspondence(store.tokens(some))
         kept.update(each for each, fit in zip(some, fits, strict=True) if fit is wanted)
     return kept
 
@@ -241,12 +253,12 @@ def _among(found: Candidates, kept: set[str], k: int) -> Candidates:
     return Candidates(ids=tuple(found.ids[place] for place in at), scores=found.scores[at])
 
 
-def score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> Parts:
+def score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> ModalityScores:
     """Stage 2, walking the candidates so that memory is bounded."""
     chunks = [
         engine.score(query, store.tokens(ids[at : at + CHUNK])) for at in range(0, len(ids), CHUNK)
     ]
-    return Parts(
+    return ModalityScores(
         seen=np.concatenate([chunk.seen for chunk in chunks], axis=1),
         heard=np.concatenate([chunk.heard for chunk in chunks], axis=1),
     )

@@ -1,4 +1,4 @@
-"""Scores of a query on the items of a library: silence filled in, bands calibrated."""
+"""Scores of a query on the items of a library: silence filled in, thresholds calibrated."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from jaxtyping import Float32
 
 from seehear.engine import Engine
 from seehear.store import Summaries, sampled
-from seehear.types import Band, EncodedQuery, Parts, Tokens
+from seehear.types import Confidence, EncodedQuery, ModalityScores, Tokens
 
 FAIR, STRONG = 0.995, 0.9985  # quantiles of (any tag name, any item) pairs; see docs/decisions/003
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bands:
+class ConfidenceThresholds:
     """Scores from which a hit is called fair or strong in this library."""
 
     fair: float
     strong: float
 
-    def of(self, score: float) -> Band:
+    def of(self, score: float) -> Confidence:
         if score >= self.strong:
             return "strong"
         return "fair" if score >= self.fair else "weak"
@@ -40,7 +40,9 @@ def sample(summaries: Summaries) -> Tokens:
     )
 
 
-def average(parts: Parts) -> tuple[Float32[np.ndarray, " query"], Float32[np.ndarray, " query"]]:
+def average(
+    parts: ModalityScores,
+) -> tuple[Float32[np.ndarray, " query"], Float32[np.ndarray, " query"]]:
     """What sight and what sound contribute on average where they are present; 0 if nowhere."""
     return _mean_present(parts.seen), _mean_present(parts.heard)
 
@@ -51,37 +53,37 @@ def _mean_present(part: Float32[np.ndarray, "query item"]) -> Float32[np.ndarray
     return (total / np.maximum(present.sum(1), 1)).astype(np.float32)
 
 
-def fill(parts: Parts, background: Parts) -> Parts:
-    """Items without a sense get the library's average for it: silence is never a penalty."""
+def fill(parts: ModalityScores, background: ModalityScores) -> ModalityScores:
+    """Items without a modality get the library's average for it: silence is never a penalty."""
     seen, heard = average(background)
-    return Parts(
+    return ModalityScores(
         seen=np.where(np.isnan(parts.seen), seen[:, None], parts.seen),
         heard=np.where(np.isnan(parts.heard), heard[:, None], parts.heard),
     )
 
 
-def calibrate(engine: Engine, background: Tokens, query: EncodedQuery) -> Bands:
-    """Bands from scores that mean nothing in particular in this library.
+def calibrate(engine: Engine, background: Tokens, query: EncodedQuery) -> ConfidenceThresholds:
+    """ConfidenceThresholds from scores that mean nothing in particular in this library.
 
     For words: every tag name against every sampled item. An item shows only a few of all the
     things the engine has names for, so nearly all of these pairs do not match. For an example: the
     sampled items against each other. Both are weighed between sight and sound as the query is, to
     the hundredth.
     """
-    bank = _examples(background) if query.is_example else engine.bank()
+    bank = _examples(background) if query.is_example else engine.calibration_queries()
     share = np.full(len(bank.seen), weight(query), np.float32)
-    parts = engine.score(replace(bank, heard_share=share), background)
+    parts = engine.score(replace(bank, audio_weight=share), background)
     filled = fill(parts, parts)
     scores = filled.seen + filled.heard
     if query.is_example and len(scores) > 1:
         scores = scores[~np.eye(len(scores), dtype=bool)]
     fair, strong = np.quantile(scores, [FAIR, STRONG])
-    return Bands(fair=float(fair), strong=float(strong))
+    return ConfidenceThresholds(fair=float(fair), strong=float(strong))
 
 
 def weight(query: EncodedQuery) -> float:
     """The share of sound in a query, to the hundredth."""
-    return round(float(query.heard_share[0]), 2)
+    return round(float(query.audio_weight[0]), 2)
 
 
 def _examples(items: Tokens) -> EncodedQuery:
@@ -89,6 +91,6 @@ def _examples(items: Tokens) -> EncodedQuery:
     return EncodedQuery(
         seen=items.frames[:, 0],
         heard=items.audio[:, 0],
-        heard_share=np.zeros(len(items.frames), np.float32),
+        audio_weight=np.zeros(len(items.frames), np.float32),
         is_example=True,
     )

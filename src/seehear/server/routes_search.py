@@ -86,7 +86,7 @@ async def _answer(service: Any, ask: shapes.Ask, like: Clip | Item | str) -> sha
         ask.text,
         like=like,
         mode=ask.mode,
-        heard_share=ask.heard_share,
+        audio_weight=ask.audio_weight,
         limit=ask.offset + ask.limit,
         where=Filter(**ask.where.model_dump()),
         stage1="all" if ask.exact else "union",
@@ -97,7 +97,7 @@ async def _answer(service: Any, ask: shapes.Ask, like: Clip | Item | str) -> sha
     return shapes.AnswerOut(
         engine=answer.engine,
         verdict=answer.verdict,
-        heard_share=answer.heard_share,
+        audio_weight=answer.audio_weight,
         items_searched=answer.items_searched,
         videos_searched=answer.videos_searched,
         hits=hits,
@@ -121,11 +121,11 @@ def _hit(service: Any, hit: Hit, video: Video) -> shapes.HitOut:
         duration_s=video.duration_s,
         fps=video.fps,
         score=hit.score,
-        band=hit.band,
+        confidence=hit.confidence,
         seen=hit.seen,
         heard=hit.heard,
         sound=hit.sound,
-        sound_fits=hit.sound_fits,
+        av_correspondence=hit.av_correspondence,
         sight=strip(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
         hearing=strip(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
         **links(service, hit.item_id, hit.video_id),
@@ -200,6 +200,6 @@ def status(request: Request) -> shapes.StatusOut:
         for name in shapes.StatusOut.model_fields
         if name not in ("failed", "folders", "tells_fit")
     }
-    fields["tells_fit"] = service.library.engine.can_match
+    fields["tells_fit"] = service.library.engine.has_av_correspondence
     failed = [shapes.Failed(path=path, reason=reason) for path, reason in held.failed]
     return shapes.StatusOut(**fields, failed=failed, folders=sorted(folders)[:1000])

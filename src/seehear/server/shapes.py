@@ -28,7 +28,7 @@ class Where(Shape):
     min_duration_s: Seconds | None = None
     max_duration_s: Seconds | None = None
     has_sound: bool | None = None
-    sound_fits: bool | None = None
+    av_correspondence: bool | None = None
     added_since_us: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
@@ -41,7 +41,7 @@ class Ask(Shape):
     text: Words = ""
     item: Ident | Literal[""] = ""
     mode: ModeName = "both"
-    heard_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    audio_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 24
     offset: Annotated[int, Field(ge=0, le=1000)] = 0
     exact: bool = False
@@ -74,11 +74,11 @@ class HitOut(Shape):
     duration_s: Seconds
     fps: Annotated[float, Field(examples=[25.0])]
     score: Annotated[float, Field(examples=[2.1])]
-    band: Annotated[Literal["strong", "fair", "weak"], Field(examples=["strong"])]
+    confidence: Annotated[Literal["strong", "fair", "weak"], Field(examples=["strong"])]
     seen: Annotated[float, Field(examples=[1.3])]
     heard: Annotated[float, Field(examples=[0.8])]
     sound: SoundName
-    sound_fits: bool | None = Field(description="null where the weights cannot tell")
+    av_correspondence: bool | None = Field(description="null where the weights cannot tell")
     sight: Strip
     hearing: Strip
     thumbnail: Link
@@ -92,7 +92,7 @@ class AnswerOut(Shape):
 
     engine: Annotated[str, Field(examples=["tags"])]
     verdict: Annotated[str, Field(examples=["no strong match"])]
-    heard_share: Share
+    audio_weight: Share
     items_searched: Annotated[int, Field(examples=[60])]
     videos_searched: Annotated[int, Field(examples=[57])]
     hits: list[HitOut]
@@ -128,7 +128,7 @@ class StatusOut(Shape):
     root: Annotated[str, Field(examples=["/films/.seehear"])]
     engine: Annotated[str, Field(examples=["tags"])]
     fingerprint: str
-    tells_fit: bool = Field(description="whether the filter `sound_fits` can be used")
+    tells_fit: bool = Field(description="whether the filter `av_correspondence` can be used")
     videos: int
     items: int
     hours: float

@@ -2,7 +2,7 @@
 
 from seehear.store.copy import keep_copy
 from seehear.store.journal import FileRow
-from seehear.store.place import Place, place_of
+from seehear.store.place import Place, backend_for
 from seehear.store.snapshot import part_of
 from seehear.store.staging import Staged, Staging
 from seehear.store.store import Store
@@ -15,8 +15,8 @@ __all__ = [
     "Staging",
     "Store",
     "Summaries",
+    "backend_for",
     "keep_copy",
     "part_of",
-    "place_of",
     "sampled",
 ]

@@ -25,7 +25,7 @@ SECTION = struct.Struct("<4sIIQQI")
 SECTIONS = 4
 PREFIX_BYTES = HEADER.size + SECTIONS * SECTION.size
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+TokenArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def pack(tokens: Tokens, item_id: str) -> bytes:
@@ -58,7 +58,7 @@ def pack(tokens: Tokens, item_id: str) -> bytes:
     return head + table + b"".join(data)
 
 
-def unpack(raw: bytes, item_id: str) -> Parts:
+def unpack(raw: bytes, item_id: str) -> TokenArrays:
     """Frames, their times, audio tokens and their times; read-only views on `raw`.
 
     Raises: ValueError saying what is wrong with the bytes.
@@ -85,7 +85,7 @@ def _section(raw: bytes, at: int, seed: int) -> np.ndarray:
     return array.reshape(rows, columns)
 
 
-def pad(parts: Sequence[Parts]) -> Tokens:
+def pad(parts: Sequence[TokenArrays]) -> Tokens:
     """One padded batch, in the given order; arrays keep their number type."""
     frames, frame_times_s, audio, audio_times_s = zip(*parts, strict=True)
     return Tokens(

@@ -15,7 +15,7 @@ from seehear.store import door, index, schema, upkeep
 from seehear.store.commit import Committer
 from seehear.store.folder import Folder
 from seehear.store.journal import Step
-from seehear.store.place import place_of
+from seehear.store.place import backend_for
 from seehear.store.snapshot import Part, Snapshot
 from seehear.store.store import Store
 from seehear.store.writer import Writer
@@ -34,7 +34,7 @@ def keep_copy(
     A copy that is damaged, or was made by another engine, is made anew. `bank` as in
     `Store.maintain`.
     """
-    source = Snapshot(place_of(root), part)
+    source = Snapshot(backend_for(root), part)
     with FileLock(folder.with_name(f"{folder.name}.lock")), _writing(folder, source) as writer:
         held, wanted = (_videos(each) for each in (Snapshot(writer.place), source))
         changed = [video_id for video_id in wanted if held.get(video_id) != wanted[video_id]]

@@ -42,7 +42,7 @@ class Tried(NamedTuple):
 
 
 def name_of(column: Column) -> str:
-    """Name of the index of a sense; it exists only while it is good enough."""
+    """Name of the index of a modality; it exists only while it is good enough."""
     return f"{column}_nearest"
 
 
@@ -99,7 +99,7 @@ def _probes(rows: int) -> int:
 
 
 def build(committer: Committer, table: str, bank: Bank | None) -> str:
-    """Index the summaries of a large table for each sense; says what came of it.
+    """Index the summaries of a large table for each modality; says what came of it.
 
     `bank` gives the queries that the index is tried on.
     """

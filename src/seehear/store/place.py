@@ -101,7 +101,7 @@ class Place(Protocol):
         ...
 
 
-def place_of(root: Path | str) -> Place:
+def backend_for(root: Path | str) -> Place:
     """The place of a path or an address `s3://bucket/prefix`."""
     if is_remote(root):
         from seehear.store.bucket import Bucket

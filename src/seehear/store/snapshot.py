@@ -210,7 +210,7 @@ class Snapshot:
         rows = (Row._make((*row, place)) for place, row in enumerate(zip(*values, strict=True)))
         return [row for row in rows if self.revisions.get(row.video_id) == row.rev]
 
-    def _unpacked(self, item_id: str, raw: bytes) -> blob.Parts:
+    def _unpacked(self, item_id: str, raw: bytes) -> blob.TokenArrays:
         try:
             return blob.unpack(raw, item_id)
         except ValueError as error:

@@ -16,7 +16,7 @@ from seehear.errors import LibraryError
 from seehear.store import check, door, index, schema, summaries, tables, upkeep
 from seehear.store.commit import Committer
 from seehear.store.journal import Journal
-from seehear.store.place import Place, place_of
+from seehear.store.place import Place, backend_for
 from seehear.store.snapshot import WHOLE, Part, Row, Snapshot
 from seehear.store.staging import Staged, Staging
 from seehear.store.summaries import Column, Summaries
@@ -55,7 +55,7 @@ class Store:
         """
         if not model.get("fingerprint"):
             raise ValueError("a model manifest needs a 'fingerprint'")
-        place = place_of(root)
+        place = backend_for(root)
         place.prepare()
         lock = door.locked(place.own)
         first = schema.catalog_rows({"schema": schema.VERSION, "model": dict(model)})
@@ -77,7 +77,7 @@ class Store:
 
         Raises: LibraryError if there is none, it cannot be read, or another process writes.
         """
-        place = place_of(root)
+        place = backend_for(root)
         place.refuse_strange()
         if write and part != WHOLE:
             raise ValueError("a part of a library can only be read")
@@ -186,7 +186,7 @@ class Store:
         return summaries.mask_of(self._now(), where)
 
     def mean(self, column: Column) -> Float32[np.ndarray, " dim"]:
-        """Mean summary of the items that have this sense."""
+        """Mean summary of the items that have this modality."""
         return self._now().summaries.means[column]
 
     def tokens(self, ids: Sequence[str]) -> Tokens:

@@ -33,11 +33,11 @@ class Summaries:
     has_sound: Bool[np.ndarray, " item"]
 
     def column(self, name: Column) -> np.ndarray:
-        """Vectors of one sense."""
+        """Vectors of one modality."""
         return self.seen if name == "seen" else self.heard
 
     def mask(self, name: Column) -> np.ndarray:
-        """Items that have this sense."""
+        """Items that have this modality."""
         return self.has_frames if name == "seen" else self.has_sound
 
     def some(self, places: Sequence[int]) -> Summaries:
@@ -53,7 +53,7 @@ class Summaries:
 
     @cached_property
     def lengths(self) -> dict[Column, float]:
-        """Length of the longest vector of each sense."""
+        """Length of the longest vector of each modality."""
         return {
             name: float(np.sqrt(np.einsum("id,id->i", vectors, vectors).max(initial=0.0)))
             for name in SENSES
@@ -62,7 +62,7 @@ class Summaries:
 
     @cached_property
     def means(self) -> dict[Column, np.ndarray]:
-        """Mean of each sense over the items that have it; zeros if none has."""
+        """Mean of each modality over the items that have it; zeros if none has."""
         return {
             name: (mask.astype(np.float32) @ self.column(name)) / np.float32(max(1, mask.sum()))
             for name in SENSES

@@ -73,7 +73,7 @@ class BothMeans(ProjectedSound):
         self.see, self.hear = nn.LayerNorm(config.dim), nn.LayerNorm(config.dim)
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
-        """u at unit length; a missing sense adds nothing."""
+        """u at unit length; a missing modality adds nothing."""
         seen = self.see(masked_mean(items.frames, items.frame_mask))
         heard = self.hear(masked_mean(items.audio, items.audio_mask))
         seen = seen.masked_fill(~items.frame_mask.any(1, keepdim=True), 0)

@@ -22,7 +22,7 @@ from seehear_lab.datasets import digits_media as media
 
 Level = Literal["whole", "part"]
 SLOTS: dict[Level, int] = {"whole": 2, "part": 6}
-NAMED: dict[Level, int] = {"whole": 2, "part": 3}  # of each sense, in a caption
+NAMED: dict[Level, int] = {"whole": 2, "part": 3}  # of each modality, in a caption
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PER_MILLE_SILENT, PER_MILLE_NOISE = 20, 15  # 35 of 45 pairs of digits: a caption is unique
 SHIFT = 200  # samples at 16 kHz between rows of the filter bank: 12.5 ms

@@ -32,8 +32,8 @@ def folded(model: RetrievalModel) -> Score | None:
     def scored(query: Tensor, items: TokenBatch) -> Tensor:
         if query.device.type != "cpu":
             return score_in_torch(query, items, blocks)
-        senses = (items.frames, items.frame_mask), (items.audio, items.audio_mask)
-        tokens = [pack(each.numpy(), mask.numpy()) for each, mask in senses[: len(blocks)]]
+        modalities = (items.frames, items.frame_mask), (items.audio, items.audio_mask)
+        tokens = [pack(each.numpy(), mask.numpy()) for each, mask in modalities[: len(blocks)]]
         text = query.numpy()
         return torch.from_numpy(score(text, *branches(blocks, tokens, queries=len(text))))
 

@@ -32,7 +32,7 @@ def associative_loss(
 ) -> Float[Tensor, ""]:
     """InfoNCE between recalled and actual sound, both ways, plus KL(a_a || a_v).
 
-    `items` are what `encode_items` gives; those that lack a sense take no part, and a batch of
+    `items` are what `encode_items` gives; those that lack a modality take no part, and a batch of
     nothing else gives 0.
 
     Source: AVMA, associative learning; tau_l = 0.1 of its supplement, Table 4.

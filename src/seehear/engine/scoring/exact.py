@@ -133,7 +133,7 @@ def _pair(
 
 
 def _run(pair: Pair, tiles: Iterable[Tile], into: np.ndarray, threads: int | None) -> None:
-    """Fill `into[part, query, item]`, with one part (the score) or two (what each sense adds)."""
+    """Fill `into[part, query, item]`: one part (the score) or two (one per modality)."""
 
     def work(tile: Tile) -> None:
         seen, heard, scale = find(pair, tile)

@@ -31,7 +31,7 @@ _ROWS = 768
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Branch:
-    """The tokens of one sense, folded with its block; `forms` is None for long token sets."""
+    """The tokens of one modality, folded with its block; `forms` is None for long token sets."""
 
     block: Block
     tokens: PackedTokens
@@ -120,7 +120,7 @@ def cross(seen: Branch, heard: Branch, *, threads: int | None = None) -> Cross:
 def branches(
     blocks: Sequence[Block], tokens: Sequence[PackedTokens], *, queries: int
 ) -> tuple[Branch, Branch | None, Cross | None]:
-    """One sense or two as `score` takes them, with forms where so many queries make them pay."""
+    """One modality or two as `score` takes them, with forms where so many queries make them pay."""
     most = min(2 * queries // 3, MOST_TOKENS)
     if tokens[0].longest > most:
         most = -1  # sound with forms needs sight with forms

@@ -40,7 +40,7 @@ def score_in_torch(
     """What `score` gives, on the device of its inputs; sight by its forms, sound pooled in tiles.
 
     `blocks` are those over frames and, where sound is heard, over sound. An item that is silent in
-    one sense is scored by the other; one without tokens scores 0.
+    one modality is scored by the other; one without tokens scores 0.
     """
     see, *hear = [_side(block, query) for block in blocks]
     unit, found = F.normalize(query.float(), dim=-1), []

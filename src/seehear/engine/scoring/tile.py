@@ -52,7 +52,7 @@ class Tile:
 
 
 def find(pair: Pair, tile: Tile) -> Found:
-    """Dots with what each sense draws, and the inverse length of their sum."""
+    """Dots with what each modality draws, and the inverse length of their sum."""
     return _find_compiled(pair, tile) if lanes else _find_slowly(pair, tile)
 
 
@@ -66,7 +66,9 @@ def _find_compiled(pair: Pair, tile: Tile) -> Found:
         heard = _vectors(pair.heard, folds[1], tile.items)
         other = _along(unit, heard)[0]
         return dot, other, _inverse(_along(unit, seen + heard)[1], dot + other)
-    dots, out = _settled(pair.seen, folds[0], tile.items, sense="seen", keep=pair.heard is not None)
+    dots, out = _settled(
+        pair.seen, folds[0], tile.items, modality="seen", keep=pair.heard is not None
+    )
     if pair.heard is None:
         return out[0], np.zeros_like(out[0]), _inverse(out[1], out[0])
     if pair.cross is None:
@@ -74,7 +76,7 @@ def _find_compiled(pair: Pair, tile: Tile) -> Found:
         product = _product(pair.seen, tile.items, dots, out, vectors)
         dot, norm2 = _along(unit, vectors)
         return out[0], dot, _inverse(out[1] + norm2 + 2 * product, out[0] + dot)
-    other_dots, other = _settled(pair.heard, folds[1], tile.items, sense="heard", keep=True)
+    other_dots, other = _settled(pair.heard, folds[1], tile.items, modality="heard", keep=True)
     cut, norm2 = slice(tile.items.start, tile.items.stop + 1), np.empty(out.shape[1:], np.float32)
     lanes.fuse(
         out, dots, other, other_dots, pair.seen.tokens.offsets[cut],
@@ -113,24 +115,24 @@ def _cut(fold: Folded, queries: Any) -> Folded:
     )
 
 
-def _scratch(sense: str, tokens: int, columns: int) -> np.ndarray:
+def _scratch(modality: str, tokens: int, columns: int) -> np.ndarray:
     """Memory that this thread keeps for its tiles: fresh pages would cost a tenth of the time."""
     size = tokens * columns
-    kept = getattr(_own, sense, None)
+    kept = getattr(_own, modality, None)
     if kept is None or len(kept) < size:
         kept = np.empty(size, np.float32)
-        setattr(_own, sense, kept)
+        setattr(_own, modality, kept)
     return kept[:size].reshape(tokens, columns)
 
 
 def _settled(
-    branch: Branch, fold: Folded, items: slice, *, sense: str, keep: bool
+    branch: Branch, fold: Folded, items: slice, *, modality: str, keep: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (to `keep`) and reads [token, 2 query]; dot, norm2, alpha, beta [4, item, query]."""
     tokens, queries = branch.tokens, fold.both.shape[1]
     offsets = tokens.offsets[items.start : items.stop + 1]
     rows = slice(int(offsets[0]), int(offsets[-1]))
-    dots = _scratch(sense, rows.stop - rows.start, 2 * queries)
+    dots = _scratch(modality, rows.stop - rows.start, 2 * queries)
     out = np.empty((4, len(offsets) - 1, queries), np.float32)
     log_count, item = tokens.log_count[rows], items.start
     if queries <= FEW:

@@ -48,7 +48,7 @@ function question(offset) {
   const sound = $("sound").value;
   return {
     mode: $("mode").value,
-    heard_share: $("auto").checked ? null : Number($("share").value) / 100,
+    audio_weight: $("auto").checked ? null : Number($("share").value) / 100,
     limit: PAGE,
     offset,
     exact: $("exact").checked,
@@ -57,7 +57,7 @@ function question(offset) {
       min_duration_s: number("min"),
       max_duration_s: number("max"),
       has_sound: { true: true, false: false }[sound] ?? null,
-      sound_fits: { fits: true, unrelated: false }[sound] ?? null,
+      av_correspondence: { fits: true, unrelated: false }[sound] ?? null,
     },
   };
 }
@@ -95,7 +95,7 @@ function tell(answer, append) {
   if (!answer.hits.length && !append) {
     $("empty").querySelector("h2").textContent = "Nothing to show";
   }
-  const heard = Math.round(100 * answer.heard_share);
+  const heard = Math.round(100 * answer.audio_weight);
   $("facts").textContent = `${count(answer.items_searched, "moment")} in ${count(answer.videos_searched, "file")} · judged ` +
     `${100 - heard}% by sight, ${heard}% by sound`;
   if ($("auto").checked) $("share").value = heard;

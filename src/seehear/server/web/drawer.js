@@ -33,7 +33,7 @@ export function open(hit, actions) {
     video,
     timeline(hit, actions.foundIn(hit)),
     make("div", { class: "row", children: [
-      make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }),
+      make("span", { class: `confidence-${hit.confidence}`, text: `${hit.confidence} · ${hit.score.toFixed(2)}` }),
       make("span", { text: span(hit) }), time,
       ...(badge(hit) ? [make("span", { text: badge(hit) })] : []),
     ] }),

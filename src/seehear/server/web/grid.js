@@ -19,7 +19,7 @@ export function show(found, { append = false, open, select, isSelected }) {
   }
   for (const hit of found) {
     const before = hits.at(-1);
-    if (hit.band === "weak" && before && before.band !== "weak") {
+    if (hit.confidence === "weak" && before && before.confidence !== "weak") {
       grid.append(make("li", { class: "divider", text: "weaker matches below" }));
     }
     hits.push(hit);
@@ -35,7 +35,7 @@ function card(hit, { open, select, isSelected }) {
   picture.append(make("span", { class: "when", text: span(hit) }));
   const button = make("button", {
     class: "open-button", type: "button", "data-item": hit.item,
-    "aria-label": `${hit.rank}. ${hit.name}, ${span(hit)}, ${hit.band} match`,
+    "aria-label": `${hit.rank}. ${hit.name}, ${span(hit)}, ${hit.confidence} match`,
     children: [picture], on: { click: () => open(hit) },
   });
   const tick = make("button", {
@@ -48,7 +48,7 @@ function card(hit, { open, select, isSelected }) {
     make("h3", { text: hit.name }),
     split(hit),
     make("div", { class: "line", children: [
-      make("span", { class: `band-${hit.band}`, text: `${hit.band} · ${hit.score.toFixed(2)}` }),
+      make("span", { class: `confidence-${hit.confidence}`, text: `${hit.confidence} · ${hit.score.toFixed(2)}` }),
       make("span", { class: "engine", text: hit.engine, title: "the engine that judged" }), tick,
     ] }),
   ] });

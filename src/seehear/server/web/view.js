@@ -55,7 +55,7 @@ export function split(hit) {
   const seen = Math.max(hit.seen, 0);
   const heard = Math.max(hit.heard, 0);
   const share = Math.round((100 * seen) / Math.max(seen + heard, 1e-9));
-  const rest = heard > 0 ? 100 - share : 0; // nothing at all where neither sense adds
+  const rest = heard > 0 ? 100 - share : 0; // nothing at all where neither modality adds
   return svg("svg", {
     class: "split", viewBox: "0 0 100 6", preserveAspectRatio: "none", role: "img",
     "aria-label": `${share} percent seen, ${rest} percent heard`,
@@ -72,7 +72,7 @@ export function tags(part) {
 // What a viewer should know first: no sound, a silent one, whether it fits the picture, or a clip put
 // together from both (in a folder of that name, as the demo keeps them).
 export function badge(hit) {
-  const fits = { true: "sound fits picture", false: "unrelated sound" }[hit.sound_fits] ?? "";
+  const fits = { true: "sound fits picture", false: "unrelated sound" }[hit.av_correspondence] ?? "";
   const made = hit.path.split(/[\\/]/).includes("composed") ? "composed" : "";
   return [made, { none: "no sound", silent: "silent", sound: fits }[hit.sound]].filter(Boolean).join(" · ");
 }
