@@ -3,7 +3,8 @@
 The engine is `tags`, with its real text tower; moments are clustered tokens of its sizes (8 frames
 x 1000, 8 sound tokens x 521, float16) put straight into the store, so that no media are read. Each
 query is a new text. Parts are timed inside the search: "explain" reads the tokens of its ten hits
-again, "thresholds" compares every tag name with a sample of the moments, "rest" is the remainder. `--quick`: 1,000 moments.
+again, "thresholds" compares every tag name with a sample of the moments, "rest" is the remainder.
+`--quick`: 1,000 moments.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class ClipAstEngine:
         return EncodedQuery(seen=text, heard=text, audio_weight=share)
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
-        """An audio weight of 0 or 1 scores one modality alone; any other value scores both fully."""
+        """An audio weight of 0 or 1 scores one modality alone; others score both fully."""
         if query.is_example:
             return self._score_example(query, tokens)
         share = query.audio_weight[0]
