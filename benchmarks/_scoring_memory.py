@@ -11,15 +11,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import _xpool
-from seehear.engine.scoring import Branch, branch, cross, fold, pack, quantise, score
+from seehear.engine.clip_ast_scores import block_weights
+from seehear.engine.scoring import FoldedBlock, PackedTokens, fold_weights, pack, quantise
+from seehear.models import build_model
+from seehear.models.xpool import XPool
+from seehear.nn.tokens import TokenBatch
+from seehear_lab.evaluate.matrix import PreparedItems, prepare, score_matrix
 
 DIM, FRAMES, SOUND, POOLED = 512, 12, 1212, 101
 
 
-def model(seed: int = 0) -> _xpool.XPool:
+def model(seed: int = 0) -> XPool:
+    """X-Pool with one head and perturbed weights."""
     torch.manual_seed(seed)
-    return _xpool.XPool(DIM).eval().requires_grad_(False)
+    made = build_model("xpool", dim=DIM).eval().requires_grad_(False)
+    for weight in made.parameters():
+        weight += torch.randn_like(weight) * (0.3 / DIM**0.5 if weight.ndim == 2 else 0.1)
+    return made
+
+
+def theirs(xpool: XPool, query: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """The model's own score in torch, one vector per pair, from raw queries and raw tokens."""
+    frames, mask = torch.from_numpy(raw), torch.ones(raw.shape[:2], dtype=torch.bool)
+    silent = torch.zeros(len(raw), 0, DIM), torch.zeros(len(raw), 0, dtype=torch.bool)
+    items = TokenBatch(frames=frames, frame_mask=mask, audio=silent[0], audio_mask=silent[1])
+    with torch.inference_mode():
+        return xpool.score(torch.from_numpy(query), items).numpy()
+
+
+def folded(xpool: XPool) -> FoldedBlock:
+    return fold_weights(block_weights(xpool.see))
 
 
 def made_up(rng: np.random.Generator, items: int, tokens: int) -> np.ndarray:
@@ -31,9 +52,13 @@ def made_up(rng: np.random.Generator, items: int, tokens: int) -> np.ndarray:
     return values
 
 
-def prepared(xpool: _xpool.XPool, raw: np.ndarray, *, int8: bool = False) -> Branch:
-    tokens = pack(raw, np.ones(raw.shape[:2], bool))
-    return branch(fold(xpool.weights()), quantise(tokens) if int8 else tokens)
+def tokens_of(raw: np.ndarray, *, int8: bool = False) -> PackedTokens:
+    packed = pack(raw, np.ones(raw.shape[:2], bool))
+    return quantise(packed) if int8 else packed
+
+
+def prepared(xpool: XPool, raw: np.ndarray) -> PreparedItems:
+    return prepare([folded(xpool)], [tokens_of(raw)])
 
 
 def peak_mb(call: Callable[[], object]) -> float:
@@ -62,37 +87,33 @@ def matrix_memory(ours: bool, size: int) -> tuple[float, float]:
     rng, xpool = np.random.default_rng(1), model()
     query, raw = rng.standard_normal((size, DIM), np.float32), made_up(rng, size, FRAMES)
     seen = prepared(xpool, raw)
-    call = (lambda: score(query, seen)) if ours else (lambda: _xpool.score(xpool, query, raw))
-    score(query[:64], seen)
-    _xpool.score(xpool, query[:8], raw[:8])
+    call = (lambda: score_matrix(query, seen)) if ours else (lambda: theirs(xpool, query, raw))
+    score_matrix(query[:64], seen)
+    theirs(xpool, query[:8], raw[:8])
     begun = time.perf_counter()
     return peak_mb(call), time.perf_counter() - begun
 
 
 def sound_memory(queries: int) -> tuple[float, float]:
-    rng, xpool = np.random.default_rng(1), model()
+    rng, block = np.random.default_rng(1), folded(model())
     query = rng.standard_normal((queries, DIM), np.float32)
-    heard = prepared(xpool, made_up(rng, 20, SOUND))
-    score(query[:8], branch(heard.block, heard.tokens.take(np.arange(1))))
+    tokens = tokens_of(made_up(rng, 20, SOUND))
+    heard = prepare([block], [tokens])
+    score_matrix(query[:8], prepare([block], [tokens.take(np.arange(1))]))
     begun = time.perf_counter()
-    return peak_mb(lambda: score(query, heard)), time.perf_counter() - begun
+    return peak_mb(lambda: score_matrix(query, heard)), time.perf_counter() - begun
 
 
 def tefal_memory(queries: int, items: int) -> tuple[float, float]:
-    rng = np.random.default_rng(1)
-    see, hear = fold(model(0).weights()), fold(model(1).weights())
+    rng, blocks = np.random.default_rng(1), [folded(model(seed)) for seed in (0, 1)]
     query = rng.standard_normal((queries, DIM), np.float32)
     frames = rng.standard_normal((items, FRAMES, DIM), np.float32)
     sounds = rng.standard_normal((items, POOLED, DIM), np.float32)
     scores = np.ones((queries, items), np.float32)
 
     def run(first: int, stop: int) -> None:
-        raw = frames[first:stop], sounds[first:stop]
-        seen, heard = (
-            branch(block, pack(x, np.ones(x.shape[:2], bool)))
-            for block, x in zip((see, hear), raw, strict=True)
-        )
-        scores[:, first:stop] = score(query, seen, heard, cross(seen, heard))
+        tokens = [tokens_of(raw[first:stop]) for raw in (frames, sounds)]
+        scores[:, first:stop] = score_matrix(query, prepare(blocks, tokens))
 
     run(0, 2)
     begun = time.perf_counter()

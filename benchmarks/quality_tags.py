@@ -21,7 +21,7 @@ import numpy as np
 from _report import arguments, report
 from seehear import Library
 from seehear.engine import Engine
-from seehear.search.scoring import fill
+from seehear.search.calibration import fill
 from seehear.types import EncodedQuery, Tokens
 
 ROOT = Path(__file__).resolve().parents[1]

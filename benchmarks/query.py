@@ -53,7 +53,7 @@ class Stopwatch:
         self._is_inside = False
         for owner, name, part in (
             (run, "encode", "encode text"),
-            (run, "lists", "stage 1"),
+            (run, "stage1_candidates", "stage 1"),
             (library._store, "tokens", "read tokens"),
             (library.engine, "score", "score"),
             (run, "_thresholds", "thresholds"),

@@ -19,13 +19,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import _xpool
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import CLIPConfig, CLIPModel
 
-import _xpool
 from _report import arguments, report
 from query import search_all
 from seehear import Library
@@ -118,7 +118,7 @@ def main() -> int:
             theirs = reference(clip, texts[: QUERIES // 4])
             again = search_all(library, texts[QUERIES // 2 :])
             begun = time.perf_counter()
-            assert library.warm() == count
+            assert library.preload_frames() == count
             warming = time.perf_counter() - begun
             held = search_all(library, texts)["total"]
     rows: list[tuple[str, float, str]] = [("moments", count, "")]

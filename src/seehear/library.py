@@ -10,7 +10,7 @@ from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
 from seehear.ingest import Plan, Progress, Report, Work, index_all, is_below, listed
-from seehear.search import Stage1, search, warm
+from seehear.search import Stage1, preload_frames, search
 from seehear.store import Store, backend_for
 from seehear.types import (
     Answer,
@@ -237,13 +237,13 @@ class Library:
         self._store.refresh()
         return done
 
-    def warm(self) -> int:
-        """Hold every moment's frames in memory, about 7 kB each, so that sight is searched exactly.
+    def preload_frames(self) -> int:
+        """Load the frames of all items into memory, about 7 kB each: sight is then exact.
 
-        Reads little but what is new since the last time; returns how many moments are held. 0 with
-        the engine `tags`, which needs none, and above 100,000 moments.
+        Reads only what is new since the last call; returns how many items are loaded: 0 with the
+        engine `tags`, which needs none, and above 100,000 items.
         """
-        return warm(self.engine, self._store)
+        return preload_frames(self.engine, self._store)
 
     def refresh(self) -> None:
         """Look at what another process added."""

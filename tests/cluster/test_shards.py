@@ -155,5 +155,5 @@ def test_what_cannot_be_meant_is_refused(root: Path):
     divided = Shards.here(root, of=2)
     with pytest.raises(UsageError, match="either words or"):
         divided.search(Query())
-    with pytest.raises(UsageError, match="room for at least one"):
+    with pytest.raises(UsageError, match="limit must be 1 or more"):
         divided.search(Query(text="a"), limit=0)

@@ -36,6 +36,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
+AS_STORED = 5e-5
+
+
 def make_folder(folder: Path, model: str = "tefal.xpool", **extra: object) -> Path:
     make_clip_folder(folder / "clip", dim=32)
     make_ast_folder(folder / "ast")
@@ -144,21 +147,24 @@ def test_int8_towers_stay_close(tmp_path: Path) -> None:
 
 
 def test_fast_scores_equal_the_heads_own(engine: ClipAstEngine) -> None:
-    """One query and many, with a silent item, by each modality and by both."""
+    """One query and many, with a silent item, by each modality and by both.
+
+    The head normalises tokens again; stored in float16 they are that far from it already.
+    """
     clips = [made_clip(0), made_clip(1, sound="none"), made_clip(2)]
     tokens = pad([unpack(pack(engine.encode_clip(clip), "x"), "x") for clip in clips])
     texts = engine._query(engine._towers.encode_texts([f"a photo of {n}" for n in range(20)]))
     batch = TokenBatch.from_tokens(tokens)
     for query in (texts.seen, texts.seen[:1]):
         for by in ((True, True), (True, False), (False, True)):
-            found = engine._scores.parts(query, tokens, by=by)
+            found = engine._scores.modalities(query, tokens, by=by)
             expected = engine._scores._in_torch(query, tokens, by[0], by[1] and engine.hears)
-            np.testing.assert_allclose(found.seen, expected[0], atol=2e-6)
-            np.testing.assert_allclose(found.heard, expected[1], atol=2e-6)
+            np.testing.assert_allclose(found.seen, expected[0], atol=AS_STORED)
+            np.testing.assert_allclose(found.heard, expected[1], atol=AS_STORED)
         with torch.inference_mode():
             whole = engine._head.score(torch.from_numpy(query), batch).numpy()
-        found = engine._scores.parts(query, tokens, by=(True, True))
-        np.testing.assert_allclose(found.seen + found.heard, whole, atol=2e-6)
+        found = engine._scores.modalities(query, tokens, by=(True, True))
+        np.testing.assert_allclose(found.seen + found.heard, whole, atol=AS_STORED)
 
 
 def test_a_head_of_several_attention_heads_scores_too(tmp_path: Path) -> None:
@@ -170,8 +176,8 @@ def test_a_head_of_several_attention_heads_scores_too(tmp_path: Path) -> None:
     with torch.inference_mode():
         text, batch = torch.from_numpy(query.seen), TokenBatch.from_tokens(tokens)
         expected = engine._head.score(text, batch).numpy()
-    parts = engine.score(query, tokens)
-    np.testing.assert_allclose(parts.seen + parts.heard, expected, atol=2e-6)
+    split = engine.score(query, tokens)
+    np.testing.assert_allclose(split.seen + split.heard, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize(("layout", "count"), [("time", 101), ("merged", 64)])

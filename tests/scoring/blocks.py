@@ -34,7 +34,7 @@ def make_block(rng: np.random.Generator, dim: int, *, residual: bool) -> BlockWe
 
 
 def make_tokens(rng: np.random.Generator, lengths: list[int], dim: int) -> PackedTokens:
-    """Standardised tokens, item after item."""
+    """Layer-normalised tokens, item after item."""
     raw = rng.standard_normal((sum(lengths), dim))
     raw -= raw.mean(1, keepdims=True)
     raw /= np.sqrt(np.square(raw).mean(1, keepdims=True) + 1e-5)

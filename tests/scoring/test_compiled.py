@@ -1,10 +1,10 @@
-"""Machine code where nothing can be written: it is made anew, and scores all the same."""
+"""Compiled code where no cache can be written is compiled in each process."""
 
 import numpy as np
 import pytest
 from numba.core import caching
 
-from seehear.engine.scoring.lanes import compiled
+from seehear.engine.scoring.compiled import compiled
 
 
 def test_without_room_for_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:

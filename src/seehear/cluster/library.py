@@ -16,7 +16,7 @@ class ShardedLibrary(Library):
         super().__init__(store)
         self._shards = shards
 
-    def warm(self) -> int:
+    def preload_frames(self) -> int:
         """Nothing is held here: shards choose candidates by summaries, all in the same way."""
         return 0
 

@@ -14,6 +14,7 @@ import numpy as np
 from seehear.engine import Engine, load_engine
 from seehear.rank import union
 from seehear.search import Stage1, run
+from seehear.search.stage1 import stage1_candidates
 from seehear.store import Store, Summaries, backend_for, keep_copy
 from seehear.types import Candidates, EncodedQuery, Filter, Item, ModalityScores
 
@@ -67,7 +68,7 @@ class Shard:
         held = self._held
         counts = held.store.counts(where=where)
         most = k or counts["items"]
-        found = run.lists(held.engine, held.store, query, where, most, stage1)
+        found = stage1_candidates(held.engine, held.store, query, where, most, stage1)
         ids = union(each.ids for each in found)
         none = np.zeros((1, 0), np.float32)
         parts = run.score(held.engine, held.store, query, ids) if ids else None
@@ -81,7 +82,7 @@ class Shard:
 
     def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Fields of hits that lie with the items."""
-        return run.details(self._held.engine, self._held.store, query, ids)
+        return run.hit_details(self._held.engine, self._held.store, query, ids)
 
     def item(self, item_id: str) -> Item:
         """One of its items."""

@@ -20,7 +20,8 @@ from seehear.engine import Engine, load_engine
 from seehear.errors import LibraryError, UsageError
 from seehear.rank import best_first, union
 from seehear.search import Stage1, encode, run
-from seehear.search.scoring import calibrate, fill, sample
+from seehear.search.calibration import as_tokens, calibrate, fill_absent
+from seehear.search.stage1 import candidates_per_list
 from seehear.store import Store, Summaries, part_of, sampled
 from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, ModalityScores, Query, Tokens
 
@@ -65,10 +66,10 @@ class Shards:
 
         Raises: LibraryError when no shard answers.
         """
-        where = run.checked(query, limit, where, stage1)
+        where = run.validate(query, limit, where, stage1)
         engine = self._engine
         encoded = encode(engine, self, query, clip=clip)
-        k = None if stage1 == "all" else run.candidates_per_list(limit)
+        k = None if stage1 == "all" else candidates_per_list(limit)
         asked = dict.fromkeys(range(self._of), (encoded, where, k, stage1))
         answers = self._found(asked)
         counts = {
@@ -77,7 +78,7 @@ class Shards:
         }
         ids, parts = _merged(list(answers.values()), k)
         hits = self._hits(encoded, ids, parts, limit) if ids else ()
-        return self._labelled(run.finish(engine, query, encoded, hits, counts), answers)
+        return self._labelled(run.make_answer(engine, query, encoded, hits, counts), answers)
 
     def _found(self, asked: Mapping[int, tuple[Any, ...]]) -> dict[int, Found]:
         """What shards with the engine of this coordinator have; scores of two are never mixed."""
@@ -113,7 +114,7 @@ class Shards:
             return load_engine(whole.model)
 
     def _hits(self, query: EncodedQuery, ids: list[str], parts: ModalityScores, limit: int):
-        filled = fill(parts, self._engine.score(query, self._background))
+        filled = fill_absent(parts, self._engine.score(query, self._background))
         thresholds = calibrate(self._engine, self._background, query)
         best = best_first(filled.seen[0] + filled.heard[0], ids, k=limit)
         owners = {ids[at]: self._owner(ids[at]) for at in best.tolist()}
@@ -127,7 +128,7 @@ class Shards:
             at for at in best.tolist() if ids[at] in fields
         ]  # a shard may be lost between the rounds
         return tuple(
-            run.hit(
+            run.make_hit(
                 rank,
                 float(filled.seen[0, at]),
                 float(filled.heard[0, at]),
@@ -161,7 +162,7 @@ class Shards:
         rows: list[Summaries] = list(self._all("rows", asked, needs_all=needs_all).values())
         ids = [item_id for each in rows for item_id in each.ids]
         by_id = np.argsort(np.array(ids, str))
-        return sample(
+        return as_tokens(
             Summaries(
                 ids=tuple(ids[at] for at in by_id),
                 seen=np.concatenate([each.seen for each in rows])[by_id],

@@ -15,7 +15,8 @@ from seehear.engine.clip_ast_match import Matcher
 from seehear.engine.clip_ast_scan import SightScan
 from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
-from seehear.engine.scoring import merged, packed, standardise, time_pooled
+from seehear.engine.scoring import layer_norm_no_affine, packed
+from seehear.engine.sound_layouts import merged, time_pooled
 from seehear.engine.tags_files import picture_tags
 from seehear.nn.pooling import masked_mean
 from seehear.nn.tokens import TokenBatch
@@ -39,6 +40,7 @@ class ClipAstEngine:
     """
 
     name = "clip-ast"
+    scores_summaries = False
 
     def __init__(self, files: ClipAstFiles) -> None:
         self._files = files
@@ -97,7 +99,7 @@ class ClipAstEngine:
 
         The scale of an int8 token needs no room: standardising it again gives it back.
         """
-        normed = standardise(tokens, eps=1e-5)
+        normed = layer_norm_no_affine(tokens, eps=1e-5)
         if self._files.token_type == "float16":
             return normed.astype(np.float16)
         largest = np.maximum(np.abs(normed).max(1, keepdims=True, initial=0), 1e-9)
@@ -157,7 +159,7 @@ class ClipAstEngine:
         if query.is_example:
             return self._score_example(query, tokens)
         share = query.audio_weight[0]
-        return self._scores.parts(query.seen, tokens, by=(bool(share < 1), bool(share > 0)))
+        return self._scores.modalities(query.seen, tokens, by=(bool(share < 1), bool(share > 0)))
 
     def _score_example(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
         """Cosines of the stage-1 vectors, weighed by the share; a missing modality is unknown."""

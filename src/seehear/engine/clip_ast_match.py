@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from seehear.encoders.folder import in_short
-from seehear.engine.scoring import standardise
+from seehear.engine.scoring import layer_norm_no_affine
 from seehear.errors import ModelError
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Tokens
@@ -66,7 +66,7 @@ def batch(tokens: Tokens) -> TokenBatch:
     """Stored tokens on the scale they were standardised to, also those kept in int8."""
     stored = TokenBatch.from_tokens(tokens)
     frames, audio = (
-        torch.from_numpy(standardise(values.numpy().astype(np.float32), eps=1e-5))
+        torch.from_numpy(layer_norm_no_affine(values.numpy().astype(np.float32), eps=1e-5))
         for values in (stored.frames, stored.audio)
     )
     return TokenBatch(

@@ -1,4 +1,4 @@
-"""What the head of `clip-ast` finds in stored tokens, split into seen and heard."""
+"""Scores of the `clip-ast` head on stored tokens, split into seen and heard."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from torch.nn import functional as F
 
 from seehear.engine.scoring import (
     Affine,
-    Block,
     BlockWeights,
-    branches,
-    fold,
+    FoldedBlock,
     fold_queries,
-    pack,
-    parts,
-    score,
+    fold_weights,
+    modality_scores,
+    pack_stored,
 )
 from seehear.nn.tokens import TokenBatch
 from seehear.types import ModalityScores, Tokens
 
-Modalities = tuple[bool, bool]  # by sight, by sound
+Modalities = tuple[bool, bool]  # score sight, score sound
 
 
 class Scores:
@@ -37,38 +35,29 @@ class Scores:
     def __init__(self, head: Any) -> None:
         self._pools = [head.see, head.hear] if hasattr(head, "hear") else [head.see]
         one_head = all(getattr(pool, "pool", pool).heads == 1 for pool in self._pools)
-        self.blocks = [fold(block_weights(pool)) for pool in self._pools] if one_head else []
+        self.blocks = (
+            [fold_weights(block_weights(pool)) for pool in self._pools] if one_head else []
+        )
 
     @property
-    def sight(self) -> Block | None:
-        """The folded block over frames, if the head's blocks fold."""
+    def sight(self) -> FoldedBlock | None:
+        """The folded block over frames; None if the blocks do not fold."""
         return self.blocks[0] if self.blocks else None
 
-    def parts(
+    def modalities(
         self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, *, by: Modalities
     ) -> ModalityScores:
-        """Both parts of each pair; a modality that is switched off adds nothing."""
-        seen, heard = np.zeros((2, len(text), len(tokens.frames)), np.float32)
-        sees, hears = by[0], by[1] and len(self._pools) > 1
+        """Contribution of each modality to each pair; 0 for one that is switched off."""
+        wanted = [by[0], by[1] and len(self._pools) > 1]
+        both = np.zeros((2, len(text), len(tokens.frames)), np.float32)
         if not self.blocks:
-            seen, heard = self._in_torch(text, tokens, sees, hears)
-        elif sees and hears:
-            seen, heard = self._together(text, tokens)
-        elif sees:
-            seen = self._alone(0, text, tokens.frames, tokens.frame_mask)
-        elif hears:
-            heard = self._alone(1, text, tokens.audio, tokens.audio_mask)
-        return ModalityScores(seen=seen, heard=heard)
-
-    def _alone(
-        self,
-        modality: int,
-        text: Float32[np.ndarray, "query dim"],
-        tokens: Num[np.ndarray, "item token dim"],
-        mask: Bool[np.ndarray, "item token"],
-    ) -> Float32[np.ndarray, "query item"]:
-        packed = [pack(tokens, mask)]
-        return score(text, *branches([self.blocks[modality]], packed, queries=len(text)))
+            both = self._in_torch(text, tokens, *wanted)
+        elif any(wanted):
+            arrays = (tokens.frames, tokens.frame_mask), (tokens.audio, tokens.audio_mask)
+            chosen = np.flatnonzero(wanted)
+            packed = [pack_stored(*arrays[at]) for at in chosen]
+            both[chosen] = modality_scores(text, [self.blocks[at] for at in chosen], packed)
+        return ModalityScores(seen=both[0], heard=both[1])
 
     def attention(
         self,
@@ -77,25 +66,17 @@ class Scores:
         tokens: Num[np.ndarray, "1 token dim"],
         mask: Bool[np.ndarray, "1 token"],
     ) -> Float32[np.ndarray, " token"]:
-        """How one text shares its attention among the tokens of one item; sums to 1."""
+        """Attention of one text over the tokens of one item; sums to 1."""
         if not self.blocks:
             pool = getattr(self._pools[modality], "pool", self._pools[modality])
             wide = torch.tensor(tokens, dtype=torch.float32)
             with torch.inference_mode():
                 weights = pool.weights(torch.from_numpy(text), wide, torch.from_numpy(mask))
             return weights[0, 0].mean(0).numpy()
-        logits = pack(tokens, mask).values @ fold_queries(self.blocks[modality], text).both[0, 0]
+        kept = pack_stored(tokens, mask)
+        logits = kept.rows(0, 1) @ fold_queries(self.blocks[modality], text).probe[0]
         weights = np.exp(logits - logits.max(initial=-np.inf))
         return weights / max(float(weights.sum()), 1e-12)
-
-    def _together(
-        self, text: Float32[np.ndarray, "query dim"], tokens: Tokens
-    ) -> Float32[np.ndarray, "two query item"]:
-        tokens_of = (tokens.frames, tokens.frame_mask), (tokens.audio, tokens.audio_mask)
-        packed = [pack(*each) for each in tokens_of]
-        seen, heard, both = branches(self.blocks, packed, queries=len(text))
-        assert heard is not None
-        return parts(text, seen, heard, both)
 
     def _in_torch(
         self, text: Float32[np.ndarray, "query dim"], tokens: Tokens, sees: bool, hears: bool

@@ -32,6 +32,7 @@ class Engine(Protocol):
     seen_dim: int
     heard_dim: int
     hears: bool  # False where sound is not scored: X-Pool
+    scores_summaries: bool  # stage 2 needs only the stage-1 vectors, not the stored tokens
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class TagsEngine:
     media = MediaSpec(side_px=efficientnet_lite.SIDE_PX, sample_rate_hz=yamnet.SAMPLE_RATE_HZ)
     seen_dim, heard_dim = 1000, 521
     hears = True
+    scores_summaries = True
 
     def __init__(self, files: TagsFiles) -> None:
         self._files = files

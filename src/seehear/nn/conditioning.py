@@ -77,8 +77,9 @@ class TextConditionedPool(nn.Module):
         """E_{.|T} for every query and item."""
         tokens = tokens.masked_fill(~mask[..., None], 0)  # padding may be anything, NaN included
         value = self._split(self.value(self.norm_in(tokens)))
-        pooled = torch.einsum("qhit,ithd->qihd", self.weights(query, tokens, mask), value)
-        return silence(self.norm_out(self.out(pooled.flatten(-2))), mask)
+        # items first: the layout that the matrix product writes, so nothing is copied before W_O
+        pooled = torch.einsum("qhit,ithd->iqhd", self.weights(query, tokens, mask), value)
+        return silence(self.norm_out(self.out(pooled.flatten(-2))).transpose(0, 1), mask)
 
     def uniform(
         self, tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]

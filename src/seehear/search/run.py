@@ -1,11 +1,11 @@
-"""The two stages of a search, and the reasons for each hit."""
+"""A search in two stages, and the reasons for each hit."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,13 +13,18 @@ import numpy as np
 from seehear.engine import Engine
 from seehear.errors import UsageError
 from seehear.rank import best_first, union
+from seehear.search.calibration import (
+    ConfidenceThresholds,
+    as_tokens,
+    calibrate,
+    fill_absent,
+    rounded_weight,
+)
 from seehear.search.query import encode
-from seehear.search.scan import seen_best
-from seehear.search.scoring import ConfidenceThresholds, calibrate, fill, sample, weight
+from seehear.search.stage1 import CHUNK, Stage1, candidates_per_list, stage1_candidates
 from seehear.store import Store, Summaries
 from seehear.types import (
     Answer,
-    Candidates,
     Clip,
     EncodedQuery,
     Filter,
@@ -31,9 +36,7 @@ from seehear.types import (
     Video,
 )
 
-CHUNK = 64  # candidates whose tokens are in memory at once
-Stage1 = Literal["union", "seen", "all"]
-_known: WeakKeyDictionary[Summaries, dict[tuple[Engine, float], ConfidenceThresholds]] = (
+_thresholds_of: WeakKeyDictionary[Summaries, dict[tuple[Engine, float], ConfidenceThresholds]] = (
     WeakKeyDictionary()
 )
 
@@ -48,49 +51,43 @@ def search(
     stage1: Stage1 = "union",
     clip: Clip | None = None,
 ) -> Answer:
-    """The best moments for a query, best first, each with its reason.
+    """The best items for a query, best first, each with its reasons.
 
-    `clip` is what the file `query.like` holds, if it was read already.
+    `clip` is the decoded file `query.like`, if the caller has it already.
 
-    Stage 1 takes the best items by sight and the best by sound: the nearest summaries, and for
-    sight all frames, scored exactly, where `warm` holds them. Stage 2 scores the union on all
-    stored tokens. `stage1="seen"` is the papers' form, deaf in its first stage; "all" has no first
-    stage and scores every item.
+    Stage 1 takes the union of the best items by sight and by sound; stage 2 scores it on all stored
+    tokens. `stage1="seen"` is the papers' first stage, by sight alone; "all" scores every item.
 
-    Source: TEFAL, section 4.4 (two stages); the union is ours: a match that is only heard is lost
-    before stage 2 otherwise.
+    Source: TEFAL, section 4.4 (two stages).
+    Differs: the union is ours: a match that is only heard would be lost before stage 2.
     """
-    where = checked(query, limit, where, stage1)
+    where = validate(query, limit, where, stage1)
     encoded = encode(engine, store, query, clip=clip)
     counts = store.counts(where=where)
     k = counts["items"] if stage1 == "all" else candidates_per_list(limit)
-    ids = union(found.ids for found in lists(engine, store, encoded, where, k, stage1))
+    candidates = stage1_candidates(engine, store, encoded, where, k, stage1)
+    ids = union(each.ids for each in candidates)
     if not ids:
-        return finish(engine, query, encoded, (), counts)
+        return make_answer(engine, query, encoded, (), counts)
     summaries = store.sample()
-    background = sample(summaries)
-    parts = score(engine, store, encoded, ids)
-    if np.isnan(parts.seen).any() or np.isnan(parts.heard).any():
-        parts = fill(parts, engine.score(encoded, background))
+    background = as_tokens(summaries)
+    split = score(engine, store, encoded, ids)
+    if np.isnan(split.seen).any() or np.isnan(split.heard).any():
+        split = fill_absent(split, engine.score(encoded, background))
     thresholds = _thresholds(engine, summaries, background, encoded)
-    best = best_first(parts.seen[0] + parts.heard[0], ids, k=limit)
-    found = details(engine, store, encoded, [ids[at] for at in best])
-    scores = zip(parts.seen[0, best].tolist(), parts.heard[0, best].tolist(), found, strict=True)
-    hits = tuple(hit(rank, *each, thresholds) for rank, each in enumerate(scores, start=1))
-    return finish(engine, query, encoded, hits, counts)
+    best = best_first(split.seen[0] + split.heard[0], ids, k=limit)
+    details = hit_details(engine, store, encoded, [ids[at] for at in best])
+    scores = zip(split.seen[0, best].tolist(), split.heard[0, best].tolist(), details, strict=True)
+    hits = tuple(make_hit(rank, *each, thresholds) for rank, each in enumerate(scores, start=1))
+    return make_answer(engine, query, encoded, hits, counts)
 
 
-def candidates_per_list(limit: int) -> int:
-    """How many candidates each list of stage 1 passes on."""
-    return max(100, 2 * limit)
-
-
-def details(
+def hit_details(
     engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Fields of hits that lie with the items: the file, the stretch, and where it matched."""
+    """Fields of hits that come from the store: file, stretch, and where each matched."""
     tokens = store.tokens(ids)
-    fits = engine.av_correspondence(tokens)
+    corresponds = engine.av_correspondence(tokens)
     found: list[dict[str, Any]] = []
     for at, item_id in enumerate(ids):
         item = store.item(item_id)
@@ -100,7 +97,7 @@ def details(
                 "start_s": item.start_s,
                 "end_s": item.end_s,
                 "sound": item.sound,
-                "av_correspondence": fits[at],
+                "av_correspondence": corresponds[at],
                 **_file(store.video(item.video_id)),
                 **_reason(engine, query, one_of(tokens, at)),
             }
@@ -108,7 +105,7 @@ def details(
     return found
 
 
-def hit(
+def make_hit(
     rank: int,
     seen: float,
     heard: float,
@@ -122,8 +119,8 @@ def hit(
     )
 
 
-def checked(query: Query, limit: int, where: Filter | None, stage1: str) -> Filter | None:
-    """The filter with an absolute folder. Raises: UsageError for what cannot be meant."""
+def validate(query: Query, limit: int, where: Filter | None, stage1: str) -> Filter | None:
+    """The filter with an absolute folder. Raises: UsageError for values out of range."""
     for name, value, known in (
         ("mode", query.mode, get_args(Mode)),
         ("stage1", stage1, get_args(Stage1)),
@@ -131,7 +128,7 @@ def checked(query: Query, limit: int, where: Filter | None, stage1: str) -> Filt
         if value not in known:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
     if limit < 1:
-        raise UsageError(f"a search needs room for at least one hit, not {limit}")
+        raise UsageError(f"limit must be 1 or more, got {limit}")
     if where and where.folder:
         return replace(where, folder=os.path.abspath(where.folder))  # noqa: PTH100
     return where
@@ -144,18 +141,18 @@ def _file(video: Video) -> dict[str, Any]:
 def _thresholds(
     engine: Engine, summaries: Summaries, background: Tokens, query: EncodedQuery
 ) -> ConfidenceThresholds:
-    """Kept while the library stays as it is: they do not depend on the words of a query."""
+    """Cached per snapshot of the library: they do not depend on the words of a query."""
     if query.is_example:
         return calibrate(engine, background, query)
-    known = _known.setdefault(summaries, {})
-    key = (engine, weight(query))
+    known = _thresholds_of.setdefault(summaries, {})
+    key = (engine, rounded_weight(query))
     if key not in known:
         known[key] = calibrate(engine, background, query)
     return known[key]
 
 
 def one_of(tokens: Tokens, at: int) -> Tokens:
-    """One item of a batch, without the padding of the others."""
+    """One item of a batch, without padding."""
     frames, sounds = (int(mask[at].sum()) for mask in (tokens.frame_mask, tokens.audio_mask))
     one = slice(at, at + 1)
     return Tokens(
@@ -169,7 +166,7 @@ def one_of(tokens: Tokens, at: int) -> Tokens:
 
 
 def _reason(engine: Engine, query: EncodedQuery, tokens: Tokens) -> dict[str, Any]:
-    """When inside the item the match was seen and heard, and as what."""
+    """When and as what the match was seen and heard inside the item."""
     why = engine.explain(query, tokens)
     return {
         "frame_times_s": _rounded(tokens.frame_times_s[0][tokens.frame_mask[0]]),
@@ -185,7 +182,7 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in values)
 
 
-def finish(
+def make_answer(
     engine: Engine,
     query: Query,
     encoded: EncodedQuery,
@@ -210,51 +207,10 @@ def finish(
     )
 
 
-def lists(
-    engine: Engine,
-    store: Store,
-    query: EncodedQuery,
-    where: Filter | None,
-    k: int,
-    stage1: Stage1,
-) -> list[Candidates]:
-    """Stage 1: a list by sight and a list by sound; a modality without weight has no list."""
-    fits, share = where.av_correspondence if where else None, float(query.audio_weight[0])
-    if fits is not None and not engine.has_av_correspondence:
-        raise UsageError(
-            "the weights of this library do not tell whether sound fits the picture; with the "
-            "engine clip-ast 'seehear-lab match LIBRARY --install' teaches them"
-        )
-    most = k if fits is None else store.counts(where=where)["items"]
-    found: list[Candidates] = []
-    if share < 1 or stage1 == "seen":
-        best = seen_best(engine, store, query, k=most, where=where) if stage1 == "union" else None
-        found.append(best or store.nearest("seen", query.seen[0], k=most, where=where))
-    if share > 0 and stage1 != "seen":
-        found.append(store.nearest("heard", query.heard[0], k=most, where=where))
-    if fits is None:
-        return found
-    kept = fitting(engine, store, union(each.ids for each in found), fits)
-    return [_among(each, kept, k) for each in found]
-
-
-def fitting(engine: Engine, store: Store, ids: Sequence[str], wanted: bool) -> set[str]:
-    """Items whose sound fits their picture, or does not; read from the tokens of all of them."""
-    kept: set[str] = set()
-    for at in range(0, len(ids), CHUNK):
-        some = ids[at : at + CHUNK]
-        fits = engine.av_correspondence(store.tokens(some))
-        kept.update(each for each, fit in zip(some, fits, strict=True) if fit is wanted)
-    return kept
-
-
-def _among(found: Candidates, kept: set[str], k: int) -> Candidates:
-    at = [place for place, item_id in enumerate(found.ids) if item_id in kept][:k]
-    return Candidates(ids=tuple(found.ids[place] for place in at), scores=found.scores[at])
-
-
 def score(engine: Engine, store: Store, query: EncodedQuery, ids: Sequence[str]) -> ModalityScores:
-    """Stage 2, walking the candidates so that memory is bounded."""
+    """Stage 2; stored tokens are read only where the engine needs them, CHUNK items at a time."""
+    if engine.scores_summaries:
+        return engine.score(query, as_tokens(store.summaries_of(ids)))
     chunks = [
         engine.score(query, store.tokens(ids[at : at + CHUNK])) for at in range(0, len(ids), CHUNK)
     ]

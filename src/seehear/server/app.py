@@ -106,7 +106,7 @@ def _keep_warm(library: Library, is_over: threading.Event) -> None:
     """Frames of what is indexed meanwhile come into memory as well; a search is right without."""
     while not is_over.is_set():
         with suppress(SeeHearError, ValueError):  # a file or the library went away meanwhile
-            library.warm()
+            library.preload_frames()
         is_over.wait(WARM_S)
 
 

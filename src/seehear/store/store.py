@@ -139,11 +139,15 @@ class Store:
 
     def item(self, item_id: str) -> Item:
         """One item as `items` gives it. Raises: LibraryError if it is not here."""
+        place = self._place(item_id)
+        return _item(self._now().rows[place], self._now().some([place]), 0)
+
+    def _place(self, item_id: str) -> int:
         rows = self._now().rows
         place = bisect_left(rows, item_id, key=lambda row: row.id)
         if place == len(rows) or rows[place].id != item_id:
             raise LibraryError(f"the library '{self.root}' holds no item {item_id!r}")
-        return _item(rows[place], self._now().some([place]), 0)
+        return place
 
     def ids(self) -> tuple[str, ...]:
         """All items, in order."""
@@ -156,6 +160,10 @@ class Store:
     def some(self, places: Sequence[int]) -> Summaries:
         """Vectors of the items at these places of `ids`."""
         return self._now().some(places)
+
+    def summaries_of(self, ids: Sequence[str]) -> Summaries:
+        """Vectors of some items, in the order given. Raises: LibraryError if one is not here."""
+        return self.some([self._place(item_id) for item_id in ids])
 
     def sample(self) -> Summaries:
         """Vectors of up to 500 items that stand for the library, evenly picked."""

@@ -1,4 +1,4 @@
-"""The scores of X-Pool's and TEFAL's equations from folded blocks: the same, much sooner."""
+"""Fast exact scores of models with the equations of X-Pool or TEFAL."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 
 from seehear.engine.clip_ast_scores import Scores
-from seehear.engine.scoring import branches, pack, score
-from seehear.engine.scoring.in_torch import score_in_torch
+from seehear.engine.scoring import pack
 from seehear.models.base import RetrievalModel
 from seehear.models.tefal import TEFAL
 from seehear.models.xpool import XPool
 from seehear.nn.tokens import TokenBatch
+from seehear_lab.evaluate.matrix import prepare, score_in_torch, score_matrix
+from seehear_lab.evaluate.matrix.prepared import MOST_TOKENS
 
 Score = Callable[[Tensor, TokenBatch], Tensor]  # as RetrievalModel.score
 
 
 def folded(model: RetrievalModel) -> Score | None:
-    """`model.score` without a vector per pair, 1e-6 apart; None for models with other equations.
+    """`model.score` without a vector per pair, to 1e-6; None for models with other equations.
 
-    The weights are read now: a model that is trained further is to be folded again. Dropout is off.
+    The weights are copied: fold again after further training. Dropout is off.
     """
     if type(model).score not in (XPool.score, TEFAL.score):
         return None
@@ -34,7 +35,8 @@ def folded(model: RetrievalModel) -> Score | None:
             return score_in_torch(query, items, blocks)
         modalities = (items.frames, items.frame_mask), (items.audio, items.audio_mask)
         tokens = [pack(each.numpy(), mask.numpy()) for each, mask in modalities[: len(blocks)]]
-        text = query.numpy()
-        return torch.from_numpy(score(text, *branches(blocks, tokens, queries=len(text))))
+        most_tokens = min(2 * len(query) // 3, MOST_TOKENS)  # fewer queries: pooling is cheaper
+        prepared = prepare(blocks, tokens, most_tokens=most_tokens)
+        return torch.from_numpy(score_matrix(query.numpy(), prepared))
 
     return scored

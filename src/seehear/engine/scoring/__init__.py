@@ -1,36 +1,36 @@
 """Exact text-conditioned scores of X-Pool's and TEFAL's blocks without a vector per pair.
 
-block = fold(weights)                                # once per checkpoint
-seen = branch(block, quantise(pack(frames, mask)))   # once per token set
-scores = score(queries, seen)                        # [query, item]
+block = fold_weights(weights)                                     # once per checkpoint
+scores = scan(query, build_index(block, quantise(tokens)))        # all items, one modality
+split = modality_scores(query, blocks, tokens)                    # candidates, each modality's part
 """
 
-from seehear.engine.scoring.exact import parts, rescore, score
-from seehear.engine.scoring.fold import Affine, Block, BlockWeights, fold, fold_queries, standardise
-from seehear.engine.scoring.forms import Branch, Cross, branch, branches, cross, uniform
-from seehear.engine.scoring.layouts import merged, time_pooled
-from seehear.engine.scoring.tokens import PackedTokens, pack, packed, quantise
+from seehear.engine.scoring.folded_weights import (
+    Affine,
+    BlockWeights,
+    FoldedBlock,
+    fold_queries,
+    fold_weights,
+    layer_norm_no_affine,
+)
+from seehear.engine.scoring.gram import ModalityIndex, build_index
+from seehear.engine.scoring.scores import modality_scores, scan
+from seehear.engine.scoring.tokens import PackedTokens, pack, pack_stored, packed, quantise
 
 __all__ = [
     "Affine",
-    "Block",
     "BlockWeights",
-    "Branch",
-    "Cross",
+    "FoldedBlock",
+    "ModalityIndex",
     "PackedTokens",
-    "branch",
-    "branches",
-    "cross",
-    "fold",
+    "build_index",
     "fold_queries",
-    "merged",
+    "fold_weights",
+    "layer_norm_no_affine",
+    "modality_scores",
     "pack",
+    "pack_stored",
     "packed",
-    "parts",
     "quantise",
-    "rescore",
-    "score",
-    "standardise",
-    "time_pooled",
-    "uniform",
+    "scan",
 ]

@@ -1,4 +1,4 @@
-"""One thread per tile: each takes the next one, none waits for another, BLAS stays single."""
+"""Tiles of work on a pool of threads, with BLAS limited to one thread each."""
 
 from __future__ import annotations
 
@@ -62,6 +62,4 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def cores() -> int:
     """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

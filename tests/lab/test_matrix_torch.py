@@ -1,4 +1,4 @@
-"""The torch form against the oracle, on the processor; and on a GPU where there is one."""
+"""The torch form against the naive twin, on the processor; and on a GPU where there is one."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring import reference
 from scoring.blocks import make_block
-from seehear.engine.scoring import fold, pack, reference
-from seehear.engine.scoring.in_torch import score_in_torch
+from seehear.engine.scoring import fold_weights, pack
 from seehear.nn.tokens import TokenBatch
+from seehear_lab.evaluate.matrix import score_in_torch
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -31,7 +32,7 @@ def padded(
     tile_bytes=st.sampled_from([1, 5000, 1 << 20]),
 )
 @settings(max_examples=40)
-def test_it_equals_the_oracle(
+def test_it_equals_the_naive_twin(
     device: str,
     seed: int,
     lengths: list[tuple[int, int]],
@@ -47,7 +48,7 @@ def test_it_equals_the_oracle(
     query = torch.from_numpy(rng.standard_normal((7, 24))).float().to(device)
     seen, heard = (pack(*(x.cpu().numpy() for x in modality)) for modality in (frames, sounds))
     for weights, tokens in (((see,), (seen,)), ((see, hear), (seen, heard))):
-        blocks = [fold(each) for each in weights]
+        blocks = [fold_weights(each) for each in weights]
         found = score_in_torch(query, items, blocks, tile_bytes=tile_bytes).cpu().numpy()
         expected = reference.score(query.cpu().numpy(), tuple(zip(weights, tokens, strict=True)))
         assert np.abs(found - expected).max() < (1e-6 if device == "cpu" else 1e-4)

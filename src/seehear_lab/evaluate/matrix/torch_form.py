@@ -1,4 +1,4 @@
-"""The same algebra in torch, for tokens on a GPU: exact, in tiles, no vector for every pair."""
+"""The same scores in torch, for tokens on a GPU: exact, in tiles, no vector per pair for sight."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from seehear.engine.scoring.fold import Block, Folded, fold_queries
+from seehear.engine.scoring.folded_weights import FoldedBlock, FoldedQueries, fold_queries
 from seehear.nn.tokens import TokenBatch
 
-TILE_BYTES = 256 * 2**20  # of the widest thing that is made: tokens, logits or pooled sound
+TILE_BYTES = 256 * 2**20  # of the largest array: tokens, logits or pooled sound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class _Side:
     residual: tuple[Tensor, Tensor] | None  # B, d
     eps: float
     probe: Float[Tensor, "query dim"]
-    read: Float[Tensor, "query dim"]
+    value: Float[Tensor, "query dim"]
     constants: Float[Tensor, "three query"]
 
 
@@ -33,11 +33,11 @@ class _Side:
 def score_in_torch(
     query: Float[Tensor, "query dim"],
     items: TokenBatch,
-    blocks: Sequence[Block],
+    blocks: Sequence[FoldedBlock],
     *,
     tile_bytes: int = TILE_BYTES,
 ) -> Float[Tensor, "query item"]:
-    """What `score` gives, on the device of its inputs; sight by its forms, sound pooled in tiles.
+    """As `score_matrix`, on the device of the inputs: Gram matrices for sight, pooled sound.
 
     `blocks` are those over frames and, where sound is heard, over sound. An item that is silent in
     one modality is scored by the other; one without tokens scores 0.
@@ -50,22 +50,22 @@ def score_in_torch(
     for first in range(0, len(items.frames), wide):
         columns = slice(first, first + wide)
         frames, mask = items.frames[columns], items.frame_mask[columns]
-        z = _standardised(see, frames, mask)
-        dot, norm2, rest = _by_forms(see, z, mask)
+        z = _normalised(see, frames, mask)
+        dot, norm2, rest = _through_gram(see, z, mask)
         for side in hear:
             mask = items.audio_mask[columns]
-            vectors = _pooled(side, _standardised(side, items.audio[columns], mask), mask)
+            vectors = _pooled(side, _normalised(side, items.audio[columns], mask), mask)
             dot = dot + torch.einsum("qd,vqd->vq", unit, vectors)
             norm2 = norm2 + vectors.square().sum(-1) + 2 * _crossed(see, z, rest, vectors)
         found.append((dot * torch.maximum(norm2, dot.square() + 1e-20).rsqrt()).T)
     return torch.cat(found, 1) if found else query.new_zeros(len(query), 0)
 
 
-def _side(block: Block, query: Tensor) -> _Side:
+def _side(block: FoldedBlock, query: Tensor) -> _Side:
     def there(x: np.ndarray) -> Tensor:
         return torch.tensor(x, dtype=torch.float32, device=query.device)
 
-    folded: Folded = fold_queries(block, query.float().cpu().numpy())
+    folded: FoldedQueries = fold_queries(block, query.float().cpu().numpy())
     closing, weights = block.residual, block.weights
     last = weights.norm_out if weights.norm_last is None else weights.norm_last
     arrays = {name: getattr(block, name) for name in ("A", "a0", "H", "h0", "e", "b")}
@@ -73,16 +73,16 @@ def _side(block: Block, query: Tensor) -> _Side:
         block={name: there(x) for name, x in (arrays | {"gain": last.weight}).items()},
         residual=(there(closing.B), there(closing.d)) if closing else None,
         eps=weights.eps,
-        probe=there(folded.both[0]),
-        read=there(folded.both[1]),
+        probe=there(folded.probe),
+        value=there(folded.value),
         constants=there(folded.constants),
     )
 
 
-def _standardised(
+def _normalised(
     side: _Side, tokens: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
 ) -> Float[Tensor, "item token dim"]:
-    """Zeros where there is no token, whatever the padding holds."""
+    """Layer norm without affine; zeros where the mask is False, NaN padding included."""
     kept = tokens.float().masked_fill(~mask[..., None], 0)
     return F.layer_norm(kept, kept.shape[-1:], eps=side.eps)
 
@@ -93,27 +93,29 @@ def _attention(side: _Side, z: Tensor, mask: Tensor) -> Tensor:
     return logits.masked_fill(~mask[:, None], -torch.inf).softmax(-1).nan_to_num(0)
 
 
-def _by_forms(side: _Side, z: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _through_gram(
+    side: _Side, z: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """t . E and |E|^2 [item query] from a^T G a and its like; and attention, alpha, beta."""
     block, dim = side.block, z.shape[-1]
     a = _attention(side, z, mask)
 
-    def form(x: Tensor) -> Tensor:
+    def quadratic(x: Tensor) -> Tensor:
         return ((a @ (x @ x.mT)) * a).sum(-1)
 
     w, h = z @ block["A"].T + block["a0"], z @ block["H"].T + block["h0"]
-    alpha, beta = (form(w) / dim + side.eps).rsqrt(), torch.zeros_like(a[..., 0])
+    alpha, beta = (quadratic(w) / dim + side.eps).rsqrt(), torch.zeros_like(a[..., 0])
     if side.residual:
         m, d = w @ side.residual[0].T, side.residual[1]
         mean = torch.einsum("vqf,vf->vq", a, m @ d) * (2 / dim)
-        spread = alpha * (alpha * form(m) / dim + mean) + d.square().mean()
+        spread = alpha * (alpha * quadratic(m) / dim + mean) + d.square().mean()
         beta = (spread + side.eps).rsqrt()
         alpha = alpha * beta
     e, b = block["e"], block["b"]
     along = torch.einsum("vqf,vfk->kvq", a, h @ torch.stack([e, b], 1))
-    norm2 = alpha * (alpha * form(h) + 2 * (beta * along[0] + along[1]))
+    norm2 = alpha * (alpha * quadratic(h) + 2 * (beta * along[0] + along[1]))
     norm2 = norm2 + beta * (beta * (e @ e) + 2 * (e @ b)) + b @ b
-    read = (a * torch.einsum("qd,vfd->vqf", side.read, z)).sum(-1)
+    read = (a * torch.einsum("qd,vfd->vqf", side.value, z)).sum(-1)
     dot = alpha * (read + side.constants[0]) + beta * side.constants[1] + side.constants[2]
     is_there = mask.any(1)[:, None]
     return dot * is_there, norm2 * is_there, (a, alpha * is_there, beta * is_there, is_there)

@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scoring import reference
 from scoring.blocks import make_block, make_tokens
-from seehear.engine.scoring import (
-    branch,
-    fold,
-    merged,
-    packed,
-    quantise,
-    reference,
-    score,
-    time_pooled,
-)
+from seehear.engine.scoring import fold_weights, modality_scores, packed, quantise
+from seehear.engine.sound_layouts import merged, time_pooled
 
 
 def grid(frequencies: int, times: int) -> np.ndarray:
@@ -47,20 +40,6 @@ def test_a_full_set_of_tefal_becomes_101_and_64() -> None:
     assert np.exp(short.log_count).sum() == pytest.approx(2424)
 
 
-def test_merging_equal_tokens_changes_no_score() -> None:
-    """The count in the logits: k copies of a token draw what one token with ln k draws."""
-    rng = np.random.default_rng(1)
-    block, few = make_block(rng, 16, residual=True), make_tokens(rng, [5], 16)
-    copies = packed(np.repeat(few.values, [2, 4, 2, 2, 4], axis=0), np.array([14]))
-    counted = packed(few.values, np.array([5]), np.log([2, 4, 2, 2, 4]))
-    query = rng.standard_normal((6, 16))
-    expected = reference.score(query, ((block, copies),))
-    for most in (5, -1):
-        for queries in (query, np.concatenate([query] * 12)):
-            found = score(queries, branch(fold(block), counted, most_tokens=most))
-            assert np.abs(found[:6] - expected).max() < 1e-6
-
-
 def test_merged_scores_stay_near_and_int8_can_be_merged() -> None:
     rng = np.random.default_rng(2)
     block = make_block(rng, 64, residual=True)
@@ -71,7 +50,7 @@ def test_merged_scores_stay_near_and_int8_can_be_merged() -> None:
     query = rng.standard_normal((10, 64))
     exact = reference.score(query, ((block, tokens),))
     for source in (tokens, quantise(tokens)):
-        near = score(query, branch(fold(block), merged(source, into=60)))
+        near = modality_scores(query, [fold_weights(block)], [merged(source, into=60)])[0]
         assert np.corrcoef(near.ravel(), exact.ravel())[0, 1] > 0.99
 
 

@@ -1,6 +1,7 @@
 """A block's weights, folded once per checkpoint, so that a pair costs dots and no projections.
 
-With z a standardised token, a the attention of a query over an item's tokens, C = I - 11^T / D:
+With z a layer-normalised token (no gain, no bias), a the attention of a query over an item's
+tokens and C = I - 11^T / D:
 
     w_f = A z_f + a0                the attention's output per token, mean removed
     h_f = H z_f + h0                what reaches the last layer norm per token, times its gain
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 Matrix = Float[np.ndarray, "dim dim"]
 Vector = Float[np.ndarray, " dim"]
@@ -55,8 +56,8 @@ class Residual:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Block:
-    """A folded block: folded in float64, kept in float32."""
+class FoldedBlock:
+    """A block folded in float64, kept in float32."""
 
     weights: BlockWeights
     probe: Matrix  # q~ = probe LN(t) + probe0
@@ -69,20 +70,38 @@ class Block:
     b: Vector
     residual: Residual | None
 
+    def output(self, pooled: Float32[np.ndarray, "*pair dim"]) -> Float32[np.ndarray, "*pair dim"]:
+        """E of pooled tokens sum_f a_f z_f: the part of the block behind the attention."""
+        last = self.weights.norm_out
+        w = self._unit_variance(pooled @ self.A.T + self.a0)
+        if self.residual is not None and self.weights.norm_last is not None:
+            w = self._unit_variance(w @ self.residual.B.T + self.residual.d)
+            last = self.weights.norm_last
+        w *= last.weight.astype(np.float32)
+        w += self.b
+        return w
+
+    def _unit_variance(self, w: np.ndarray) -> np.ndarray:
+        """In place; the mean is 0 already."""
+        w /= np.sqrt(np.square(w).mean(-1, keepdims=True) + self.weights.eps)
+        return w
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Folded:
-    """A batch of queries against one block: two vectors and three numbers each, float32.
+class FoldedQueries:
+    """A batch of queries against one block: two vectors and three numbers each.
 
-    logit_f = probe . z_f;  t . E = i3 (i1 (sum_f a_f read . z_f + h0) + e) + b,  t of length 1.
+    logit_f = probe . z_f;  t . E = i3 (i1 (sum_f a_f value . z_f + t . h0) + t . e) + t . b,
+    with t of unit length.
     """
 
-    both: Float[np.ndarray, "two query dim"]  # probe, read
-    constants: Float[np.ndarray, "three query"]  # t . h0, t . e, t . b
+    probe: Float32[np.ndarray, "query dim"]
+    value: Float32[np.ndarray, "query dim"]
+    constants: Float32[np.ndarray, "three query"]  # t . h0, t . e, t . b
 
 
-def fold(weights: BlockWeights) -> Block:
-    """All matrices of a block in float64.
+def fold_weights(weights: BlockWeights) -> FoldedBlock:
+    """All matrices of a block.
 
     q~ = g1 * W_K^T (W_Q LN(t) + b_Q) / sqrt(D); b_K and b1 shift all logits alike and drop out.
     """
@@ -91,23 +110,14 @@ def fold(weights: BlockWeights) -> Block:
     key, _ = _pair(weights.key)
     value, value0 = _pair(weights.value)
     out, out0 = _pair(weights.out)
-    dim = len(gain)
-    to_probe = gain[:, None] * key.T / np.sqrt(dim)
+    to_probe = gain[:, None] * key.T / np.sqrt(len(gain))
     A = _centred(out @ value * gain)
     a0 = _centred(out @ (value @ shift + value0) + out0)
     H, h0, e, b, residual = _closing(weights, A, a0)
-    return Block(
-        weights=weights,
-        probe=_float32(to_probe @ query),
-        probe0=_float32(to_probe @ query0),
-        A=_float32(A),
-        a0=_float32(a0),
-        H=_float32(H),
-        h0=_float32(h0),
-        e=_float32(e),
-        b=_float32(b),
-        residual=residual,
-    )
+    arrays = {"probe": to_probe @ query, "probe0": to_probe @ query0, "A": A, "a0": a0}
+    arrays |= {"H": H, "h0": h0, "e": e, "b": b}
+    single = {name: _float32(array) for name, array in arrays.items()}
+    return FoldedBlock(weights=weights, residual=residual, **single)
 
 
 def _closing(
@@ -121,31 +131,33 @@ def _closing(
     through = linear + np.eye(len(gain))
     B = _centred(through * gain)
     d = _centred(through @ shift + linear0)
-    return (
-        last[:, None] * (B @ A),
-        last * (B @ a0),
-        last * d,
-        last0,
-        Residual(B=_float32(B), d=_float32(d)),
+    residual = Residual(B=_float32(B), d=_float32(d))
+    return last[:, None] * (B @ A), last * (B @ a0), last * d, last0, residual
+
+
+def fold_queries(block: FoldedBlock, query: Float[np.ndarray, "query dim"]) -> FoldedQueries:
+    """The query side of every pair: two matrix products per query."""
+    query = query.astype(np.float64)
+    normed = layer_norm_no_affine(query, eps=block.weights.eps)
+    normed = normed * block.weights.norm_in.weight + block.weights.norm_in.bias
+    text = unit(query)
+    constants = np.stack([text @ block.h0, text @ block.e, text @ block.b])
+    return FoldedQueries(
+        probe=_float32(normed.astype(np.float32) @ block.probe.T + block.probe0),
+        value=_float32(text.astype(np.float32) @ block.H),
+        constants=constants.astype(np.float32),
     )
 
 
-def fold_queries(block: Block, query: Float[np.ndarray, "query dim"]) -> Folded:
-    """The query side of every pair: two matrix products per query."""
-    query = query.astype(np.float64)
-    normed = standardise(query, eps=block.weights.eps)
-    normed = normed * block.weights.norm_in.weight + block.weights.norm_in.bias
-    unit = query / np.maximum(np.linalg.norm(query, axis=1, keepdims=True), 1e-12)
-    both = np.empty((2, *query.shape), np.float32)
-    np.matmul(normed.astype(np.float32), block.probe.T, out=both[0])
-    both[0] += block.probe0
-    np.matmul(unit.astype(np.float32), block.H, out=both[1])
-    constants = np.stack([unit @ block.h0, unit @ block.e, unit @ block.b])
-    return Folded(both=both, constants=constants.astype(np.float32))
+def unit(query: Float[np.ndarray, "query dim"]) -> Float[np.ndarray, "query dim"]:
+    """Rows at unit length; a row of zeros stays."""
+    return query / np.maximum(np.linalg.norm(query, axis=1, keepdims=True), 1e-12)
 
 
-def standardise(x: Float[np.ndarray, "*rows dim"], *, eps: float) -> Float[np.ndarray, "*rows dim"]:
-    """(x - mean) / sqrt(var + eps): a layer norm without gain and bias."""
+def layer_norm_no_affine(
+    x: Float[np.ndarray, "*rows dim"], *, eps: float
+) -> Float[np.ndarray, "*rows dim"]:
+    """(x - mean) / sqrt(var + eps)."""
     centred = x - x.mean(-1, keepdims=True)
     return centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + eps)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seehear.engine.scoring.tokens import PackedTokens, packed
+from seehear.engine.scoring import PackedTokens, packed
 
 FREQUENCIES = 12
 

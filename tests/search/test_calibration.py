@@ -4,9 +4,9 @@ import numpy as np
 
 from seehear.engine.tags import TagsEngine
 from seehear.rank import best_first, union
+from seehear.search.calibration import ConfidenceThresholds, as_tokens, calibrate, fill_absent
 from seehear.search.query import in_mode
-from seehear.search.scoring import ConfidenceThresholds, calibrate, fill, sample
-from seehear.store import Summaries
+from seehear.store import Summaries, sampled
 from seehear.types import ModalityScores
 
 
@@ -15,7 +15,7 @@ def test_fill_gives_the_average_and_leaves_its_input_alone() -> None:
     parts = ModalityScores(
         seen=np.array([[1.0, nan, 3.0]], np.float32), heard=np.array([[nan, 2.0, 4.0]], np.float32)
     )
-    filled = fill(parts, parts)
+    filled = fill_absent(parts, parts)
     np.testing.assert_allclose(filled.seen, [[1, 2, 3]])
     np.testing.assert_allclose(filled.heard, [[3, 2, 4]])
     assert np.isnan(parts.seen[0, 1])
@@ -26,7 +26,7 @@ def test_fill_is_zero_when_nothing_in_the_library_sounds() -> None:
     parts = ModalityScores(
         seen=np.ones((1, 2), np.float32), heard=np.full((1, 2), np.nan, np.float32)
     )
-    np.testing.assert_allclose(fill(parts, parts).heard, 0)
+    np.testing.assert_allclose(fill_absent(parts, parts).heard, 0)
 
 
 def test_best_first_breaks_ties_by_id_whatever_the_order() -> None:
@@ -62,7 +62,7 @@ def made_summaries(count: int) -> Summaries:
 
 
 def test_calibration_asks_for_more_than_nearly_all_pairs_reach(tags_engine: TagsEngine) -> None:
-    background = sample(made_summaries(60))
+    background = as_tokens(made_summaries(60))
     query = in_mode(tags_engine.encode_text("a tabby cat"), "seen")
     thresholds = calibrate(tags_engine, background, query)
     parts = tags_engine.score(query, background)
@@ -71,8 +71,6 @@ def test_calibration_asks_for_more_than_nearly_all_pairs_reach(tags_engine: Tags
 
 
 def test_a_sample_is_spread_over_the_library_and_bounded() -> None:
-    assert len(sample(made_summaries(700)).frames) == 500
-    assert len(sample(made_summaries(3)).frames) == 3
-    np.testing.assert_array_equal(
-        sample(made_summaries(700)).frames[[0, -1], 0], made_summaries(700).seen[[0, 699]]
-    )
+    assert len(sampled(700)) == 500
+    assert sampled(700)[[0, -1]].tolist() == [0, 699]
+    assert sampled(3).tolist() == [0, 1, 2]

@@ -9,7 +9,8 @@ import pytest
 from engine.test_clip_ast import make_folder
 from media.media_clips import write_clip
 from seehear import Library
-from seehear.search import run, scan
+from seehear.search import preload
+from seehear.search.stage1 import stage1_candidates
 from seehear.server import Settings
 from seehear.types import Filter
 from server.conftest import free_port, serving
@@ -21,7 +22,7 @@ ROUNDED = 3e-3  # of a score: held frames are int8
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Twelve films of many colours each, under an X-Pool head that looks sharply."""
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(scan, "BATCH", 5)
+    monkeypatch.setattr(preload, "BATCH", 5)
     films(tmp_path / "films", range(12))
     with Library.create(
         tmp_path / "library", models=make_folder(tmp_path / "models", "xpool")
@@ -40,7 +41,8 @@ def films(folder: Path, numbers: range) -> None:
 
 def best_seen(library: Library, *, k: int, where: Filter | None = None) -> tuple[str, ...]:
     engine, store = library.engine, library._store
-    (found,) = run.lists(engine, store, engine.encode_text("a red thing"), where, k, "union")
+    query = engine.encode_text("a red thing")
+    (found,) = stage1_candidates(engine, store, query, where, k, "union")
     return found.ids
 
 
@@ -56,23 +58,23 @@ def disorder(library: Library, found: tuple[str, ...]) -> float:
     return float((scores - np.minimum.accumulate(scores)).max())
 
 
-def test_all_frames_are_scored_where_they_are_held(library: Library) -> None:
+def test_all_preloaded_frames_are_scored(library: Library) -> None:
     assert disorder(library, best_seen(library, k=12)) > 10 * ROUNDED  # by summaries
-    assert library.warm() == 12
+    assert library.preload_frames() == 12
     found = best_seen(library, k=12)
     assert set(found) == set(exact(library))
     assert disorder(library, found) < ROUNDED
     assert best_seen(library, k=3) == found[:3]
 
 
-def test_what_comes_and_goes_is_followed(library: Library, tmp_path: Path) -> None:
-    library.warm()
+def test_added_and_removed_items_are_followed(library: Library, tmp_path: Path) -> None:
+    library.preload_frames()
     gone = library.video(library.item(best_seen(library, k=1)[0]).video_id)
     library.remove([gone.path])
     films(tmp_path / "films", range(12, 16))
     library.add([tmp_path / "films" / f"{number}.mp4" for number in range(12, 16)], workers=1)
-    assert len(best_seen(library, k=99)) == 15  # not warm for it yet
-    assert library.warm() == 15
+    assert len(best_seen(library, k=99)) == 15  # not preloaded yet
+    assert library.preload_frames() == 15
     found = best_seen(library, k=99)
     assert set(found) == set(exact(library))
     assert disorder(library, found) < ROUNDED
@@ -84,29 +86,31 @@ def test_small_additions_do_not_make_many_batches(library: Library, tmp_path: Pa
     for number in range(12, 16):
         films(tmp_path / "films", range(number, number + 1))
         library.add([tmp_path / "films" / f"{number}.mp4"], workers=1)
-        library.warm()
-    held = scan._held[library.engine]
-    assert len(held.ids) == 16
-    assert len(held.scan._branches) == 4  # of five, five, five and one
+        library.preload_frames()
+    known = preload._preloaded[library.engine]
+    assert len(known.ids) == 16
+    assert len(known.scan._indexes) == 4  # of five, five, five and one
     assert disorder(library, best_seen(library, k=99)) < ROUNDED
     library.remove([tmp_path / "films" / f"{number}.mp4" for number in range(12)])
-    assert library.warm() == 4
-    assert len(scan._held[library.engine].ids) == 4
+    assert library.preload_frames() == 4
+    assert len(preload._preloaded[library.engine].ids) == 4
     assert len(best_seen(library, k=99)) == 4
 
 
-def test_too_many_are_not_held(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.warm()
-    monkeypatch.setattr(scan, "MOST", 11)
-    assert library.warm() == 0
+def test_too_many_items_are_not_preloaded(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.preload_frames()
+    monkeypatch.setattr(preload, "MAX_ITEMS", 11)
+    assert library.preload_frames() == 0
     assert len(best_seen(library, k=99)) == 12
 
 
 def test_a_service_holds_what_it_serves(library: Library, tmp_path: Path) -> None:
     with serving(library, Settings(port=free_port(), cache=tmp_path / "proxies")):
         deadline = time.monotonic() + 30
-        while library.engine not in scan._held and time.monotonic() < deadline:
+        while library.engine not in preload._preloaded and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert list(scan._held[library.engine].summaries.ids) == [
+        assert list(preload._preloaded[library.engine].summaries.ids) == [
             item.id for item in library.items()
         ]

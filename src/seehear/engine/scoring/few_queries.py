@@ -1,0 +1,132 @@
+"""Scores of a few queries with all items of an index; compiled.
+
+Each token is read once, in the order of memory, in the type it is stored in (float32 or int8).
+"""
+
+# pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
+# ruff: noqa: PLR0913
+# (numba compiles untyped functions, and takes flat arrays one by one)
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+
+from seehear.engine.scoring.compiled import compiled, exp, prefetch
+from seehear.engine.scoring.gram import padded
+
+
+@compiled
+@no_type_check
+def scan_items(
+    values, scale, log_count, offsets, probe, value, gram, step, starts, constants, closing, out
+):
+    """Write cos(t, E) to `out[item, query]`; 0 for an item without tokens.
+
+    `offsets` and `starts` are those of the items of this call; `step[item, six]`, `out` are cut.
+    """
+    queries, longest = len(probe), 0
+    for v in range(len(offsets) - 1):
+        longest = max(longest, offsets[v + 1] - offsets[v])
+    a = np.empty((queries, padded(longest)), np.float32)
+    reads = np.empty_like(a)
+    pair = np.empty(padded(longest * (longest + 1) // 2), np.float32)
+    for v in range(len(offsets) - 1):
+        row, count = offsets[v], offsets[v + 1] - offsets[v]
+        if count == 0:
+            out[v] = 0
+            continue
+        _dots(values, row, count, probe, value, a, reads)
+        for q in range(queries):
+            read = _softmax(a[q], reads[q], scale[row : row + count], log_count[row : row + count])
+            sums = _quadratic(a[q], count, gram[starts[v] : starts[v + 1]], pair)
+            dot, norm2, _, _ = finalize(sums, step[v], read, constants[:, q], closing)
+            out[v, q] = dot / np.sqrt(max(norm2, dot * dot + np.float32(1e-20)))
+
+
+@compiled
+@no_type_check
+def _dots(values, row, count, probe, value, a, reads):
+    """a[query, token] = probe . z, reads[query, token] = value . z, before any scale."""
+    flat, dim = values.ravel(), values.shape[1]
+    for q in range(len(probe)):
+        p, r = probe[q], value[q]
+        for f in range(0, count, 2):
+            g = min(f + 1, count - 1)  # an odd last token is paired with itself
+            if q == 0:
+                for at in range(0, 2 * dim, 512 // values.itemsize):
+                    prefetch(flat, (row + f) * dim + at)
+            one, two = values[row + f], values[row + g]
+            x = y = z = w = np.float32(0)
+            for d in range(len(p)):
+                s, t = np.float32(one[d]), np.float32(two[d])
+                x += s * p[d]
+                y += s * r[d]
+                z += t * p[d]
+                w += t * r[d]
+            a[q, f], reads[q, f], a[q, g], reads[q, g] = x, y, z, w
+
+
+@compiled
+@no_type_check
+def _softmax(a, reads, scale, log_count):
+    """Attention in place of the dots, zeros up to the padded width; returns sum_f a_f read_f."""
+    count, top, total, read = len(scale), np.float32(-3e38), np.float32(0), np.float32(0)
+    for f in range(count):
+        a[f] = a[f] * scale[f] + log_count[f]
+        top = max(top, a[f])
+    for f in range(count):
+        a[f] = exp(a[f] - top)
+        total += a[f]
+        read += a[f] * reads[f] * scale[f]
+    for f in range(count):
+        a[f] /= total
+    for f in range(count, padded(count)):
+        a[f] = 0
+    return read / total
+
+
+@compiled
+@no_type_check
+def _quadratic(a, count, gram, pair):
+    """a^T G a, a^T M a, a^T N a, a . g1, a . g2, a . g3 of one item, in units of their steps."""
+    used, width, short = 0, padded(count * (count + 1) // 2), padded(count)
+    for apart in range(count):
+        for f in range(count - apart):
+            pair[used + f] = a[f + apart] * a[f]
+        used += count - apart
+    for k in range(used, width):
+        pair[k] = 0
+    s0 = s1 = s2 = s3 = s4 = s5 = np.float32(0)
+    for k in range(width):
+        x = pair[k]
+        s0 += np.float32(gram[k]) * x
+        s1 += np.float32(gram[width + k]) * x
+        s2 += np.float32(gram[2 * width + k]) * x
+    at = 3 * width
+    for k in range(short):
+        x = a[k]
+        s3 += np.float32(gram[at + k]) * x
+        s4 += np.float32(gram[at + short + k]) * x
+        s5 += np.float32(gram[at + 2 * short + k]) * x
+    return s0, s1, s2, s3, s4, s5
+
+
+@compiled
+@no_type_check
+def finalize(sums, step, read, constants, closing):
+    """dot = t . E, norm2 = |E|^2, and alpha, beta of E = alpha sum_f a_f h_f + beta e + b.
+
+    Without residual beta = 0 (arithmetic, not a branch: a branch would cost).
+    """
+    d, e, b_e, b, eps, residual = closing
+    none = np.float32(0)  # rounded forms of tokens that cancel may fall below it
+    alpha = np.float32(1) / np.sqrt(max(sums[0] * step[0], none) + eps)
+    spread = alpha * (alpha * sums[1] * step[1] + sums[3] * step[3]) + d
+    inner = np.float32(1) / np.sqrt(max(spread, none) + eps)
+    beta = residual * inner
+    alpha *= beta + (np.float32(1) - residual)
+    dot = alpha * (read + constants[0]) + beta * constants[1] + constants[2]
+    norm2 = alpha * (alpha * sums[2] * step[2] + beta * sums[4] * step[4] + sums[5] * step[5])
+    return dot, norm2 + beta * (beta * e + b_e) + b, alpha, beta
