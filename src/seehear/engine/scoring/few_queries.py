@@ -4,8 +4,7 @@ Each token is read once, in the order of memory, in the type it is stored in (fl
 """
 
 # pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
-# ruff: noqa: PLR0913
-# (numba compiles untyped functions, and takes flat arrays one by one)
+# ruff: noqa: PLR0913 (numba takes flat arrays one by one)
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Text-conditioned pooling of long token sequences by a streaming softmax; compiled."""
 
 # pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
-# (numba compiles untyped functions, and takes flat arrays one by one)
 
 from __future__ import annotations
 
