@@ -1,4 +1,4 @@
-"""Benchmarks go with the code: each can be imported, and has the options that all have."""
+"""Each benchmark can be imported and has the common options."""
 
 import os
 import subprocess
@@ -30,8 +30,8 @@ assert all(min(taken[part]) > 0 for part in (*query.PARTS, "total")), taken
 
 
 def run(code: str, *arguments: str) -> None:
-    """In a process of its own: the scripts have names that tests have, too."""
-    path = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
+    """Run in a separate process: some scripts have the names of tests."""
+    path = os.pathsep.join([str(FOLDER), str(FOLDER / "lab"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", code, *arguments]
     environment = os.environ | {"PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -39,7 +39,7 @@ def run(code: str, *arguments: str) -> None:
 
 
 def test_each_has_its_options() -> None:
-    scripts = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+    scripts = sorted(path.stem for path in FOLDER.rglob("[a-z]*.py"))
     assert len(scripts) > 10
     run(ALL_HELP, *scripts)
 

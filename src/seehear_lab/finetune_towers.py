@@ -122,7 +122,7 @@ def whole_model(engine: ClipAstEngine, files: ClipAstFiles) -> RetrievalModel:
     if encoder.ast and files.sound_tokens != "full":
         grid = encoder.ast.grid
         each = np.eye(grid.rows * grid.columns, dtype=np.float32)
-        encoder.layout = torch.from_numpy(engine.lay_out(each, grid.times_s(160))[0])
+        encoder.layout = torch.from_numpy(engine.reduce_sound(each, grid.times_s(160))[0])
     description = files.description
     model = build_model(description["model"], encoder=encoder, **description.get("settings", {}))
     model.load_state_dict(head.state_dict() | _encoder_state(model))

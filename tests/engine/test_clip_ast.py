@@ -260,8 +260,11 @@ def match_settings(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
-        (lambda f: (f / "head.json").write_text("[]"), r"head\.json is no JSON object but a list"),
-        (lambda f: cut(f / "head.json"), r"head\.json is no JSON: "),
+        (
+            lambda f: (f / "head.json").write_text("[]"),
+            r"head\.json is not a JSON object but a list",
+        ),
+        (lambda f: cut(f / "head.json"), r"head\.json is not JSON: "),
         (head(model="bert"), "names the model 'bert'"),
         (head(settings=[1]), "settings is an object such as"),
         (head(settings={"dim": "x"}), r"does not fit .* 'dim' .* is a whole number, not 'x'"),
@@ -272,7 +275,7 @@ def match_settings(folder: Path) -> Path:
         (head(tokens=["int8"]), "tokens is one of float16, int8"),
         (lambda f: cut(f / "head.safetensors"), r"head\.safetensors is damaged"),
         (lambda f: cut(f / "clip/config.json"), r"config\.json.? is no.* JSON"),
-        (lambda f: configure(f / "clip", image_size=[]), "names no image_size"),
+        (lambda f: configure(f / "clip", image_size=[]), "has no valid image_size"),
         (lambda f: cut(f / "clip/model.safetensors"), "CLIP weights .* are damaged"),
         (lambda f: cut(f / "clip/tokenizer.json"), r"tokenizer\.json is damaged"),
         (lambda f: cut(f / "ast/config.json"), r"config\.json.? is no.* JSON"),

@@ -1,4 +1,4 @@
-"""Which engine: decided once, when a library is created; never swapped afterwards."""
+"""The choice of an engine: made once, when a library is created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seehear.errors import ModelError
 
 KNOWN = ("clip-ast", "tags")
 REMEDIES = {  # for a library of other weights
-    "clip-ast": "name the folder that holds its own in SEEHEAR_MODELS, or index the files again "
+    "clip-ast": "set SEEHEAR_MODELS to the folder of its weights, or index the files again "
     "with 'seehear reindex --models DIR'",
     "tags": "use the version of seehear that made it, or index the files again with "
     "'seehear reindex'",
@@ -21,8 +21,8 @@ REMEDIES = {  # for a library of other weights
 def create_engine(name: str = "auto", *, models: Path | None = None) -> Engine:
     """The engine for a new library.
 
-    'auto' is `clip-ast` when a folder of its weights is given (`models`), else `tags`. A folder
-    that is given and not complete is an error, never a reason to take the other engine.
+    'auto' is `clip-ast` if `models`, a folder of its weights, is given, else `tags`. An incomplete
+    folder is an error; there is no fallback to the other engine.
 
     Raises: ModelError (exit code 3) for an unknown engine, or absent or partial weights.
     """
@@ -44,9 +44,9 @@ def create_engine(name: str = "auto", *, models: Path | None = None) -> Engine:
 def load_engine(manifest: dict[str, Any]) -> Engine:
     """The engine a library was built with, and no other.
 
-    Weights of `clip-ast` are looked for where they were, or in `$SEEHEAR_MODELS`.
+    Weights of `clip-ast` are read from their recorded folder, or from `$SEEHEAR_MODELS`.
 
-    Raises: ModelError when that engine or its weights are not here, or differ from the record.
+    Raises: ModelError when the engine or its weights are missing or differ from the record.
     """
     moved = os.environ.get("SEEHEAR_MODELS")
     place = moved or manifest.get("folder")

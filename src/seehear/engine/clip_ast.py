@@ -1,4 +1,4 @@
-"""The quality engine: CLIP for sight, AST for sound, a trained text-conditioned head on both."""
+"""The papers' engine: CLIP for sight, AST for sound, a trained text-conditioned head on both."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ClipAstEngine:
 
         z = z_seen + z_heard,   s = cos(t, z) = t.z_seen / |t||z| + t.z_heard / |t||z|
 
-    Tokens are stored standardised, (x - mean) / std: the head's first norm then gives what it
-    gives for x. Stage-1 vectors are the block's output under uniform attention, at unit length; if
-    head.json asks for it, the mean of tokens as in the papers (there before the norm, here after).
-    An item without sound scores by sight alone.
+    Tokens are stored layer-normalised without gain and bias, as the head's first norm starts.
+    Stage-1 vectors are the block's output under uniform attention, at unit length, or the mean of
+    tokens if head.json says so. An item without sound scores by sight alone.
 
     Source: TEFAL, section 3.2; X-Pool, section 3.3.
+    Differs: the papers take the mean before the norm, not after it.
     """
 
     name = "clip-ast"
@@ -64,7 +64,7 @@ class ClipAstEngine:
         audio, times = np.zeros((0, self.heard_dim), np.float32), np.zeros(0)
         if self.hears and clip.sound == "sound":
             patches, times = self._towers.encode_waveform(clip.waveform)
-            patches, times = self.lay_out(patches, times)
+            patches, times = self.reduce_sound(patches, times)
             with torch.inference_mode():
                 audio = self._head.project(torch.from_numpy(patches)).numpy()
         return Tokens(
@@ -76,12 +76,12 @@ class ClipAstEngine:
             audio_times_s=(clip.start_s + times)[None],
         )
 
-    def lay_out(
+    def reduce_sound(
         self, patches: Float32[np.ndarray, "token dim"], times: Float[np.ndarray, " token"]
     ) -> tuple[Float32[np.ndarray, "kept dim"], Float[np.ndarray, " kept"]]:
-        """All patches; or means over frequency; or those of MERGED stretches of equal number.
+        """All patches, or means over frequency, or means of MERGED groups of about equal size.
 
-        The numbers differ by one in nineteen at most, which the attention ignores.
+        Group sizes differ by one in nineteen at most; the attention ignores that.
         """
         layout, rows = self._files.sound_tokens, self._towers.grid.rows
         if layout == "full":
@@ -95,9 +95,9 @@ class ClipAstEngine:
         return fewer.values[:, :-1], fewer.values[:, -1].astype(np.float64)
 
     def _stored(self, tokens: Float32[np.ndarray, "token dim"]) -> Num[np.ndarray, "token dim"]:
-        """Layer norm without gain and bias, as float16; or as int8, each token by its largest.
+        """Layer norm without affine, as float16, or as int8 with each token divided by its maximum.
 
-        The scale of an int8 token needs no room: standardising it again gives it back.
+        The scale of an int8 token is not stored: its variance of one restores it.
         """
         normed = layer_norm_no_affine(tokens, eps=1e-5)
         if self._files.token_type == "float16":
@@ -108,7 +108,7 @@ class ClipAstEngine:
     def summary(self, tokens: Tokens) -> Tokens:
         """u_v and u_a: each block's output under uniform attention, at unit length.
 
-        With `"summaries": "mean"` in head.json the papers' form: the mean of the tokens.
+        With `"summaries": "mean"` in head.json: the mean of the tokens, as in the papers.
         """
         batch, is_mean = TokenBatch.from_tokens(tokens), self._files.summaries == "mean"
         with torch.inference_mode():
@@ -162,7 +162,7 @@ class ClipAstEngine:
         return self._scores.modalities(query.seen, tokens, by=(bool(share < 1), bool(share > 0)))
 
     def _score_example(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
-        """Cosines of the stage-1 vectors, weighed by the share; a missing modality is unknown."""
+        """Cosines of the stage-1 vectors times the weight; NaN for a missing modality."""
         summary = self.summary(tokens)
         share = query.audio_weight[:, None]
         seen = (1 - share) * (query.seen @ summary.frames[:, 0].T)
@@ -173,7 +173,7 @@ class ClipAstEngine:
         )
 
     def scan(self) -> SightScan | None:
-        """None for a head with several attention heads, which stays in torch."""
+        """None for a head with several attention heads, which is scored in torch."""
         block = self._scores.sight
         return SightScan(block) if block else None
 
@@ -182,13 +182,13 @@ class ClipAstEngine:
         return self._matcher is not None
 
     def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
-        """By the matcher among the weights, if there is one."""
+        """By the matcher in the folder of weights; None without one."""
         if self._matcher is None:
             return [None] * len(tokens.frames)
         return self._matcher.av_correspondence(tokens)
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
-        """Attention over frames, and over seconds: the 12 frequency rows of a column summed."""
+        """Attention over frames, and over seconds (the frequency rows of a column summed)."""
         frames = self._scores.attention(0, query.seen, tokens.frames, tokens.frame_mask)
         sounds = np.zeros(0, np.float32)
         if self.hears and tokens.audio_mask.any():

@@ -1,4 +1,4 @@
-"""A folder of weights for the `clip-ast` engine: complete, hashed, or refused."""
+"""The folder of weights of the `clip-ast` engine: completeness, hashes, settings."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ or, in place of clip/ and ast/, "clip" and "ast" in head.json: a hub repository 
 
 
 class ClipAstFiles:
-    """`folder`/clip, `folder`/ast, and the head; nothing is ever replaced by something lesser.
+    """`folder`/clip, `folder`/ast and the head. A missing file is an error, never a fallback.
 
-    A tower without a folder here comes from the hub's cache, and with `download` from the hub.
+    A tower that is not in the folder comes from the hub's cache, and with `download` from the hub.
     """
 
     def __init__(self, folder: Path, *, download: bool = False) -> None:
@@ -70,7 +70,7 @@ class ClipAstFiles:
         return self._towers[name]
 
     def path(self, name: str) -> Path:
-        """Where a file of the layout lies."""
+        """Path of a file of the layout."""
         tower, _, file = name.partition("/")
         return self._towers[tower] / file if file else self.folder / name
 
@@ -96,33 +96,31 @@ class ClipAstFiles:
 
     @property
     def side_px(self) -> int:
-        """Picture size of the CLIP tower, from its config; 224 where that leaves it out."""
+        """Picture size of the CLIP tower from its config; 224 if the config has none."""
         path = self.path("clip/config.json")
         try:
             return int(read_object(path).get("vision_config", {}).get("image_size", 224))
         except (AttributeError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"{path} names no image_size as CLIP's do: {in_short(error)}"
-            ) from error
+            raise ModelError(f"{path} has no valid image_size: {in_short(error)}") from error
 
     @property
     def summaries(self) -> str:
-        """For stage 1: "block", the head's output under uniform attention, or "mean" of tokens."""
+        """Stage-1 vectors: "block" (the head under uniform attention) or "mean" (of tokens)."""
         return self._choice("summaries")
 
     @property
     def sound_tokens(self) -> str:
-        """ "full" keeps all 1,212 patches, "time" 101 means over frequency, "merged" 64 means."""
+        """Sound tokens kept: "full" (1,212 patches), "time" (101 means) or "merged" (64 means)."""
         return self._choice("sound_tokens")
 
     @property
     def token_type(self) -> str:
-        """Of stored tokens: "float16", or "int8" at half the size."""
+        """Type of stored tokens: "float16", or "int8" at half the size."""
         return self._choice("tokens")
 
     @property
     def precision(self) -> str:
-        """Of the towers: "float32", or "int8"."""
+        """Type of the towers' weights: "float32" or "int8"."""
         return self._choice("towers")
 
     def _choice(self, name: str) -> str:
@@ -143,8 +141,7 @@ class ClipAstFiles:
             model.load_state_dict(load_file(self.folder / "head.safetensors"))
         except SafetensorError as error:
             raise ModelError(
-                f"{self.folder / 'head.safetensors'} is damaged ({in_short(error)}); "
-                "bring it here again"
+                f"{self.folder / 'head.safetensors'} is damaged ({in_short(error)}); copy it again"
             ) from error
         except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
@@ -155,7 +152,7 @@ class ClipAstFiles:
     def check(self) -> None:
         """Load head, matcher, towers and tokenizer, and compare their sizes.
 
-        Raises: ModelError for what is damaged, or does not go together.
+        Raises: ModelError if a file is damaged or two do not go together.
         """
         from seehear.encoders.ast import AstTower
         from seehear.encoders.clip import ClipTowers
@@ -175,17 +172,17 @@ class ClipAstFiles:
             if found != needed:
                 raise ModelError(
                     f"{self.path(f'{tower}/config.json')}: {name} is {found}, but head and "
-                    f"filter bank need {needed}; bring the tower that the head was trained with"
+                    f"filter bank need {needed}; use the tower that the head was trained with"
                 )
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What a library records. The head is hashed too: its projection and pools shape tokens."""
+        """What a library records; the head counts, as its projection shapes the sound tokens."""
         hashes = {name: sha256_of(self.path(name)) for name in self._wanted}
         preprocessing = {
             "pictures": f"RGB, shorter side {self.side_px} by Pillow's bicubic, centre crop",
             "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",
-            "tokens": f"standardised, {self.token_type}, sound: {self.sound_tokens}",
+            "tokens": f"layer norm, {self.token_type}, sound: {self.sound_tokens}",
         }
         shaping = {"weights": hashes, "preprocessing": preprocessing}
         text = json.dumps(shaping, sort_keys=True)
@@ -200,11 +197,11 @@ class ClipAstFiles:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises: ModelError if it is something else."""
+    """The object in a JSON file. Raises: ModelError if it is not one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path} is no JSON: {in_short(error)}") from error
+        raise ModelError(f"{path} is not JSON: {in_short(error)}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{path} is no JSON object but a {type(found).__name__}")
+        raise ModelError(f"{path} is not a JSON object but a {type(found).__name__}")
     return found

@@ -1,4 +1,4 @@
-"""Whether the sound of an item belongs to its pictures, told from its stored tokens."""
+"""Audio-visual correspondence: does the sound of an item belong to its pictures?"""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _UNFIT = (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueE
 
 
 class Matcher:
-    """AVMA's degree of match, and from where on it counts as fitting.
+    """AVMA's degree of match, with a learned threshold.
 
-    It reads stored tokens and shapes none of them: a library takes one at any time.
+    It reads stored tokens and changes none, so it can be added to a library at any time.
 
-    Source: AVMA, adjustment by degree of match; the threshold is learned with it.
+    Source: AVMA, adjustment by degree of match.
     """
 
     def __init__(self, model: Any, threshold: float) -> None:
@@ -32,7 +32,7 @@ class Matcher:
 
     @classmethod
     def load(cls, folder: Path) -> Matcher | None:
-        """The one in a folder of weights, if there is one. Raises: ModelError if it is damaged."""
+        """The matcher in a folder of weights; None without one. Raises: ModelError if damaged."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -41,18 +41,18 @@ class Matcher:
         if not (folder / SETTINGS).exists():
             return None
         try:
-            told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-            model = build_model("avma", **told["settings"])
+            saved = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            model = build_model("avma", **saved["settings"])
             model.load_state_dict(load_file(folder / WEIGHTS))
-            return cls(model, float(told["threshold"]))
+            return cls(model, float(saved["threshold"]))
         except (*_UNFIT, SafetensorError) as error:
             raise ModelError(
-                f"{SETTINGS} and {WEIGHTS} in {folder} do not fit each other ({in_short(error)}); "
-                "delete both, or make them again with 'seehear-lab match LIBRARY --install'"
+                f"{SETTINGS} and {WEIGHTS} in {folder} do not go together ({in_short(error)}); "
+                "delete both, or train them again with 'seehear-lab match LIBRARY --install'"
             ) from error
 
     def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
-        """True, False, or None for an item that lacks one of the modalities."""
+        """True, False, or None for an item that lacks a modality."""
         both = np.any(tokens.frame_mask, axis=1) & np.any(tokens.audio_mask, axis=1)
         with torch.inference_mode():
             degrees = self.model.match(batch(tokens)).tolist()
@@ -63,7 +63,7 @@ class Matcher:
 
 
 def batch(tokens: Tokens) -> TokenBatch:
-    """Stored tokens on the scale they were standardised to, also those kept in int8."""
+    """Stored tokens at variance one, also those stored in int8."""
     stored = TokenBatch.from_tokens(tokens)
     frames, audio = (
         torch.from_numpy(layer_norm_no_affine(values.numpy().astype(np.float32), eps=1e-5))

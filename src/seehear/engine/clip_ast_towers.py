@@ -1,4 +1,4 @@
-"""The towers of `clip-ast` as onnxruntime graphs, written once per set of weights and kept."""
+"""The towers of `clip-ast` as onnxruntime graphs, cached per set of weights."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FRAMES_AT_ONCE = 4
 
 
 class Towers:
-    """CLIP and AST for inference: what torch gives to 1e-5, about twice as fast on a CPU.
+    """CLIP and AST for inference: equal to torch to 1e-5, about twice as fast on a CPU.
 
-    With `"towers": "int8"` in head.json weights are int8: faster again, slightly other figures.
+    `"towers": "int8"` in head.json is faster still and less exact.
 
-    Raises: ModelError for weights that are damaged or do not go together. They are checked whole
-    the first time; the mark that they were lies beside the graphs, under their fingerprint.
+    Note: weights are checked completely once; a file "checked" next to the graphs records it.
+    Raises: ModelError for weights that are damaged or do not go together.
     """
 
     def __init__(self, files: ClipAstFiles) -> None:
@@ -38,7 +38,7 @@ class Towers:
         mark = self._folder / "checked"
         if not mark.exists():
             files.check()
-            with suppress(OSError):  # a cache that is read-only: checked again the next time
+            with suppress(OSError):  # read-only cache: check again next time
                 self._folder.mkdir(parents=True, exist_ok=True)
                 mark.touch()
 
@@ -93,7 +93,7 @@ class Towers:
         return self._session("sound", onnx_towers.build_sound_tower)
 
     def _session(self, name: str, build: Any) -> Any:
-        """The kept graph; written first, whole or not at all, if it is not there."""
+        """The cached graph; written atomically first if it is missing."""
         path = self._folder / f"{name}.onnx"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)

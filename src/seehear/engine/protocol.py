@@ -1,4 +1,4 @@
-"""What every engine offers; whoever implements it inherits nothing."""
+"""The interface of an engine. Implementations inherit nothing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalitySc
 
 @runtime_checkable
 class Scan(Protocol):
-    """Frames of items in memory, each scored exactly; a new one for each addition."""
+    """Exact sight scores from frames in memory; immutable."""
 
     def plus(self, tokens: Tokens) -> Scan:
-        """With more items."""
+        """A scan with these items added."""
         ...
 
     def scores(self, text: Float32[np.ndarray, "1 dim"]) -> Float32[np.ndarray, " item"]:
-        """What one text sees in each item, in the order of their addition."""
+        """The sight score of one text on each item, in the order in which items were added."""
         ...
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Turns media and queries into arrays and compares them; knows no files and no tables."""
+    """Turns media and queries into arrays and scores them; knows no files and no tables."""
 
     name: str
     media: MediaSpec
@@ -36,7 +36,7 @@ class Engine(Protocol):
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What a library records: engine, fingerprint, weight hashes, preprocessing constants.
+        """What a library records: engine name, fingerprint, weight hashes, preprocessing.
 
         Two engines with the same `fingerprint` write the same tokens for the same media.
         """
@@ -47,36 +47,36 @@ class Engine(Protocol):
         ...
 
     def summary(self, tokens: Tokens) -> Tokens:
-        """The same items with one token for sight and one for sound: the stage-1 vectors."""
+        """The stage-1 vectors: the same items with one token for sight and one for sound."""
         ...
 
     def encode_text(self, text: str) -> EncodedQuery:
-        """A sentence as a batch of one query."""
+        """A text as a batch of one query."""
         ...
 
     def encode_example(self, clip: Clip) -> EncodedQuery:
-        """A picture, a sound or a clip as a batch of one query: find what is like it."""
+        """A picture, a sound or a clip as a batch of one query, to find similar items."""
         ...
 
     def calibration_queries(self) -> EncodedQuery:
-        """Fixed queries about everything the engine knows, to calibrate scores on a library."""
+        """Fixed queries about everything the engine has names for; they calibrate its scores."""
         ...
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
-        """Stage 2: what sight and what sound contribute to each [query, item] pair."""
+        """Stage 2: the contributions of sight and sound to each [query, item] pair."""
         ...
 
     def scan(self) -> Scan | None:
-        """An empty scan; None where summaries are all that the sight score needs."""
+        """An empty scan; None where summaries give the exact sight score."""
         ...
 
     @property
     def has_av_correspondence(self) -> bool:
-        """Whether `av_correspondence` knows anything."""
+        """Whether the weights can compute `av_correspondence`."""
         ...
 
     def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
-        """Whether sound and picture of each item belong together; None where it cannot tell."""
+        """Whether sound and picture of each item belong together; None where unknown."""
         ...
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:

@@ -1,4 +1,4 @@
-"""Fewer sound tokens per item: full (1212), pooled over frequency (101), merged in time (64).
+"""Fewer sound tokens per item: pooled over frequency (1212 -> 101) or merged in time (-> 64).
 
 A full token set is the spectrogram's grid, frequency first: token = frequency * 101 + time.
 Pooled tokens are means and weigh as many as they stand for.
@@ -14,9 +14,9 @@ FREQUENCIES = 12
 
 
 def time_pooled(tokens: PackedTokens, *, frequencies: int = FREQUENCIES) -> PackedTokens:
-    """One token per step of time: the mean over the rows of frequency (1212 -> 101).
+    """One token per time step: the mean over frequency rows (1212 -> 101).
 
-    Raises: ValueError if an item's tokens are no whole grid.
+    Raises: ValueError if an item's tokens do not form a grid.
     """
     times = np.diff(tokens.offsets) // frequencies
     return _pooled(_by_time(tokens, frequencies), tokens, times)
@@ -27,7 +27,7 @@ def merged(tokens: PackedTokens, *, into: int = 64, frequencies: int = FREQUENCI
 
     l_k = q . mean_k + ln(number of tokens in k): as if each stood where their mean is.
 
-    Raises: ValueError if an item's tokens are no whole grid.
+    Raises: ValueError if an item's tokens do not form a grid.
     """
     order, lengths = _by_time(tokens, frequencies), np.diff(tokens.offsets)
     return _pooled(order, tokens, np.minimum(lengths, into))

@@ -1,4 +1,4 @@
-"""The embedded default: frozen taggers for sight and sound, met by text through tag names."""
+"""The embedded default: frozen taggers for sight and sound; text is compared with tag names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalitySc
 SIGHT_TEMPERATURE = 0.03
 SOUND_TEMPERATURE = 0.06
 GATE_TEMPERATURE, GATE_OFFSET = 0.18, 0.11
-# Evidence around the floor and below counts for little: what label smoothing (0.1 / 1000) leaves to
-# every class when the picture network is trained; what non-matching pairs reach in ESC-10.
+# Presence at or below the floor counts for little. Sight: what label smoothing (0.1 / 1000) gives
+# every class when the picture network is trained. Sound: what non-matching pairs reach in ESC-10.
 SIGHT_FLOOR, SOUND_FLOOR = 1e-4, 2e-2
 FRAMES_AT_ONCE = 2  # keeps memory small and the caches warm; larger batches are no faster
 
@@ -37,7 +37,7 @@ class TagsEngine:
     p_f: class probabilities of frame f; z_j: class logits of sound patch j. For an example
     (picture, sound, clip) e_s and e_a are the cosines between its pooled tags and the item's.
 
-    Differs: a lesser engine than CLIP + AST; its results are never called theirs.
+    Differs: weaker than CLIP + AST, whose results it does not reproduce.
     """
 
     name = "tags"
@@ -118,7 +118,7 @@ class TagsEngine:
         )
 
     def calibration_queries(self) -> EncodedQuery:
-        """The names of all tags, asked as texts."""
+        """The names of all tags as text queries."""
         return self._calibration_queries
 
     @cached_property
@@ -152,10 +152,10 @@ class TagsEngine:
         return False
 
     def scan(self) -> None:
-        """Names are searched by summaries."""
+        """None: summaries give the exact score."""
 
     def av_correspondence(self, tokens: Tokens) -> list[bool | None]:
-        """Names of what is seen and heard do not tell."""
+        """Not supported by this engine."""
         return [None] * len(tokens.frames)
 
     def explain(self, query: EncodedQuery, tokens: Tokens) -> Explanation:
@@ -203,10 +203,10 @@ def _relative(weights: np.ndarray) -> np.ndarray:
 def _top(
     attention: np.ndarray, presence: np.ndarray, names: list[str], count: int = 3
 ) -> tuple[tuple[str, float], ...]:
-    """Tags that carried the match, else the item's strongest ones; only those really present."""
+    """Tags that contributed most to the match, else the item's strongest; only tags present."""
     for weight in (attention * presence, presence):
         best = [i for i in np.argsort(-weight)[:count] if presence[i] >= 0.05 and weight[i] > 0]
-        best = [i for i in best if names[i] != "Silence"]  # a pause is no reason
+        best = [i for i in best if names[i] != "Silence"]  # a pause explains nothing
         if best:
             return tuple((names[i], round(float(presence[i]), 3)) for i in best)
     return ()

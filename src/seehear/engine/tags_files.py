@@ -1,4 +1,4 @@
-"""The files of the `tags` engine: where they come from, how they are prepared and checked."""
+"""The files of the `tags` engine: sources, preparation, checks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _PREPROCESSING = {
 
 
 class TagsFiles:
-    """A folder with all files of the engine, complete or refused."""
+    """The folder of the engine's files. A missing file is an error."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "manifest.json").exists():
@@ -99,7 +99,7 @@ class TagsFiles:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What a library records; the fingerprint covers all that shapes the stored tokens."""
+        """What a library records; the fingerprint covers everything that shapes stored tokens."""
         hashes = {name: sha256 for name, (_, sha256) in self.record["files"].items()}
         shaping = {
             "weights": [hashes["lite2.pth"], hashes["yamnet/model.data"]],
@@ -115,7 +115,7 @@ class TagsFiles:
         }
 
     def problems(self) -> list[str]:
-        """Files whose content is not what was installed, in words; reads every byte."""
+        """One sentence per file whose content has changed since it was installed."""
         return [
             f"{self.folder / name} has changed since it was installed"
             for name, (_, sha256) in self.record["files"].items()

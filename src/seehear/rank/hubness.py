@@ -1,4 +1,4 @@
-"""Against hubs, the items that answer everything: pure functions on scores[query, item].
+"""Corrections for hubs (items that rank high for most queries), on scores[query, item].
 
 A transductive function looks at all test queries at once: legal only where they are known
 together, never in a search. An inductive one looks at a bank of other queries instead.
@@ -25,7 +25,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
 
 
 class Bank(NamedTuple):
-    """What QB-Norm remembers of a query bank: one number and one flag per item."""
+    """A query bank summarised for QB-Norm: one number and one flag per item."""
 
     beta: float
     log_z: Float64[np.ndarray, " item"]  # log sum_b exp(beta * s[b, item])

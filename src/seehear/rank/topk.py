@@ -15,8 +15,8 @@ def best_first(
 ) -> Int[np.ndarray, " hit"]:
     """Positions of the k highest scores, ties in the order of their ids.
 
-    Scores closer than rounding count as ties: equal items, scored in different batches, come out
-    a few last bits apart.
+    Scores within rounding count as ties: equal items scored in different batches differ in the
+    last bits.
     """
     order = np.argsort(-scores, kind="stable")
     falling = scores[order].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the user asked -> a query in the engine's space, in the mode they chose."""
+"""A user's query -> a query in the engine's space, in the chosen mode."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from seehear.types import Clip, EncodedQuery, Item, Mode, Query
 
 @runtime_checkable
 class Items(Protocol):
-    """Whatever knows the items of a library."""
+    """Access to the items of a library by id."""
 
     def item(self, item_id: str) -> Item: ...
 
 
 def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = None) -> EncodedQuery:
-    """Encode a text or an example; `mode` "seen" or "heard" shuts the other modality out.
+    """Encode a text or an example; `mode` "seen" or "heard" ignores the other modality.
 
     `clip` is what the file `query.like` holds, if it was read already.
 
@@ -64,7 +64,7 @@ def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
 
 
 def _example(item: Item) -> EncodedQuery:
-    """An item of the library as a query: its stage-1 vectors, as an engine makes them."""
+    """An item of the library as an example query, from its stage-1 vectors."""
     hears = item.sound == "sound"
     share = 0.5 if item.has_frames and hears else float(hears)
     seen, heard = (np.asarray(x, np.float32)[None] for x in (item.seen, item.heard))
@@ -74,7 +74,7 @@ def _example(item: Item) -> EncodedQuery:
 
 
 def in_mode(query: EncodedQuery, mode: Mode) -> EncodedQuery:
-    """The same query judged by one modality alone, unless `mode` is "both"."""
+    """The same query with all weight on one modality, unless `mode` is "both"."""
     if mode == "both":
         return query
     share = np.full_like(query.audio_weight, 1.0 if mode == "heard" else 0.0)

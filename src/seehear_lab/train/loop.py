@@ -51,7 +51,7 @@ def fit(
     run.start()
     for batches in run.remaining():
         run.advance(batches)
-    return run.make_answer()
+    return run.finish()
 
 
 @dataclass

@@ -21,7 +21,7 @@ import numpy as np
 from _report import arguments, report
 from seehear import Library
 from seehear.engine import Engine
-from seehear.search.calibration import fill
+from seehear.search.calibration import fill_absent
 from seehear.types import EncodedQuery, Tokens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def score_clips(
     if share is not None:
         query = replace(query, audio_weight=np.full_like(query.audio_weight, share))
     parts = engine.score(query, tokens)
-    filled = fill(parts, parts)
+    filled = fill_absent(parts, parts)
     items = filled.seen + filled.heard
     clips = range(clip_of.max() + 1)
     return np.stack([items[:, clip_of == clip].max(1) for clip in clips], axis=1)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig, CLIPModel
 
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.models import build_model, list_models
 from seehear.models.eclipse import ListeningEncoder
@@ -45,7 +46,7 @@ OURS = {  # digits-av, R@1 of 1,000 on `whole` / `part`, three seeds; src/seehea
     "tefal": "90.4 / 27.0",
     "xpool": "4.5 / 3.2",
 }
-START, END = "<!-- table: benchmarks/model_table.py -->", "<!-- end of table -->"
+START, END = "<!-- table: benchmarks/lab/model_table.py -->", "<!-- end of table -->"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What approximate scoring loses with a TEFAL that was trained: the one of digits-av, `whole`.
 
-    python benchmarks/approximation_digits.py [--quick] [--json FILE] [--runs FOLDER]
+    python benchmarks/lab/approximation_digits.py [--quick] [--json FILE] [--runs FOLDER]
 
 The test gallery of digits-av (1,000 clips, one caption each) is scored exactly by the product's
 scorer and by its approximations: int8 tokens, sound pooled over frequency, sound merged in time,
@@ -17,28 +17,25 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import digits_av
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-import digits_av
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.engine.clip_ast_scores import block_weights
 from seehear.engine.scoring import (
-    Branch,
     PackedTokens,
-    branch,
-    fold,
-    merged,
+    fold_weights,
+    layer_norm_no_affine,
     pack,
     packed,
     quantise,
-    score,
-    standardise,
-    time_pooled,
-    uniform,
 )
+from seehear.engine.sound_layouts import merged, time_pooled
 from seehear_lab.datasets.digits_pairs import DigitGallery
+from seehear_lab.evaluate.matrix import prepare, score_matrix
 from seehear_lab.evaluate.protocol import encode
 
 TOP = 10
@@ -61,20 +58,17 @@ def rows_of(
     encoded = encode(model, gallery)
     query = encoded.query.numpy()
     audio = encoded.items.audio.numpy()
-    see, hear = (fold(block_weights(pool)) for pool in (model.see, model.hear))
+    blocks = [fold_weights(block_weights(pool)) for pool in (model.see, model.hear)]
     frames = pack(encoded.items.frames.numpy(), encoded.items.frame_mask.numpy())
     sounds = pack(audio, encoded.items.audio_mask.numpy())
     pitches = model.encoder.sound.pitches
 
     def scored(frames: PackedTokens, sounds: PackedTokens) -> np.ndarray:
-        return score(query, pooled(see, frames), pooled(hear, sounds))
-
-    def pooled(block: Any, tokens: PackedTokens) -> Branch:
-        return branch(block, tokens, most_tokens=-1)
+        return score_matrix(query, prepare(blocks, [frames, sounds], most_tokens=-1))
 
     def stored(fewer: PackedTokens) -> PackedTokens:
-        """As a library keeps them: means of what AST gives, standardised."""
-        return packed(standardise(fewer.values, eps=1e-5), np.diff(fewer.offsets))
+        """Means of sound tokens as a library stores them: layer-normalised."""
+        return packed(layer_norm_no_affine(fewer.values, eps=1e-5), np.diff(fewer.offsets))
 
     longest, mask = sounds.longest, encoded.items.audio_mask.numpy()
     raw = packed(audio[mask], mask.sum(1))
@@ -103,10 +97,13 @@ def rows_of(
     for name, found in variants.items():
         rows.append((f"{name}: top-{TOP} overlap", kept(best(found, TOP), wanted), "%"))
         rows.append((f"{name}: R@1 change", right(found, gallery) - r1, "points"))
-    near = [
-        best(query @ normalize(torch.from_numpy(uniform(pooled(block, tokens)))).numpy().T, 100)
-        for block, tokens in ((see, frames), (hear, sounds))
-    ]
+    items = encoded.items
+    with torch.inference_mode():
+        summaries = (
+            model.see.uniform(items.frames, items.frame_mask),
+            model.hear.uniform(items.audio, items.audio_mask),
+        )
+    near = [best(query @ normalize(each).numpy().T, 100) for each in summaries]
     for count in (TOP, 50, 100):
         union = np.concatenate([each[:, :count] for each in near], axis=1)
         rows.append((f"u_v and u_a, {count} each: top-{TOP} kept", kept(union, wanted), "%"))

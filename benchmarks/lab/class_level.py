@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear_lab.class_level.metrics import mean_ap
 from seehear_lab.class_level.pairs import Pairs
@@ -146,7 +147,7 @@ def main() -> int:
     options: Any = arguments(
         __doc__ or "", data="folder of the data sets (default ../shared/data)", runs="earlier runs"
     )
-    root = options.data or Path(__file__).resolve().parents[1].parent / "shared/data"
+    root = options.data or Path(__file__).resolve().parents[3] / "shared/data"
     parts = [
         large(root, quick=options.quick),
         digits(root),

@@ -10,11 +10,13 @@ import multiprocessing
 import resource
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch

@@ -1,6 +1,6 @@
 """Does AVMA's degree of match tell a right sound from a wrong one? On real recordings, few of them.
 
-    python benchmarks/mismatch.py [--quick] [--json FILE] [--media FOLDER]
+    python benchmarks/lab/mismatch.py [--quick] [--json FILE] [--media FOLDER]
 
 Trained: `avma`, its associative loss alone, on tokens of the engine `tags` (names of what is seen
 and heard) of the composed pairs, less the photographs that the contrast clips show.
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder
@@ -26,7 +27,7 @@ from seehear.nn.tokens import TokenBatch
 from seehear.store.blob import pack, pad, unpack
 from seehear_lab.losses import associative_loss
 
-SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))
 HELD_OUT = ("farm_dog.mp4", "farm_horse.mp4")
 CASES = {
     "own sound": ("pairs/farm_dog.mp4", "pairs/farm_horse.mp4"),

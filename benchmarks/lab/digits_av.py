@@ -25,6 +25,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.models import RetrievalModel, build_model
 from seehear.models.clip4clip import SeqTransf
@@ -40,7 +41,7 @@ from seehear_lab.train.config import TrainConfig
 from seehear_lab.train.loop import BEST, fit
 
 DIM, BATCH = 64, {"whole": 128, "part": 64}
-SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))
 FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
 START = ("tefal.meanp", "whole")  # whose towers `part` and `order` start from
 STEPS: dict[tuple[str, str], int] = {
