@@ -16,7 +16,7 @@ from schemathesis.checks import (
 )
 from schemathesis.schemas import APIOperation
 
-from seehear.server import shapes
+from seehear.server import schemas
 
 CHECKS = [
     not_a_server_error,
@@ -44,7 +44,7 @@ def test_the_document_shows_examples_and_the_lock(url: str) -> None:
         for operation in methods.values() if path.startswith("/api") else ():
             assert operation["security"] == [{"token": []}]
             assert {"401", "403", "421"} <= set(operation["responses"])
-    for shape, cls in inspect.getmembers(shapes, inspect.isclass):
+    for shape, cls in inspect.getmembers(schemas, inspect.isclass):
         if not issubclass(cls, BaseModel) or shape not in document["components"]["schemas"]:
             continue
         example = {

@@ -1,4 +1,4 @@
-"""The HTTP service and its page: thin layers over `Library`, safe to leave open on a desk."""
+"""The HTTP service and its web page, on top of `Library`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Settings", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """The service is imported when it is asked for: the decoder's process needs none of it."""
+    """Import the service on first use: the decoder's child process does not need it."""
     if name == "create_app":
         from seehear.server.app import create_app
 

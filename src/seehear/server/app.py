@@ -1,4 +1,4 @@
-"""The service put together: guard, problems, routes, page, metrics."""
+"""The HTTP service: guard, error handling, routes, page, metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -31,42 +30,30 @@ from seehear.server import (
 )
 from seehear.server.jobs import Jobs
 from seehear.server.queueing import Queue
+from seehear.server.service import Service
 from seehear.server.settings import Settings
 
-WARM_S = 5.0  # between looks for new moments
-TOKEN = HTTPBearer(  # for the OpenAPI document; the guard decides
+PRELOAD_S = 5.0  # pause between looks for new moments
+TOKEN = HTTPBearer(  # for the OpenAPI document; the guard checks it
     scheme_name="token",
     description="Where the service has a token ('seehear serve --new-token').",
     auto_error=False,
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Service:
-    """What the routes share; lives in `app.state.service`."""
-
-    library: Library
-    settings: Settings
-    jobs: Jobs
-    searches: Queue
-    decoders: Queue
-    exports: Queue
-    cache: Path
-
-
 def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
-    """The service over one open library, which stays the caller's to close."""
+    """The service for one open library, which the caller closes."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncGenerator[None]:
         is_over = threading.Event()
-        warming = threading.Thread(target=_keep_warm, args=(library, is_over), daemon=True)
-        warming.start()
+        preloading = threading.Thread(target=_keep_preloaded, args=(library, is_over), daemon=True)
+        preloading.start()
         yield
         is_over.set()
         await anyio.to_thread.run_sync(app.state.service.jobs.close)
-        await anyio.to_thread.run_sync(warming.join, 2.0)  # or it ends with the process
+        await anyio.to_thread.run_sync(preloading.join, 2.0)  # a daemon: it may outlive this wait
 
     app = FastAPI(
         title="seehear",
@@ -102,23 +89,23 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _keep_warm(library: Library, is_over: threading.Event) -> None:
-    """Frames of what is indexed meanwhile come into memory as well; a search is right without."""
+def _keep_preloaded(library: Library, is_over: threading.Event) -> None:
+    """Preload the frames of newly indexed moments; searches are correct without them too."""
     while not is_over.is_set():
-        with suppress(SeeHearError, ValueError):  # a file or the library went away meanwhile
+        with suppress(SeeHearError, ValueError):  # a file or the library has gone
             library.preload_frames()
-        is_over.wait(WARM_S)
+        is_over.wait(PRELOAD_S)
 
 
 def _add_health(app: FastAPI, library: Library) -> None:
     @app.get("/healthz", response_class=PlainTextResponse, tags=["health"])
     async def healthz() -> str:
-        """The process answers."""
+        """The process is alive."""
         return "ok"
 
     @app.get("/readyz", response_class=PlainTextResponse, tags=["health"])
     def readyz() -> str:
-        """Library and engine can answer a search; 503 else."""
+        """Library and engine can answer a search; otherwise 503."""
         library.status()
         return library.engine.name
 

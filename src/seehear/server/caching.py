@@ -1,4 +1,4 @@
-"""ETags: what a browser has already is not sent again."""
+"""ETags for JSON and pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TAGGED = ("application/json", "image/")
 
 
 def install(app: FastAPI) -> None:
-    """Every whole JSON answer and picture carries a strong ETag; 304 for one who has it."""
+    """Add a strong ETag to each complete JSON answer and picture; answer 304 if it matches."""
 
     @app.middleware("http")
     async def tag(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:

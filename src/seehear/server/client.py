@@ -1,4 +1,4 @@
-"""A thin Python client of the service: the API's JSON as dicts, problems as SeeHearError.
+"""A thin Python client: the API's JSON as dicts, errors as SeeHearError.
 
 with Client("http://127.0.0.1:8420") as client:
     for hit in client.search("a dog barking")["hits"]:
@@ -18,7 +18,7 @@ from seehear.errors import SeeHearError
 
 
 class Client:
-    """One connection to a service; `token` where it asks for one."""
+    """One connection to a service; `token` if the service requires one."""
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 60.0) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -26,15 +26,15 @@ class Client:
 
     def search(self, text: str = "", *, like: str | Path = "", **fields: Any) -> dict[str, Any]:
         """An answer; `like` uploads a file, `fields` are those of the API (mode, limit ...)."""
-        ask = {"text": text, **fields}
+        query = {"text": text, **fields}
         if not like:
-            return self._json("POST", "/search", json=ask)
+            return self._json("POST", "/search", json=query)
         with Path(like).open("rb") as file:
-            files, form = {"file": (Path(like).name, file)}, {"ask": json.dumps(ask)}
+            files, form = {"file": (Path(like).name, file)}, {"query": json.dumps(query)}
             return self._json("POST", "/search/upload", files=files, data=form)
 
     def items(self) -> Iterator[dict[str, Any]]:
-        """All moments, page after page."""
+        """All moments."""
         after = ""
         while True:
             page = self._json("GET", "/items", params={"after": after, "limit": 1000})
@@ -44,13 +44,13 @@ class Client:
             after = page["next"]
 
     def status(self) -> dict[str, Any]:
-        """What the library holds."""
+        """Counts of the library."""
         return self._json("GET", "/status")
 
     def index(
         self, paths: Sequence[str | Path], *, prune: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Start an ingest and follow it to its end."""
+        """Start an indexing job and yield its state until it ends."""
         wanted = {"paths": [str(path) for path in paths], "prune": prune}
         job = self._json("POST", "/jobs", json=wanted)
         with self._http.stream("GET", f"/api/v1/jobs/{job['id']}/events") as events:
@@ -64,7 +64,7 @@ class Client:
         return self._ask("POST", "/export", json={"format": format, "moments": moments}).content
 
     def get(self, link: str) -> bytes:
-        """What a link of an answer leads to: a thumbnail, a file, a proxy."""
+        """The bytes behind a link of an answer: a thumbnail, a file, a proxy."""
         return self._checked(self._http.get(link)).content
 
     def _json(self, method: str, path: str, **given: Any) -> Any:

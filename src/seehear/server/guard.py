@@ -1,4 +1,4 @@
-"""Who may ask: right Host, same origin, token where one is set; and what every answer forbids."""
+"""Access control: Host, Origin and token checks, and the security headers of every answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seehear.server.problems import problem
 from seehear.server.settings import Settings
 
-OPEN = ("/", "/healthz", "/readyz")  # and /web/: the page itself holds no secrets
+OPEN = ("/", "/healthz", "/readyz")  # and /web/: the page contains no secrets
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; form-action 'none'; "
@@ -25,17 +25,17 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 LINK_S = 12 * 3600
-FORM_BYTES = 1 << 16  # what a request may hold beside an upload
+FORM_BYTES = 1 << 16  # size of a request without its upload
 
 
 class BodyLimit:
-    """Stops reading a request that is longer than anything this service asks for: 413."""
+    """Stop reading a request body above the limit: 413."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most + FORM_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts the bytes as they come, whatever their sender announced."""
+        """Count the bytes received, whatever Content-Length says."""
         size = 0
 
         async def counted() -> Message:
@@ -50,7 +50,7 @@ class BodyLimit:
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Put the guard before every route."""
+    """Check every request before its route."""
     app.add_middleware(BodyLimit, most=settings.upload_bytes)
     hosts = settings.allowed_hosts()
 
@@ -69,12 +69,12 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 def _refusal(request: Request, settings: Settings, hosts: frozenset[str]) -> tuple[int, str] | None:
     if request.headers.get("host", "").lower() not in hosts:
-        return 421, "this service does not go by that name (Host header)"
+        return 421, "the Host header does not name this service"
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
-        return 403, "another site's page may not use this service (Origin header)"
+        return 403, "requests from another origin are refused"
     if request.headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
-        return 403, "another site's page may not use this service"
+        return 403, "requests from another origin are refused"
     path = request.url.path
     if not settings.token_hash or path in OPEN or path.startswith("/web/"):
         return None
@@ -83,7 +83,7 @@ def _refusal(request: Request, settings: Settings, hosts: frozenset[str]) -> tup
         return None
     if request.method in ("GET", "HEAD") and _is_signed(request, settings):
         return None
-    return 401, "this service needs its token: send 'Authorization: Bearer TOKEN'"
+    return 401, "this service requires a token: send 'Authorization: Bearer TOKEN'"
 
 
 def _is_signed(request: Request, settings: Settings) -> bool:
@@ -98,7 +98,7 @@ def _is_signed(request: Request, settings: Settings) -> bool:
 
 
 def link(settings: Settings, path: str) -> str:
-    """A link for <img> and <video>, which send no header: signed where a token is set."""
+    """A link for <img> and <video>, which cannot send headers: signed if a token is set."""
     if not settings.token_hash:
         return path
     until = (int(time.time()) // 3600) * 3600 + LINK_S

@@ -1,4 +1,4 @@
-"""One ingest at a time, in a process of its own, so that searches stay quick."""
+"""Indexing jobs: one at a time, in a separate process, so that searches stay fast."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any, Literal
 from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
-NICENESS, LOOK_S = 8, 5.0
-STUCK_S = 3600.0  # without a word from an ingest: it is stopped
-MEMORY_SHARE = 0.75  # of the machine that an ingest may take
+NICENESS, REFRESH_S = 8, 5.0
+STUCK_S = 3600.0  # without progress: the job is stopped
+MEMORY_SHARE = 0.75  # of the machine, for a job
 
 
 @dataclass(kw_only=True)
 class Job:
-    """How far an ingest is; amounts are seconds of media."""
+    """State of a job; amounts are seconds of media."""
 
     id: str
     state: Literal["running", "done", "cancelled", "failed"] = "running"
@@ -35,7 +35,7 @@ class Job:
 
 
 class Jobs:
-    """Starts, watches and stops ingests; remembers the last ones."""
+    """Starts, watches and stops jobs; keeps the last 100."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -45,10 +45,10 @@ class Jobs:
         self._process: Any = None
 
     def start(self, paths: list[str], *, prune: bool) -> Job:
-        """Begin. Raises: LibraryError while another ingest of this service runs."""
+        """Start a job. Raises: LibraryError while another one runs."""
         with self._lock:
             if any(job.state == "running" for job in self._all.values()):
-                raise LibraryError("an ingest is running already; cancel it or wait for its end")
+                raise LibraryError("an ingest is running already; cancel it or wait until it ends")
             job = Job(id=secrets.token_hex(8))
             self._all[job.id] = job
             while len(self._all) > 100:
@@ -68,16 +68,16 @@ class Jobs:
         return self._all.get(job_id)
 
     def list(self) -> list[Job]:
-        """All jobs that are remembered, the newest last."""
+        """All kept jobs, newest last."""
         return list(self._all.values())
 
     def cancel(self) -> None:
-        """Ask the running one to stop after the files in flight; what is committed stays."""
+        """Stop the running job after the files in progress; everything committed stays."""
         if self._cancel is not None:
             self._cancel.set()
 
     def close(self) -> None:
-        """Stop and wait a little: for the end of the service."""
+        """Stop the running job and wait up to 20 s."""
         self.cancel()
         if self._process is not None:
             self._process.join(timeout=20)
@@ -85,39 +85,45 @@ class Jobs:
                 self._process.terminate()
 
     def _watch(self, job: Job, process: Any, news: Any) -> None:
-        """Pass on what the child tells; what it committed is searched from then on."""
-        told: dict[str, Any] = {"state": "running"}
-        looked = heard = time.monotonic()
-        while told["state"] == "running":
-            for name, value in told.items():
+        """Copy the child's messages into the job; refresh the library as it commits."""
+        state: dict[str, Any] = {"state": "running"}
+        refreshed = heard = time.monotonic()
+        while state["state"] == "running":
+            for name, value in state.items():
                 setattr(job, name, value)
             try:
-                told |= news.get(timeout=0.5)
+                state |= news.get(timeout=0.5)
                 heard = time.monotonic()
             except queue.Empty:
                 if time.monotonic() - heard > STUCK_S:
                     process.kill()
-                    told |= _failed(
-                        f"the ingest did not come on for {STUCK_S:.0f} s and was stopped"
+                    state |= _failed(
+                        f"the ingest made no progress for {STUCK_S:.0f} s and was stopped"
                     )
                 elif not process.is_alive() and news.empty():
-                    told |= _failed("the ingest ended without a word")
-            if time.monotonic() - looked > LOOK_S:
+                    state |= _failed(f"the ingest process exited unexpectedly ({_exit(process)})")
+            if time.monotonic() - refreshed > REFRESH_S:
                 self._library.refresh()
-                looked = time.monotonic()
+                refreshed = time.monotonic()
         process.join()
         self._library.refresh()
-        for name, value in told.items():
+        for name, value in state.items():
             setattr(job, name, value)
 
 
 def _failed(reason: str) -> dict[str, str]:
-    """What a job tells that did not reach its end."""
-    return {"state": "failed", "error": f"{reason}; what was committed stays"}
+    """State of a job that did not finish."""
+    return {"state": "failed", "error": f"{reason}; everything committed stays"}
+
+
+def _exit(process: Any) -> str:
+    """How a process ended: its signal or exit code."""
+    code = process.exitcode
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
 def _limit_memory(share: float) -> None:
-    """Refuse this process more than a share of the machine's memory, where that can be done."""
+    """Limit this process to a share of the machine's memory (Linux only)."""
     if sys.platform == "linux":
         import resource
 
@@ -126,7 +132,7 @@ def _limit_memory(share: float) -> None:
 
 
 def _ingest(root: str, paths: list[str], prune: bool, news: Any, cancel: Any) -> None:
-    """The child: indexes, tells how far it is, ends after the files in flight when asked."""
+    """In the child: index, report progress, stop after the files in progress when cancelled."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     _limit_memory(MEMORY_SHARE)
@@ -145,5 +151,5 @@ def _ingest(root: str, paths: list[str], prune: bool, news: Any, cancel: Any) ->
     except (SeeHearError, OSError) as error:
         news.put({"error": str(error), "state": "failed"})
     else:
-        told = {k: v for k, v in asdict(report).items() if k in ("indexed", "items", "problems")}
-        news.put(told | {"state": "cancelled" if report.is_interrupted else "done"})
+        found = {k: v for k, v in asdict(report).items() if k in ("indexed", "items", "problems")}
+        news.put(found | {"state": "cancelled" if report.is_interrupted else "done"})

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one sentence, a stable type, the right status."""
+"""Errors as RFC 9457 problem details: a sentence, a stable type, a status."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ STATUS = {
 
 
 MEANINGS = {
-    401: "The service has a token, and the request has not",
-    403: "Another site's page asked",
+    401: "The request lacks the token",
+    403: "Request from another origin",
     404: "Not in this library",
-    409: "One is running already",
+    409: "A job is running already",
     410: "The file changed since it was indexed",
     413: "Too large",
-    421: "Not a name of this service",
-    422: "Not a question",
-    429: "Busy: come again after Retry-After seconds",
-    503: "Library or engine ill",
+    421: "Wrong Host header",
+    422: "Invalid request",
+    429: "Busy: retry after Retry-After seconds",
+    503: "Library or engine not available",
 }
 KIND = "application/problem+json"
 
 
 class Busy(HTTPException):
-    """Too many requests wait already."""
+    """429: the queue is full."""
 
     def __init__(self, what: str) -> None:
         super().__init__(429, f"{what}; try again in a second", headers={"Retry-After": "1"})
@@ -59,14 +59,14 @@ def problem(
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of these answers."""
+    """OpenAPI descriptions of these error responses."""
     text = {"type": "string"}
     fields = {"type": text, "title": text, "status": {"type": "integer"}, "detail": text}
     schema = {"title": "Problem", "type": "object", "properties": fields, "required": list(fields)}
 
     def example(status: int) -> dict[str, Any]:
         title = HTTPStatus(status).phrase
-        detail = f"{MEANINGS[status]}: a sentence about it."
+        detail = f"{MEANINGS[status]}: one sentence with details."
         return {"type": "about:blank", "title": title, "status": status, "detail": detail}
 
     return {
@@ -79,7 +79,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Every error of this app becomes a problem; none shows a stack."""
+    """Turn every error into problem details, without a stack trace."""
 
     @app.exception_handler(SeeHearError)
     async def seehear_error(_: Request, error: SeeHearError) -> JSONResponse:
@@ -89,8 +89,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        said = [f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()]
-        return problem(422, "; ".join(said), "urn:seehear:usage")
+        messages = [
+            f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()
+        ]
+        return problem(422, "; ".join(messages), "urn:seehear:usage")
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:

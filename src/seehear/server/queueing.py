@@ -1,4 +1,4 @@
-"""A bounded queue before threads: some run, some wait, the rest is told to come again."""
+"""A bounded queue of blocking calls; further calls get 429."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Result = TypeVar("Result")
 
 
 class Queue:
-    """At most `running` calls at once and `waiting` behind them."""
+    """At most `running` calls at once and `waiting` in line."""
 
     def __init__(self, name: str, running: int, waiting: int) -> None:
         self._name, self._most, self._inside = name, running + waiting, 0
         self._limiter = anyio.CapacityLimiter(running)
 
     async def run(self, call: Callable[..., Result], *given: Any, **named: Any) -> Result:
-        """`call` in a thread, in turn. Raises: Busy (429) when the queue is full."""
+        """Run `call` in a thread, in order of arrival. Raises: Busy (429) if the queue is full."""
         if self._inside >= self._most:
             raise Busy(f"too many {self._name} at once")
         self._inside += 1

@@ -1,4 +1,4 @@
-"""Chosen moments as a table, an edit list or files."""
+"""Export of moments as a table, an edit list or files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from seehear.export import Moment, to_csv, to_edl, to_json, to_otio
-from seehear.server import shapes
+from seehear.server import schemas
 from seehear.server.routes_media import MEDIA, unchanged
 from seehear.server.routes_search import find
 from seehear.server.sandbox import call
+from seehear.server.service import Current, Service
 from seehear.server.settings import Settings
 
 router = APIRouter(tags=["export"])
-CLIP_S = 600.0  # for one clip; the longest that is cut exactly takes about as long as it lasts
+CLIP_S = 600.0  # for one clip; an exact cut takes about as long as the clip lasts
 TEXTS = {
     "csv": (to_csv, "text/csv"),
     "json": (to_json, "application/json"),
@@ -38,9 +39,8 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/export", responses=MEDIA | FILE, response_class=Response)
-async def export(request: Request, wanted: shapes.ExportIn) -> Response:
+async def export(service: Current, wanted: schemas.ExportIn) -> Response:
     """Moments in the order given, as csv, json, edl, otio, or a zip of clips."""
-    service = request.app.state.service
     must_exist = wanted.format == "clips"
     moments = await run_sync(lambda: _moments(service, wanted.moments, must_exist=must_exist))
     headers = {"Content-Disposition": f'attachment; filename="seehear.{wanted.format}"'}
@@ -60,7 +60,7 @@ async def export(request: Request, wanted: shapes.ExportIn) -> Response:
     return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
 
 
-def _moments(service: Any, chosen: list[shapes.Chosen], *, must_exist: bool) -> list[Moment]:
+def _moments(service: Service, chosen: list[schemas.MomentIn], *, must_exist: bool) -> list[Moment]:
     videos = {video.id: video for video in service.library.videos()}
     moments: list[Moment] = []
     for one in chosen:

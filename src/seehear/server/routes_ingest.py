@@ -1,4 +1,4 @@
-"""Index from the page: start, watch, cancel."""
+"""Indexing jobs: start, watch, cancel."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from seehear.errors import UsageError
-from seehear.server import shapes
+from seehear.server import schemas
 from seehear.server.jobs import Job
 from seehear.server.problems import refusals
 from seehear.server.routes_search import NOT_FOUND, PROBLEMS
+from seehear.server.service import Current, Service
 
 router = APIRouter(tags=["ingest"])
 JobId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "A job as it goes on"}
+    200: {"content": {"text/event-stream": {}}, "description": "The state of a job, as it changes"}
 }
 TICK_S = 0.25
 
 
 @router.post("/jobs", status_code=202, responses=PROBLEMS | refusals(409))
-def start(request: Request, wanted: shapes.IngestIn) -> shapes.JobOut:
+def start(service: Current, wanted: schemas.IngestIn) -> schemas.JobOut:
     """Index files and folders of the serving machine; one job at a time."""
-    service = request.app.state.service
     if any(job.state == "running" for job in service.jobs.list()):
-        raise HTTPException(409, "an ingest is running already; cancel it or wait for its end")
+        raise HTTPException(409, "an ingest is running already; cancel it or wait until it ends")
     for path in wanted.paths:
         if "\0" in path or not path.startswith("/"):
             raise UsageError(f"{path!r} is not an absolute path on the serving machine")
-    return _shape(service.jobs.start(wanted.paths, prune=wanted.prune))
+    return _out(service.jobs.start(wanted.paths, prune=wanted.prune))
 
 
 @router.get("/jobs", responses=PROBLEMS)
-def jobs(request: Request) -> list[shapes.JobOut]:
-    """Jobs of this service, the newest last."""
-    return [_shape(job) for job in request.app.state.service.jobs.list()]
+def jobs(service: Current) -> list[schemas.JobOut]:
+    """Jobs of this service, newest last."""
+    return [_out(job) for job in service.jobs.list()]
 
 
 @router.get("/jobs/{job}", responses=PROBLEMS | NOT_FOUND)
-def one(request: Request, job: JobId) -> shapes.JobOut:
-    """How far a job is."""
-    return _shape(_find(request, job))
+def one(service: Current, job: JobId) -> schemas.JobOut:
+    """The state of a job."""
+    return _out(_find(service, job))
 
 
 @router.delete("/jobs/{job}", responses=PROBLEMS | NOT_FOUND)
-def cancel(request: Request, job: JobId) -> shapes.JobOut:
-    """Stop after the files in flight; what is committed stays."""
-    found = _find(request, job)
+def cancel(service: Current, job: JobId) -> schemas.JobOut:
+    """Stop after the files in progress; everything committed stays."""
+    found = _find(service, job)
     if found.state == "running":
-        request.app.state.service.jobs.cancel()
-    return _shape(found)
+        service.jobs.cancel()
+    return _out(found)
 
 
 @router.get("/jobs/{job}/events", responses=PROBLEMS | NOT_FOUND | EVENTS)
-async def events(request: Request, job: JobId) -> StreamingResponse:
-    """Server-sent events: the job each time it changed, until its end."""
-    found = _find(request, job)
+async def events(request: Request, service: Current, job: JobId) -> StreamingResponse:
+    """Server-sent events: the job each time it changes, until it ends."""
+    found = _find(service, job)
 
     async def stream() -> AsyncGenerator[str]:
-        told = ""
+        sent = ""
         while not await request.is_disconnected():
-            news = _shape(found).model_dump_json()
-            if news != told:
+            news = _out(found).model_dump_json()
+            if news != sent:
                 yield f"data: {news}\n\n"
-                told = news
+                sent = news
             if found.state != "running":
                 return
             await asyncio.sleep(TICK_S)
@@ -78,13 +78,13 @@ async def events(request: Request, job: JobId) -> StreamingResponse:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-def _find(request: Request, job_id: str) -> Job:
-    job = request.app.state.service.jobs.get(job_id)
+def _find(service: Service, job_id: str) -> Job:
+    job = service.jobs.get(job_id)
     if job is None:
         raise HTTPException(404, f"no job {job_id}")
     return job
 
 
-def _shape(job: Job) -> shapes.JobOut:
-    problems = [shapes.Failed(path=path, reason=reason) for path, reason in job.problems]
-    return shapes.JobOut.model_validate({**asdict(job), "problems": problems})
+def _out(job: Job) -> schemas.JobOut:
+    problems = [schemas.FailedOut(path=path, reason=reason) for path, reason in job.problems]
+    return schemas.JobOut.model_validate({**asdict(job), "problems": problems})

@@ -1,4 +1,4 @@
-"""Pictures and films of the index, and nothing but the index."""
+"""Thumbnails, frames, files and proxies of indexed videos only."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from seehear.errors import LibraryError
-from seehear.server import shapes
+from seehear.server import schemas
 from seehear.server.problems import refusals
 from seehear.server.routes_search import NOT_FOUND, PROBLEMS, find
 from seehear.server.sandbox import call
+from seehear.server.service import Current, Service
 from seehear.types import Video
 
 router = APIRouter(tags=["media"])
-VideoId = Annotated[shapes.VideoId, InPath()]
-ItemId = Annotated[shapes.Ident, InPath()]
+VideoId = Annotated[schemas.VideoId, InPath()]
+ItemId = Annotated[schemas.ItemId, InPath()]
 MEDIA = PROBLEMS | NOT_FOUND | refusals(410)
 PICTURE = {200: {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "A picture"}}
 FILM = {200: {"content": {"video/mp4": {}}, "description": "A film"}}
@@ -33,20 +34,19 @@ PROXY_HEIGHT_PX, PROXIES = 480, 500
 
 
 @router.get("/items/{item}/thumbnail", responses=MEDIA | PICTURE, response_class=Response)
-def thumbnail(request: Request, item: ItemId) -> Response:
-    """A small picture of a moment; 404 where there is nothing to see."""
-    service = request.app.state.service
+def thumbnail(service: Current, item: ItemId) -> Response:
+    """A small picture of a moment; 404 for a moment without pictures."""
     find(service, item)
     picture = service.library.thumbnail(item)
     if not picture:
-        raise HTTPException(404, "this moment has no picture: it is sound alone")
+        raise HTTPException(404, "this moment has sound only, no picture")
     return _picture(picture)
 
 
 @router.get("/videos/{video}/media", responses=MEDIA | FILM, response_class=Response)
-def media(request: Request, video: VideoId) -> Response:
-    """The file as it is, with ranges."""
-    found = _video(request.app.state.service, video)
+def media(request: Request, service: Current, video: VideoId) -> Response:
+    """The original file; range requests are supported."""
+    found = _video(service, video)
     path = unchanged(found)
     kind = "audio" if found.width == 0 else "video"
     suffix = Path(path).suffix.lower().lstrip(".")
@@ -60,13 +60,12 @@ def media(request: Request, video: VideoId) -> Response:
 
 @router.get("/videos/{video}/frame", responses=MEDIA | PICTURE, response_class=Response)
 async def frame(
-    request: Request,
+    service: Current,
     video: VideoId,
-    at_s: shapes.Seconds,
+    at_s: schemas.Seconds,
     height: Annotated[int, Query(ge=16, le=1080)] = 360,
 ) -> Response:
     """The picture at a time of a file."""
-    service = request.app.state.service
     found = _video(service, video)
     if found.width == 0 or at_s > found.duration_s:
         raise HTTPException(404, f"'{Path(found.path).name}' has no picture at {at_s:g} s")
@@ -78,9 +77,8 @@ async def frame(
 
 
 @router.get("/items/{item}/proxy", responses=MEDIA | FILM, response_class=Response)
-async def proxy(request: Request, item: ItemId) -> Response:
-    """The moment as a small H.264 film that every browser plays; made once and kept."""
-    service = request.app.state.service
+async def proxy(service: Current, item: ItemId) -> Response:
+    """The moment as a small H.264 file that every browser plays; cached."""
     found = find(service, item)
     video = _video(service, found.video_id)
     path = await run_sync(unchanged, video)
@@ -101,19 +99,19 @@ async def proxy(request: Request, item: ItemId) -> Response:
 
 
 def _make_room(cache: Path) -> None:
-    """Of many proxies the oldest go."""
+    """Delete the oldest proxies beyond the limit."""
     kept = sorted(cache.glob("*.mp4"), key=lambda path: path.stat().st_mtime)
     for path in kept[: max(0, len(kept) - PROXIES)]:
         path.unlink(missing_ok=True)
 
 
-async def _decode(service: Any, work: str, **given: Any) -> None:
+async def _decode(service: Service, work: str, **given: Any) -> None:
     settings = service.settings
     limits = {"time_s": 3 * settings.decode_s, "memory_bytes": settings.decode_bytes}
     await service.decoders.run(call, work, **limits, **given)
 
 
-def _video(service: Any, video_id: str) -> Video:
+def _video(service: Service, video_id: str) -> Video:
     try:
         return service.library.video(video_id)
     except LibraryError as error:
@@ -121,10 +119,10 @@ def _video(service: Any, video_id: str) -> Video:
 
 
 def unchanged(video: Video) -> str:
-    """Where the indexed file really lies; 410 if it is not there as it was.
+    """Real path of the indexed file; 410 if the file is missing or changed.
 
-    Its own path, with no link on the way, counts by size and time; a path through a link, or of
-    a copy, by the content that lies there.
+    The recorded path, without links, is compared by size and modification time; a path through a
+    link, or of a copy, by its content.
     """
     for path in (video.path, *video.aliases):
         real = os.path.realpath(path)
@@ -138,12 +136,14 @@ def unchanged(video: Video) -> str:
             return real
         if _content(real, (found.st_dev, found.st_ino, found.st_ctime_ns)) == video.sha256:
             return real
-    raise HTTPException(410, f"'{Path(video.path).name}' is gone or changed since it was indexed")
+    raise HTTPException(
+        410, f"'{Path(video.path).name}' is missing or has changed since it was indexed"
+    )
 
 
 @lru_cache(maxsize=10_000)
 def _content(path: str, _: tuple[int, ...]) -> str:
-    """The file's SHA-256, read once for each state of the file."""
+    """SHA-256 of a file, computed once per state of the file."""
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Search by words, by a moment, by a file; what the library holds."""
+"""Search by text, moment or file; list moments; status of the library."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi import Path as InPath
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from seehear.errors import LibraryError, UsageError
-from seehear.server import shapes
+from seehear.server import schemas
 from seehear.server.guard import link
 from seehear.server.problems import refusals
 from seehear.server.sandbox import read_example
+from seehear.server.service import Current, Service
 from seehear.types import Answer, Clip, Filter, Hit, Item, Video
 
 router = APIRouter(tags=["search"])
@@ -25,26 +26,24 @@ PROBLEMS, NOT_FOUND = refusals(422, 429, 503), refusals(404)
 
 
 @router.post("/search", responses=PROBLEMS | NOT_FOUND)
-async def search(request: Request, ask: shapes.Ask) -> shapes.AnswerOut:
-    """The best moments for words, or for what is like a moment of this library."""
-    service = request.app.state.service
-    like = find(service, ask.item) if ask.item else ""
-    return await _answer(service, ask, like)
+async def search(service: Current, wanted: schemas.SearchIn) -> schemas.AnswerOut:
+    """The best moments for a text, or the most similar ones to a moment of this library."""
+    like = find(service, wanted.item) if wanted.item else ""
+    return await _answer(service, wanted, like)
 
 
 @router.post("/search/upload", responses=PROBLEMS | refusals(413))
 async def search_upload(
-    request: Request,
+    service: Current,
     file: Annotated[UploadFile, File(description="A sound, a picture or a clip.")],
-    ask: Annotated[
+    query: Annotated[
         str, Form(description="The other fields of a search, as JSON.", max_length=10000)
     ] = "{}",
-) -> shapes.AnswerOut:
-    """The best moments for what is like an uploaded sound, picture or clip."""
-    service = request.app.state.service
-    wanted = _parsed(ask)
+) -> schemas.AnswerOut:
+    """The most similar moments to an uploaded sound, picture or clip."""
+    wanted = _parsed(query)
     if wanted.text or wanted.item:
-        raise UsageError("an upload is the question; leave 'text' and 'item' out")
+        raise UsageError("an upload is the query; leave out 'text' and 'item'")
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / _plain(file.filename or "")
         await _receive(file, place, service.settings.upload_bytes)
@@ -58,15 +57,15 @@ async def search_upload(
     return await _answer(service, wanted, clip)
 
 
-def _parsed(text: str) -> shapes.Ask:
+def _parsed(text: str) -> schemas.SearchIn:
     try:
-        return shapes.Ask.model_validate(json.loads(text))
+        return schemas.SearchIn.model_validate(json.loads(text))
     except (ValueError, ValidationError, RecursionError) as error:
-        raise UsageError(f"'ask' is not a search: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"'query' is not a search: {str(error).splitlines()[0]}") from error
 
 
 def _plain(name: str) -> str:
-    """What a message may call an upload; no ending, so that its content alone says what it is."""
+    """A safe name for an upload, without suffix: its content decides its type."""
     return re.sub(r"[^\w-]+", "_", Path(name).stem, flags=re.ASCII)[:100] or "upload"
 
 
@@ -80,37 +79,40 @@ async def _receive(file: UploadFile, place: Path, most: int) -> None:
             out.write(piece)
 
 
-async def _answer(service: Any, ask: shapes.Ask, like: Clip | Item | str) -> shapes.AnswerOut:
+async def _answer(
+    service: Service, wanted: schemas.SearchIn, like: Clip | Item | str
+) -> schemas.AnswerOut:
+    end = wanted.offset + wanted.limit
     answer: Answer = await service.searches.run(
         service.library.search,
-        ask.text,
+        wanted.text,
         like=like,
-        mode=ask.mode,
-        audio_weight=ask.audio_weight,
-        limit=ask.offset + ask.limit,
-        where=Filter(**ask.where.model_dump()),
-        stage1="all" if ask.exact else "union",
+        mode=wanted.mode,
+        audio_weight=wanted.audio_weight,
+        limit=end,
+        where=Filter(**wanted.where.model_dump()),
+        stage1="all" if wanted.exact else "union",
     )
-    shown = answer.hits[ask.offset :]
+    shown = answer.hits[wanted.offset :]
     hits = [_hit(service, hit, service.library.video(hit.video_id)) for hit in shown]
-    more = len(answer.hits) == ask.offset + ask.limit < answer.items_searched
-    return shapes.AnswerOut(
+    more = len(answer.hits) == end < answer.items_searched and end <= 1000
+    return schemas.AnswerOut(
         engine=answer.engine,
         verdict=answer.verdict,
         audio_weight=answer.audio_weight,
         items_searched=answer.items_searched,
         videos_searched=answer.videos_searched,
         hits=hits,
-        next_offset=ask.offset + ask.limit if more and ask.offset + ask.limit <= 1000 else None,
+        next_offset=end if more else None,
     )
 
 
-def _hit(service: Any, hit: Hit, video: Video) -> shapes.HitOut:
-    def strip(times: Any, weights: Any, tags: Any) -> shapes.Strip:
-        named = [shapes.Tag(name=name, share=share) for name, share in tags]
-        return shapes.Strip(times_s=list(times), weights=list(weights), tags=named)
+def _hit(service: Service, hit: Hit, video: Video) -> schemas.HitOut:
+    def timeline(times: Any, weights: Any, tags: Any) -> schemas.TimelineOut:
+        named = [schemas.TagOut(name=name, share=share) for name, share in tags]
+        return schemas.TimelineOut(times_s=list(times), weights=list(weights), tags=named)
 
-    return shapes.HitOut(
+    return schemas.HitOut(
         rank=hit.rank,
         item=hit.item_id,
         video=hit.video_id,
@@ -126,14 +128,14 @@ def _hit(service: Any, hit: Hit, video: Video) -> shapes.HitOut:
         heard=hit.heard,
         sound=hit.sound,
         av_correspondence=hit.av_correspondence,
-        sight=strip(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
-        hearing=strip(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
+        sight=timeline(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
+        hearing=timeline(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
         **links(service, hit.item_id, hit.video_id),
     )
 
 
-def links(service: Any, item_id: str, video_id: str) -> dict[str, str]:
-    """Where an item's picture, its file, its frames and a playable copy of the moment are."""
+def links(service: Service, item_id: str, video_id: str) -> dict[str, str]:
+    """Links to a moment's thumbnail, file, frames and playable proxy."""
     return {
         "thumbnail": link(service.settings, f"/api/v1/items/{item_id}/thumbnail"),
         "media": link(service.settings, f"/api/v1/videos/{video_id}/media"),
@@ -142,7 +144,7 @@ def links(service: Any, item_id: str, video_id: str) -> dict[str, str]:
     }
 
 
-def find(service: Any, item_id: str) -> Item:
+def find(service: Service, item_id: str) -> Item:
     """An item, or 404."""
     try:
         return service.library.item(item_id)
@@ -150,8 +152,8 @@ def find(service: Any, item_id: str) -> Item:
         raise HTTPException(404, f"no moment {item_id} in this library") from error
 
 
-def _item(service: Any, item: Item, path: str) -> shapes.ItemOut:
-    return shapes.ItemOut(
+def _item(service: Service, item: Item, path: str) -> schemas.ItemOut:
+    return schemas.ItemOut(
         item=item.id,
         video=item.video_id,
         path=path,
@@ -164,12 +166,11 @@ def _item(service: Any, item: Item, path: str) -> shapes.ItemOut:
 
 @router.get("/items", responses=PROBLEMS)
 def items(
-    request: Request,
+    service: Current,
     after: Annotated[str, Query(max_length=64, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> shapes.ItemsOut:
-    """All moments, by id, page by page."""
-    service = request.app.state.service
+) -> schemas.ItemsOut:
+    """All moments by id, in pages."""
     paths = {video.id: video.path for video in service.library.videos()}
     page: list[Item] = []
     for item in service.library.items():
@@ -178,28 +179,26 @@ def items(
         if len(page) > limit:
             break
     shown = [_item(service, item, paths[item.video_id]) for item in page[:limit]]
-    return shapes.ItemsOut(items=shown, next=shown[-1].item if len(page) > limit else None)
+    return schemas.ItemsOut(items=shown, next=shown[-1].item if len(page) > limit else None)
 
 
 @router.get("/items/{item}", responses=PROBLEMS | NOT_FOUND)
-def item(request: Request, item: Annotated[shapes.Ident, InPath()]) -> shapes.ItemOut:
+def item(service: Current, item: Annotated[schemas.ItemId, InPath()]) -> schemas.ItemOut:
     """One moment."""
-    service = request.app.state.service
     found = find(service, item)
     return _item(service, found, service.library.video(found.video_id).path)
 
 
 @router.get("/status", responses=PROBLEMS)
-def status(request: Request) -> shapes.StatusOut:
-    """What the library holds, and what could not be indexed."""
-    service = request.app.state.service
-    held = service.library.status()
+def status(service: Current) -> schemas.StatusOut:
+    """Counts of the library, and files that could not be indexed."""
+    found = service.library.status()
     folders = {str(Path(video.path).parent) for video in service.library.videos()}
     fields = {
-        name: getattr(held, name)
-        for name in shapes.StatusOut.model_fields
-        if name not in ("failed", "folders", "tells_fit")
+        name: getattr(found, name)
+        for name in schemas.StatusOut.model_fields
+        if name not in ("failed", "folders", "has_av_correspondence")
     }
-    fields["tells_fit"] = service.library.engine.has_av_correspondence
-    failed = [shapes.Failed(path=path, reason=reason) for path, reason in held.failed]
-    return shapes.StatusOut(**fields, failed=failed, folders=sorted(folders)[:1000])
+    fields["has_av_correspondence"] = service.library.engine.has_av_correspondence
+    failed = [schemas.FailedOut(path=path, reason=reason) for path, reason in found.failed]
+    return schemas.StatusOut(**fields, failed=failed, folders=sorted(folders)[:1000])

@@ -1,6 +1,6 @@
-"""Decoding in a process of its own, with limits on time and memory: a hostile file harms nobody.
+"""Decoding in a child process with limits on time and memory.
 
-python -m seehear.server.sandbox WORK LIMIT_BYTES JSON    (one line on stderr when it fails)
+python -m seehear.server.sandbox WORK LIMIT_BYTES JSON    (an error is one line on stderr)
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 from seehear.errors import MediaError
 from seehear.types import Clip, MediaSpec
 
-REFUSED = 5  # exit code of a child that says why in one line
+REFUSED = 5  # exit code of a child that printed its reason
 
 
 def call(work: str, *, time_s: float, memory_bytes: int, **given: Any) -> None:
-    """Run one of WORKS in a child and wait. Raises: MediaError with its reason, or a limit's."""
+    """Run one of WORKS in a child and wait. Raises: MediaError with the reason."""
     command = [sys.executable, "-m", __name__, work, str(memory_bytes), json.dumps(given)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=time_s, check=False)
@@ -36,7 +36,7 @@ def call(work: str, *, time_s: float, memory_bytes: int, **given: Any) -> None:
 
 
 def read_example(path: Path, spec: MediaSpec, *, time_s: float, memory_bytes: int) -> Clip:
-    """What `read_any` gives, read by a child. Raises: MediaError."""
+    """`read_any` in a child process. Raises: MediaError."""
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / "clip.npz"
         call(
@@ -73,7 +73,7 @@ def _frame(path: str, at_s: float, height_px: int, output: str) -> None:
     spec = MediaSpec(side_px=height_px, frames_per_s=25.0, max_frames=1)
     clip = read_clip(Path(path), max(at_s - 0.02, 0.0), at_s + 0.5, spec)
     if not len(clip.frames):
-        raise MediaError("there is no picture at that time")
+        raise MediaError("the file has no picture at that time")
     Path(output).write_bytes(thumbnail(clip.frames[0], height_px))
 
 
@@ -99,7 +99,7 @@ WORKS: dict[str, Callable[..., None]] = {
 
 
 def main() -> int:
-    """One piece of work under a limit of memory."""
+    """Run one job of WORKS under a memory limit."""
     work, limit, given = sys.argv[1:]
     if sys.platform != "win32":
         import resource
@@ -108,7 +108,7 @@ def main() -> int:
     try:
         WORKS[work](**json.loads(given))
     except (MediaError, MemoryError) as error:
-        sys.stderr.write(f"{str(error) or 'the file needs more memory than this service gives'}\n")
+        sys.stderr.write(f"{str(error) or 'the file needs more memory than the limit'}\n")
         return REFUSED
     return 0
 

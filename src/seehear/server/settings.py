@@ -1,4 +1,4 @@
-"""What a service may do, and the token that opens it to other machines."""
+"""Limits of a service, and the token that remote clients need."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8420
-    names: tuple[str, ...] = ()  # further names this machine is called by
-    token_hash: str = ""  # hex SHA-256; empty: no token, on loopback only
+    names: tuple[str, ...] = ()  # further host names of this machine
+    token_hash: str = ""  # hex SHA-256; empty: no token, loopback only
     upload_bytes: int = 64 * 1024 * 1024
     decode_s: float = 20.0
     decode_bytes: int = 3 * 1024**3
@@ -31,7 +31,7 @@ class Settings:
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def __post_init__(self) -> None:
-        """Raises: UsageError for a door to the network without a lock."""
+        """Raises: UsageError for a network address without a token."""
         if not self.token_hash and not is_loopback(self.host):
             raise UsageError(
                 f"serving on {self.host!r} opens the library to other machines and needs a token; "
@@ -39,15 +39,15 @@ class Settings:
             )
 
     def accepts(self, token: str) -> bool:
-        """True for the token; the time it takes says nothing about it."""
+        """Compare a token in constant time."""
         return hmac.compare_digest(hash_of(token), self.token_hash)
 
     def signature(self, path: str, until: int) -> str:
-        """Lets the holder of a link see `path` until then, in place of a token."""
+        """Signature of a link that needs no token until the given time."""
         return hmac.new(self.secret, f"{path}|{until}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def allowed_hosts(self) -> frozenset[str]:
-        """Host headers that are meant for this service; others come from rebound names."""
+        """Accepted Host headers; others may come from DNS rebinding."""
         own = [name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.names)]
         return frozenset({*own, *(f"{name}:{self.port}" for name in own)})
 
@@ -61,17 +61,17 @@ def is_loopback(host: str) -> bool:
 
 
 def hash_of(token: str) -> str:
-    """What is stored of a token: it has 256 random bits, so a plain hash cannot be guessed."""
+    """The stored form of a token: with 256 random bits a plain hash is safe."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def token_file(folder: Path) -> Path:
-    """Where the hash of the token lies."""
+    """The file with the hash of the token."""
     return folder / "serve-token.sha256"
 
 
 def make_token(folder: Path) -> str:
-    """A fresh token; its hash replaces the old one, itself is never stored."""
+    """A new token; only its hash is stored, in place of the old one."""
     token = secrets.token_urlsafe(32)
     folder.mkdir(parents=True, exist_ok=True)
     path = token_file(folder)

@@ -68,16 +68,16 @@ async function search({ append = false } = {}) {
   const turn = ++asked;
   $("results").setAttribute("aria-busy", "true");
   try {
-    const ask = question(append ? next : 0);
+    const query = question(append ? next : 0);
     let answer;
     if (file) {
       const form = new FormData();
       form.append("file", file);
-      form.append("ask", JSON.stringify(ask));
+      form.append("query", JSON.stringify(query));
       answer = await call("/search/upload", { method: "POST", form });
     } else {
       const what = item ? { item: item.item } : { text };
-      answer = await call("/search", { method: "POST", json: { ...ask, ...what } });
+      answer = await call("/search", { method: "POST", json: { ...query, ...what } });
     }
     if (turn !== asked) return; // a newer question overtook this one
     tell(answer, append);
@@ -125,7 +125,7 @@ function setExample(newFile, newItem = null) {
   if (name) $("text").value = "";
 }
 
-$("ask").addEventListener("submit", (event) => {
+$("query").addEventListener("submit", (event) => {
   event.preventDefault();
   search();
 });
@@ -139,7 +139,7 @@ $("file").addEventListener("change", () => {
 for (const event of ["dragover", "drop", "dragleave"]) {
   document.addEventListener(event, (drag) => {
     drag.preventDefault();
-    $("ask").classList.toggle("over", event === "dragover");
+    $("query").classList.toggle("over", event === "dragover");
     if (event === "drop" && drag.dataTransfer.files.length) {
       setExample(drag.dataTransfer.files[0]);
       search();

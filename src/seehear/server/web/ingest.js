@@ -12,7 +12,7 @@ export async function refresh() {
   $("held").textContent = `${count(held.videos, "file")}, ${count(held.items, "moment")}, ${held.hours.toFixed(1)} h, ` +
     `${held.without_sound} without sound, ${(held.size_bytes / 1e6).toFixed(0)} MB in ${held.root}`;
   $("problems").replaceChildren(...held.failed.map((one) => make("li", { text: `${one.path}: ${one.reason}` })));
-  for (const option of document.querySelectorAll(".fit")) option.hidden = !held.tells_fit;
+  for (const option of document.querySelectorAll(".fit")) option.hidden = !held.has_av_correspondence;
   const folder = $("folder").value;
   $("folder").replaceChildren(make("option", { value: "", text: "all" }),
     ...held.folders.map((path) => make("option", { value: path, text: path, selected: path === folder })));

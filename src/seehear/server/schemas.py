@@ -1,4 +1,4 @@
-"""What goes in and comes out, as the OpenAPI document says it."""
+"""Request and response bodies, as in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Ident = Annotated[str, Field(pattern=r"^[0-9a-f]{32}-\d{4,}$", examples=["0" * 32 + "-0000"])]
+ItemId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}-\d{4,}$", examples=["0" * 32 + "-0000"])]
 Words = Annotated[str, Field(max_length=1000)]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, examples=[4.5])]
 VideoId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0" * 32])]
@@ -17,12 +17,12 @@ SoundName = Annotated[Literal["none", "silent", "sound"], Field(examples=["sound
 ModeName = Literal["both", "seen", "heard"]
 
 
-class Shape(BaseModel):
+class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Where(Shape):
-    """Which files a search may look at."""
+class FilterIn(Schema):
+    """Restricts a search to some files."""
 
     folder: Annotated[str, Field(max_length=4096)] | None = Field(default=None, examples=["/films"])
     min_duration_s: Seconds | None = None
@@ -32,40 +32,40 @@ class Where(Shape):
     added_since_us: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
-class Ask(Shape):
-    """A search: words, or `item`, a moment that the wanted ones are like."""
+class SearchIn(Schema):
+    """A search by `text`, or by `item`, a moment of the library to find similar ones."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"text": "a dog barking", "limit": 24}]}
     )
     text: Words = ""
-    item: Ident | Literal[""] = ""
+    item: ItemId | Literal[""] = ""
     mode: ModeName = "both"
     audio_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 24
     offset: Annotated[int, Field(ge=0, le=1000)] = 0
     exact: bool = False
-    where: Where = Field(default_factory=Where)
+    where: FilterIn = Field(default_factory=FilterIn)
 
 
-class Tag(Shape):
+class TagOut(Schema):
     name: Annotated[str, Field(examples=["Bark"])]
     share: Share
 
 
-class Strip(Shape):
-    """When: the middle of each token in seconds of the file, and its weight (0..1)."""
+class TimelineOut(Schema):
+    """When it matched: the middle of each token in seconds of the file, and its weight (0..1)."""
 
     times_s: Annotated[list[float], Field(examples=[[0.5, 1.5]])]
     weights: Annotated[list[float], Field(examples=[[1.0, 0.2]])]
-    tags: list[Tag]
+    tags: list[TagOut]
 
 
-class HitOut(Shape):
+class HitOut(Schema):
     """A found moment; `seen` and `heard` add up to `score`."""
 
     rank: Annotated[int, Field(examples=[1])]
-    item: Ident
+    item: ItemId
     video: VideoId
     path: FilePath
     name: Annotated[str, Field(examples=["farm.mp4"])]
@@ -78,16 +78,16 @@ class HitOut(Shape):
     seen: Annotated[float, Field(examples=[1.3])]
     heard: Annotated[float, Field(examples=[0.8])]
     sound: SoundName
-    av_correspondence: bool | None = Field(description="null where the weights cannot tell")
-    sight: Strip
-    hearing: Strip
+    av_correspondence: bool | None = Field(description="null where unknown")
+    sight: TimelineOut
+    hearing: TimelineOut
     thumbnail: Link
     media: Link
     proxy: Link
     frame: Link
 
 
-class AnswerOut(Shape):
+class AnswerOut(Schema):
     """The hits, best first; `next_offset` is null at the end."""
 
     engine: Annotated[str, Field(examples=["tags"])]
@@ -99,8 +99,8 @@ class AnswerOut(Shape):
     next_offset: Annotated[int | None, Field(examples=[24])]
 
 
-class ItemOut(Shape):
-    item: Ident
+class ItemOut(Schema):
+    item: ItemId
     video: VideoId
     path: FilePath
     start_s: Seconds
@@ -112,34 +112,36 @@ class ItemOut(Shape):
     frame: Link
 
 
-class ItemsOut(Shape):
+class ItemsOut(Schema):
     items: list[ItemOut]
     next: str | None = Field(
         description="`after` of the next page, null at the end", examples=["0" * 32 + "-0000"]
     )
 
 
-class Failed(Shape):
+class FailedOut(Schema):
     path: FilePath
     reason: Annotated[str, Field(examples=["it holds neither pictures nor sound"])]
 
 
-class StatusOut(Shape):
+class StatusOut(Schema):
     root: Annotated[str, Field(examples=["/films/.seehear"])]
     engine: Annotated[str, Field(examples=["tags"])]
     fingerprint: str
-    tells_fit: bool = Field(description="whether the filter `av_correspondence` can be used")
+    has_av_correspondence: bool = Field(
+        description="whether the filter `av_correspondence` can be used"
+    )
     videos: int
     items: int
     hours: float
     without_sound: int
     size_bytes: int
-    failed: list[Failed]
+    failed: list[FailedOut]
     folders: list[str]
 
 
-class IngestIn(Shape):
-    """Files and folders of the machine that serves."""
+class IngestIn(Schema):
+    """Files and folders of the serving machine."""
 
     paths: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=4096)]],
@@ -148,27 +150,27 @@ class IngestIn(Shape):
     prune: bool = False
 
 
-class JobOut(Shape):
+class JobOut(Schema):
     id: Annotated[str, Field(examples=["0" * 16])]
     state: Literal["running", "done", "cancelled", "failed"]
     done: float
     total: float
     indexed: int
     items: int
-    problems: list[Failed]
+    problems: list[FailedOut]
     error: str
 
 
-class Chosen(Shape):
-    """A stretch of a moment's file to hand on."""
+class MomentIn(Schema):
+    """A stretch of a moment's file to export."""
 
-    item: Ident
+    item: ItemId
     start_s: Seconds | None = None
     end_s: Seconds | None = None
     title: Annotated[str, Field(max_length=200, examples=["the dog barks"])] = ""
 
 
-class ExportIn(Shape):
+class ExportIn(Schema):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
@@ -176,5 +178,5 @@ class ExportIn(Shape):
         },
     )
     format: Literal["csv", "json", "edl", "otio", "clips"]
-    moments: Annotated[list[Chosen], Field(min_length=1, max_length=500)]
+    moments: Annotated[list[MomentIn], Field(min_length=1, max_length=500)]
     exact: bool = Field(default=False, description="clips: encode again, exact to the frame")
