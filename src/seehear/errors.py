@@ -1,45 +1,50 @@
-"""Everything a user can cause, each with one clear sentence and a stable exit code.
+"""Errors that a user can cause: one clear sentence and a stable exit code each.
 
 SeeHearError             1
-├── UsageError           2   an argument, option or path that cannot be meant
-├── ModelError           3   engine or weights absent, partial, changed, or not the library's own
-├── LibraryError         4   no library there, foreign, damaged, locked, or on a refused file system
+├── UsageError           2   a wrong argument, option or path
+├── ModelError           3   engine or weights missing, incomplete, changed, or of another library
+├── LibraryError         4   library missing, foreign, damaged, locked, or on a refused file system
 ├── MediaError           5   a file that cannot be read as picture or sound
-└── NothingDoneError     6   the command was understood and nothing could be done
+└── NothingDoneError     6   the command was valid but there was nothing to do
 """
 
 
 class SeeHearError(Exception):
-    """Base of all errors that end in one sentence for the user; `exit_code` is stable."""
+    """Base of all errors that are shown to the user as one sentence; `exit_code` is stable."""
 
     exit_code = 1
 
 
 class UsageError(SeeHearError):
-    """An argument, option or path that cannot be meant."""
+    """A wrong argument, option or path."""
 
     exit_code = 2
 
 
 class ModelError(SeeHearError):
-    """An engine or its weights are absent, partial, changed, or not the library's own."""
+    """An engine or its weights are missing, incomplete, changed, or of another library."""
 
     exit_code = 3
 
 
 class LibraryError(SeeHearError):
-    """No library at that place, or one that cannot be opened: foreign, damaged, locked, on NFS."""
+    """The library is missing, foreign, damaged, locked, or on a network file system."""
 
     exit_code = 4
 
 
 class MediaError(SeeHearError):
-    """A file that cannot be read as picture or sound; in an ingest, a row of the report."""
+    """A file that cannot be read as picture or sound; while indexing, a row of the report."""
 
     exit_code = 5
 
 
 class NothingDoneError(SeeHearError):
-    """The command was understood and nothing could be done, e.g. no readable file in a folder."""
+    """The command was valid but there was nothing to do, e.g. no readable file in a folder."""
 
     exit_code = 6
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 file", "2 files"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

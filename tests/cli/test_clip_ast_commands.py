@@ -88,6 +88,6 @@ def test_reasons_say_when_where_there_are_no_names() -> None:
         frame_times_s=(1.0, 2.0, 2.01, 3.0), frame_weights=(0.4, 1.0, 0.9, 0.6),
         sound_times_s=(1.0,), sound_weights=(1.0,),
     )  # fmt: skip
-    assert reasons(hit) == ["seen best at 0:02.0, 0:03.0", "no sound: judged by sight"]
+    assert reasons(hit) == ["seen best at 0:02.0, 0:03.0", "no sound: found by sight"]
     against = replace(hit, seen=-0.1, score=-0.1, heard=0.0, sound="sound")
     assert reasons(against) == []

@@ -36,11 +36,11 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Run the command line; errors a user can cause end in one sentence and their exit code."""
+    """Run the command line; a SeeHearError ends in one sentence and its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treated as Ctrl-C
     try:
         app()
     except SeeHearError as error:

@@ -1,4 +1,4 @@
-"""`seehear demo`: a small library made on the spot, five searches, one page."""
+"""`seehear demo`: make a small library, run five searches, write one page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from seehear.cli.output import JsonOption, name_engine, note, say, say_json
 from seehear.cli.report import thumbnails, write_page
 from seehear.cli.search import say_answer
+from seehear.errors import counted
 
 SEARCHES = (
     ("a cat", "a picture answers"),
@@ -22,15 +23,15 @@ SEARCHES = (
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path("seehear-demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")] = Path("seehear-demo"),
     archives: Annotated[
-        Path | None, typer.Option(help="Folder with the archives, where there is no network.")
+        Path | None, typer.Option(help="Folder of the archives, if there is no network.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a small library of filmed and composed clips, search it five times, write a page.
+    """Make a small library of filmed and composed clips, run five searches, write a page.
 
-    Composed clips are photographs with synthetic sound, made here; they are no filmed video.
+    Composed clips are photographs with synthetic sound, not filmed video.
     """
     from seehear.cli import demo_media
     from seehear.engine import tags_files
@@ -48,7 +49,7 @@ def demo(
     with Library.create(root, engine="tags") if is_new else Library.open(root) as library:
         name_engine(library.engine.name)
         indexed = library.add([media])
-        note(f"indexed {indexed.indexed} new files, {indexed.unchanged} unchanged")
+        note(f"indexed {counted(indexed.indexed, 'new file')}, {indexed.unchanged} unchanged")
         answers = [library.search(query, limit=3) for query, _ in SEARCHES]
         pages = [(answer, thumbnails(library, answer)) for answer in answers]
     page = folder / "hits.html"
@@ -59,5 +60,5 @@ def demo(
     for answer, (query, expectation) in zip(answers, SEARCHES, strict=True):
         say(f'\n"{query}"  ({expectation})')
         say_answer(answer)
-    say(f"\nThe same as a page: {page}")
+    say(f"\nThe same results as a page: {page}")
     say('With your own folder:  seehear index ~/Videos   then   seehear search "a dog barking"')

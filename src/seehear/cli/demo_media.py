@@ -1,4 +1,4 @@
-"""The media of the demo: one film, and photographs with sounds synthesised on the spot."""
+"""Media of the demo: one film, and photographs with synthetic sounds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _TIME = np.arange(RATE_HZ * SECONDS) / RATE_HZ
 
 
 def siren() -> Wave:
-    """A rich tone that wails between 400 and 1400 Hz."""
+    """A tone with overtones that sweeps between 400 and 1400 Hz."""
     phase = 2 * np.pi * np.cumsum(900 + 500 * np.sin(2 * np.pi * 0.4 * _TIME)) / RATE_HZ
     return sum((np.sin(k * phase) / k for k in range(1, 8)), np.zeros_like(_TIME))
 
@@ -82,7 +82,7 @@ def waterfall() -> Wave:
 
 
 def silence() -> Wave:
-    """Digital silence: an audio track with nothing on it."""
+    """Digital silence."""
     return np.zeros_like(_TIME)
 
 
@@ -99,7 +99,7 @@ COMPOSED: dict[str, tuple[str, Callable[[], Wave] | None]] = {
 
 
 def make(folder: Path, *, archives: Path | None = None) -> None:
-    """Write `folder`/filmed and `folder`/composed; appears whole or not at all."""
+    """Write `folder`/filmed and `folder`/composed, atomically."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "composed").mkdir(parents=True)
@@ -117,7 +117,7 @@ def make(folder: Path, *, archives: Path | None = None) -> None:
 
 
 def compose(path: Path, photo: Path, sound: Wave | None) -> None:
-    """A slow zoom into a photograph, with sound, without, or with a silent track."""
+    """A slow zoom into a photograph, with sound, a silent track or no track."""
     with av.open(str(photo)) as container:
         still = next(container.decode(video=0)).reformat(480, 360, "rgb24").to_ndarray()
     with av.open(str(path), "w") as container:

@@ -1,4 +1,4 @@
-"""`seehear doctor`: one picture, one second of sound and one sentence through the real engine."""
+"""`seehear doctor`: check that indexing and searching work on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seehear.cli.output import JsonOption, LibraryOption, say, say_json, size
-from seehear.errors import LibraryError, ModelError, SeeHearError
+from seehear.errors import LibraryError, ModelError, SeeHearError, counted
 
 if TYPE_CHECKING:
     from seehear.engine import Engine
@@ -54,7 +54,7 @@ def _decoder() -> str:
 
 def _torchaudio() -> str:
     if importlib.util.find_spec("torchaudio") is None:
-        return "not installed, as it should be"
+        return "not installed (not needed)"
     try:
         importlib.import_module("torchaudio")
     except (ImportError, OSError) as error:
@@ -76,15 +76,16 @@ def _library(root: str) -> str:
     from seehear.library import Library
 
     if not Library.is_at(root):
-        return f"none yet at {root}; 'seehear index FOLDER' makes one"
+        return f"none yet at {root}; create one with 'seehear index FOLDER'"
     with Library.open(root) as opened:
         found = opened.status()
         opened.engine  # noqa: B018  raises if the library's own engine is not loadable
-    return f"{found.videos} files, {found.items} moments, engine {found.engine}, at {root}"
+    files, moments = counted(found.videos, "file"), counted(found.items, "moment")
+    return f"{files}, {moments}, engine {found.engine}, at {root}"
 
 
 def _engine(root: str) -> str:
-    """Encode a clip that is drawn, sounded, written and decoded on the spot."""
+    """Write, decode and encode a one-second clip, and score a text on it."""
     from seehear.media import read_any
 
     engine = _engine_for(root)
@@ -97,7 +98,9 @@ def _engine(root: str) -> str:
         parts = engine.score(engine.encode_text("a beep"), tokens)
     taken = time.perf_counter() - start
     if not np.isfinite(parts.seen).all() or not np.isfinite(parts.heard).all():
-        raise ModelError(f"engine {engine.name!r} gave no finite score; reinstall its weights")
+        raise ModelError(
+            f"engine {engine.name!r} returned a score that is not finite; reinstall its weights"
+        )
     return (
         f"{engine.name}: {tokens.frames.shape[1]} pictures, {clip.end_s:.0f} s of sound and a "
         f"sentence in {taken:.1f} s"
@@ -105,7 +108,7 @@ def _engine(root: str) -> str:
 
 
 def _engine_for(root: str) -> Engine:
-    """The library's own; the one a new library would get where none can be opened."""
+    """The library's engine, or the default for a new library."""
     from seehear.engine import create_engine
     from seehear.library import Library
 

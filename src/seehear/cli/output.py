@@ -1,4 +1,4 @@
-"""What all commands share: the library option, JSON answers, times and bars in text."""
+"""Shared by all commands: the library option, JSON output, times and bars as text."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 def say(text: str = "") -> None:
-    """One line of the answer."""
+    """Print a line of the answer to stdout."""
     sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
-    """One line beside the answer: on stderr, so that pipes stay clean."""
+    """Print a remark to stderr, so that pipes get the answer only."""
     sys.stderr.write(text + "\n")
 
 
 def fail(sentence: str) -> None:
-    """The sentence a failed command ends with."""
+    """Print the sentence that a failed command ends with."""
     note(f"seehear: {sentence}")
 
 
 def say_json(kind: str, answer: Any, **more: Any) -> None:
-    """One JSON object; `schema` names its kind and version, and grows when fields change."""
+    """Print one JSON object; `schema` names its kind and version."""
     fields = answer if isinstance(answer, dict) else asdict(answer)
     json.dump({"schema": f"seehear.{kind}/1", **more, **fields}, sys.stdout)
     say()
 
 
 def name_engine(name: str) -> None:
-    """Which engine answers: said beside every answer."""
-    lesser = " (tag names, no model hub; a lesser engine than CLIP + AST)" if name == "tags" else ""
-    note(f"engine: {name}{lesser}")
+    """Name the engine on stderr, next to every answer."""
+    limits = " (tag names, no model hub; weaker than CLIP + AST)" if name == "tags" else ""
+    note(f"engine: {name}{limits}")
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss.s, or h:mm:ss from an hour on."""
+    """Seconds as m:ss.s, or as h:mm:ss from one hour."""
     tenths = round(seconds * 10)
     if tenths >= 36000:
-        whole = tenths // 10
-        return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+        full = tenths // 10
+        return f"{full // 3600}:{full // 60 % 60:02d}:{full % 60:02d}"
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
@@ -72,7 +72,7 @@ def bar(share: float, width: int = 6) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as short as it stays clear: relative to here when below, odd characters escaped."""
+    """A path relative to the current folder if it is below it; odd characters escaped."""
     try:
         here = os.getcwd() + os.sep  # noqa: PTH109
     except OSError:  # the current folder is gone
@@ -82,7 +82,7 @@ def shown(path: str) -> str:
 
 
 def size(size_bytes: float) -> str:
-    """Bytes for people."""
+    """A size with its unit: B, kB, MB or GB."""
     for unit in ("B", "kB", "MB"):
         if size_bytes < 1000:
             return f"{size_bytes:.0f} {unit}"

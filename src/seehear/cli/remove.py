@@ -1,4 +1,4 @@
-"""`seehear remove`: take files out of a library."""
+"""`seehear remove`: remove files from a library."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from seehear.cli.output import JsonOption, LibraryOption, say, say_json
+from seehear.errors import counted
 
 
 def remove(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders with all below.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders with everything below.")],
     library: LibraryOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Take files out of the library; the files themselves stay where they are."""
+    """Remove files from the library; the files themselves are not deleted."""
     from seehear.library import Library
 
     with Library.open(library) as opened:
@@ -24,4 +25,4 @@ def remove(
     if as_json:
         say_json("remove", {"removed": count}, engine=engine)
     else:
-        say(f"{count} files taken out of the library")
+        say(f"{counted(count, 'file')} removed from the library")

@@ -1,4 +1,4 @@
-"""`seehear report`: the hits of a search as one page that opens from disk, without a network."""
+"""`seehear report`: the hits of a search as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seehear.cli.output import JsonOption, LibraryOption, clock, name_engine, say, say_json
-from seehear.cli.search import LikeOption, LimitOption, ModeOption, QueryArgument, most, reasons
-from seehear.errors import UsageError
+from seehear.cli.search import (
+    LikeOption,
+    LimitOption,
+    ModeOption,
+    QueryArgument,
+    largest_contribution,
+    reasons,
+)
+from seehear.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from seehear.library import Library
@@ -31,7 +38,7 @@ def report(
     limit: LimitOption = 24,
     as_json: JsonOption = False,
 ) -> None:
-    """Search, and write one self-contained page: pictures, heat strips, seen and heard bars."""
+    """Search and write one self-contained page: pictures, heat strips, bars for seen and heard."""
     from seehear.library import Library
 
     with Library.open(library) as opened:
@@ -42,11 +49,11 @@ def report(
         page = {"page": str(output), "hits": len(answer.hits), "verdict": answer.verdict}
         say_json("report", page, engine=answer.engine)
     else:
-        say(f"{len(answer.hits)} hits written to {output}")
+        say(f"{counted(len(answer.hits), 'hit')} written to {output}")
 
 
 def thumbnails(library: Library, answer: Answer) -> dict[str, bytes]:
-    """The pictures of an answer's hits, by item."""
+    """Thumbnails of an answer's hits, by item id."""
     return {hit.item_id: library.thumbnail(hit.item_id) for hit in answer.hits}
 
 
@@ -56,7 +63,7 @@ def write_page(output: Path, answers: list[tuple[Answer, dict[str, bytes]]]) -> 
         resources.files("seehear.cli").joinpath("report.html").read_text(encoding="utf-8")
     )
     sections = "\n".join(_section(answer, pictures) for answer, pictures in answers)
-    titles = " · ".join(_asked(answer) for answer, _ in answers)
+    titles = " · ".join(_title(answer) for answer, _ in answers)
     page = template.substitute(title=escape(titles), engine=answers[0][0].engine, body=sections)
     try:
         output.expanduser().write_text(page, encoding="utf-8")
@@ -64,20 +71,20 @@ def write_page(output: Path, answers: list[tuple[Answer, dict[str, bytes]]]) -> 
         raise UsageError(f"'{output}' cannot be written: {error.strerror}") from error
 
 
-def _asked(answer: Answer) -> str:
+def _title(answer: Answer) -> str:
     return answer.query.text or f"like {Path(answer.query.like).name}"
 
 
 def _section(answer: Answer, pictures: dict[str, bytes]) -> str:
-    top = most(answer)
+    top = largest_contribution(answer)
     cards = "\n".join(_card(hit, pictures[hit.item_id], top) for hit in answer.hits)
     verdict = f'<p class="verdict">{escape(answer.verdict)}</p>' if answer.verdict else ""
     facts = (
-        f"{answer.items_searched} moments in {answer.videos_searched} files; "
-        f"judged {1 - answer.audio_weight:.0%} by sight, {answer.audio_weight:.0%} by sound"
+        f"{counted(answer.items_searched, 'moment')} in {counted(answer.videos_searched, 'file')}; "
+        f"weights: sight {1 - answer.audio_weight:.0%}, sound {answer.audio_weight:.0%}"
     )
     return (
-        f"<section><h2>{escape(_asked(answer))}</h2><p>{facts}</p>{verdict}"
+        f"<section><h2>{escape(_title(answer))}</h2><p>{facts}</p>{verdict}"
         f'<div class="grid">{cards}</div></section>'
     )
 
@@ -91,23 +98,23 @@ def _card(hit: Hit, picture: bytes, top: float) -> str:
         else '<div class="nothing">sound only</div>'
     )
     link = Path(hit.path).as_uri() + f"#t={hit.start_s:.1f},{hit.end_s:.1f}"
-    fits = {True: " · sound fits picture", False: " · unrelated sound", None: ""}[
+    match = {True: " · sound matches picture", False: " · unrelated sound", None: ""}[
         hit.av_correspondence
     ]
-    badge = {"none": " · no sound", "silent": " · silent track", "sound": fits}[hit.sound]
+    badge = {"none": " · no sound", "silent": " · silent track", "sound": match}[hit.sound]
     why = "".join(f"<li>{escape(line)}</li>" for line in reasons(hit))
     return f"""<article class="{hit.confidence}"><a href="{escape(link)}">{image}</a>
 <h3>{hit.rank}. {escape("/".join(Path(hit.path).parts[-2:]))}</h3>
 <p>{clock(hit.start_s)} – {clock(hit.end_s)} · {hit.confidence} · {hit.score:.2f}{badge}</p>
-{_sense("seen", hit, max(hit.seen, 0) / top, hit.frame_times_s, hit.frame_weights)}
-{_sense("heard", hit, max(hit.heard, 0) / top, hit.sound_times_s, hit.sound_weights)}
+{_contribution("seen", hit, max(hit.seen, 0) / top, hit.frame_times_s, hit.frame_weights)}
+{_contribution("heard", hit, max(hit.heard, 0) / top, hit.sound_times_s, hit.sound_weights)}
 <ul>{why}</ul><p class="path">{escape(hit.path)}</p></article>"""
 
 
-def _sense(
+def _contribution(
     modality: str, hit: Hit, part: float, times: tuple[float, ...], weights: tuple[float, ...]
 ) -> str:
-    """A bar for how much a modality contributed, and a heat strip for when: one cell a token."""
+    """A bar for how much a modality contributed, and a heat strip for when: one cell per token."""
     length = max(hit.end_s - hit.start_s, 1e-3)
     width = 100 / max(len(times), 1)
     cells = "".join(

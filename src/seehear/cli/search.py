@@ -1,4 +1,4 @@
-"""`seehear search`: ask with words or with a file, get moments with reasons."""
+"""`seehear search`: find moments by text or by example, with reasons."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from seehear.types import Answer, Hit
 
 ModeName = Literal["both", "seen", "heard"]
-QueryArgument = Annotated[str, typer.Argument(help="What you look for, in words.")]
+QueryArgument = Annotated[str, typer.Argument(help="What to look for, in words.")]
 LikeOption = Annotated[
-    Path | None, typer.Option(help="Find what is like this sound, picture or clip.")
+    Path | None, typer.Option(help="Find moments similar to this sound, picture or clip.")
 ]
-ModeOption = Annotated[ModeName, typer.Option(help="Judge by sight, by sound, or by both.")]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Hits to show.")]
+ModeOption = Annotated[ModeName, typer.Option(help="Search by sight, by sound, or by both.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Number of hits.")]
 
 
 def search(
@@ -41,16 +41,20 @@ def search(
     mode: ModeOption = "both",
     limit: LimitOption = 10,
     folder: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
-    min_duration: Annotated[float | None, typer.Option(help="Seconds a file must last.")] = None,
-    max_duration: Annotated[float | None, typer.Option(help="Seconds a file may last.")] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(help="Minimum length of a file in seconds.")
+    ] = None,
+    max_duration: Annotated[
+        float | None, typer.Option(help="Maximum length of a file in seconds.")
+    ] = None,
     has_sound: Annotated[
         bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
     ] = None,
     av_correspondence: Annotated[
         bool | None,
         typer.Option(
-            "--sound-fits/--sound-unrelated",
-            help="Only moments whose sound does or does not belong to the picture.",
+            "--sound-matches/--sound-unrelated",
+            help="Only moments whose sound belongs, or does not belong, to the picture.",
         ),
     ] = None,
     added_since: Annotated[
@@ -61,11 +65,11 @@ def search(
         typer.Option(help="First stage: by sight and sound, or by sight alone as in the papers."),
     ] = "union",
     exact: Annotated[
-        bool, typer.Option("--exact", help="No first stage: score every moment. Slower.")
+        bool, typer.Option("--exact", help="Skip the first stage and score every moment (slower).")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find moments by what is seen and heard, and say why each one matched."""
+    """Find moments by what is seen and heard; each hit says why it matched."""
     from seehear.library import Library
     from seehear.types import Filter
 
@@ -108,10 +112,10 @@ def since_us(text: str) -> int:
 
 
 def say_answer(answer: Answer) -> None:
-    """Hits as text: one block each, reasons below."""
+    """Print hits as text: one block each, with its reasons."""
     if answer.verdict:
         say(answer.verdict)
-    top = most(answer)
+    top = largest_contribution(answer)
     for hit in answer.hits:
         say(
             f"{hit.rank:>3}  {hit.confidence:<6}  {clock(hit.start_s)} - {clock(hit.end_s)}  "
@@ -124,13 +128,13 @@ def say_answer(answer: Answer) -> None:
             say(f"             also at {shown(alias)}")
 
 
-def most(answer: Answer) -> float:
-    """What a full bar stands for: the most that a modality adds to a hit, or 1 if none adds."""
+def largest_contribution(answer: Answer) -> float:
+    """The value of a full bar: the largest contribution of a modality to a hit, else 1."""
     return max((x for hit in answer.hits for x in (hit.seen, hit.heard) if x > 0), default=1.0)
 
 
 def reasons(hit: Hit) -> list[str]:
-    """Why a hit matched, in words: tags with their presence, and when."""
+    """Why a hit matched, one line per reason: tags with their presence, and when."""
     lines: list[str] = []
     for modality, part, tags, times, weights in (
         ("seen", hit.seen, hit.seen_tags, hit.frame_times_s, hit.frame_weights),
@@ -147,9 +151,11 @@ def reasons(hit: Hit) -> list[str]:
     if hit.sound != "sound":
         what = "no sound" if hit.sound == "none" else "a silent track"
         average = ", sound counted as the library's average" if hit.heard else ""
-        lines.append(f"{what}: judged by sight{average}")
+        lines.append(f"{what}: found by sight{average}")
     if hit.av_correspondence is not None:
-        lines.append(f"sound {'fits' if hit.av_correspondence else 'is unrelated to'} the picture")
+        lines.append(
+            f"sound {'matches' if hit.av_correspondence else 'is unrelated to'} the picture"
+        )
     return lines
 
 
@@ -158,5 +164,5 @@ def best_times(times: tuple[float, ...], weights: tuple[float, ...], count: int 
     best: dict[str, float] = {}
     for weight, at_s in sorted(zip(weights, times, strict=True), reverse=True):
         if weight >= 0.5 and len(best) < count:
-            best.setdefault(clock(at_s), at_s)  # twelve sound tokens may lie at one time
+            best.setdefault(clock(at_s), at_s)  # several sound tokens share one time
     return sorted(best, key=best.__getitem__)

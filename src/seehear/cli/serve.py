@@ -1,4 +1,4 @@
-"""`seehear serve`: the page and the HTTP service, for this machine unless a token is set."""
+"""`seehear serve`: the web page and the HTTP API; other machines need a token."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8420,
     name: Annotated[
-        list[str] | None, typer.Option(help="A further name this machine is called by.")
+        list[str] | None, typer.Option(help="A further host name of this machine.")
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="Search in shards on the Ray cluster at this address.")
     ] = None,
-    shards: Annotated[int, typer.Option(min=0, help="How many; else one a machine.")] = 0,
+    shards: Annotated[
+        int, typer.Option(min=0, help="Number of shards; default: one per machine.")
+    ] = 0,
     new_token: Annotated[
-        bool, typer.Option("--new-token", help="Make the token for other machines, and end.")
+        bool, typer.Option("--new-token", help="Create the token for other machines and exit.")
     ] = False,
 ) -> None:
-    """Open the page: search, look, listen, export; an HTTP API for programs lies below it."""
+    """Serve the web page and the HTTP API."""
     from seehear.encoders.weights import cache_folder
 
     try:
@@ -38,24 +40,26 @@ def serve(
         from seehear.server import Settings, create_app
         from seehear.server.settings import is_loopback, make_token, token_file
     except ImportError as error:
-        raise UsageError(f"serving needs more: pip install 'seehear[serve]' ({error})") from error
+        raise UsageError(
+            f"serving needs an extra: pip install 'seehear[serve]' ({error})"
+        ) from error
     if new_token:
         say(make_token(cache_folder()))
-        note("keep it: only its hash is stored; programs send 'Authorization: Bearer TOKEN'")
+        note("keep it: only its hash is stored. Programs send 'Authorization: Bearer TOKEN'")
         return
     path = token_file(cache_folder())
-    held = path.read_text(encoding="ascii").strip() if path.exists() else ""
+    stored = path.read_text(encoding="ascii").strip() if path.exists() else ""
     settings = Settings(
         host=host,
         port=port,
         names=tuple(name or ()),
-        token_hash="" if is_loopback(host) and not name else held,
+        token_hash="" if is_loopback(host) and not name else stored,
         cache=cache_folder() / "proxies",
     )
     with _open(library, ray, shards) as opened:
         name_engine(opened.engine.name)
-        asks = "token needed" if settings.token_hash else "this machine only"
-        note(f"http://{host}:{port}  ({asks}; Ctrl-C ends)")
+        access = "token required" if settings.token_hash else "this machine only"
+        note(f"http://{host}:{port}  ({access}; Ctrl-C stops it)")
         uvicorn.run(create_app(opened, settings), host=host, port=port, log_level="warning")
 
 
@@ -64,9 +68,9 @@ def _open(root: str, address: str | None, shards: int) -> AbstractContextManager
         from seehear.library import Library
 
         if shards:
-            raise UsageError("--shards says into how many parts a cluster divides; add --ray")
+            raise UsageError("--shards needs --ray ADDRESS: it divides the work of a Ray cluster")
         return Library.open(root)
     from seehear.cluster import sharded
 
-    note(f"shards start on the Ray cluster at {address}, each takes a core")
+    note(f"starting shards on the Ray cluster at {address}, one core each")
     return sharded(root, of=shards, address=address)

@@ -1,12 +1,13 @@
-"""`seehear status`: what a library holds."""
+"""`seehear status`: counts, engine and failed files of a library."""
 
 from __future__ import annotations
 
 from seehear.cli.output import JsonOption, LibraryOption, name_engine, say, say_json, shown, size
+from seehear.errors import counted
 
 
 def status(library: LibraryOption, as_json: JsonOption = False) -> None:
-    """What the library holds, which engine built it, and which files could not be indexed."""
+    """Show counts, the engine, and the files that could not be indexed."""
     from seehear.library import Library
 
     with Library.open(library) as opened:
@@ -21,6 +22,6 @@ def status(library: LibraryOption, as_json: JsonOption = False) -> None:
     say(f"moments   {found.items}")
     say(f"on disk   {size(found.size_bytes)}")
     if found.failed:
-        say(f"{len(found.failed)} files could not be indexed (--retry looks again):")
+        say(f"{counted(len(found.failed), 'file')} could not be indexed (--retry tries again):")
     for path, reason in found.failed:
         say(f"  {shown(path)}: {reason}")

@@ -1,4 +1,4 @@
-"""`seehear verify`: is everything in a library as it was written?"""
+"""`seehear verify`: check a library for damage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seehear.cli.output import JsonOption, LibraryOption, say, say_json
-from seehear.errors import LibraryError
+from seehear.errors import LibraryError, counted
 
 
 def verify(
@@ -16,7 +16,7 @@ def verify(
         bool, typer.Option("--full", help="Compare every checksum, not a sample.")
     ] = False,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Then compact the tables and clear old versions away.")
+        bool, typer.Option("--compact", help="Then compact the tables and delete old versions.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,6 +33,6 @@ def verify(
         for line in (*problems, *done):
             say(line)
     if problems:
-        raise LibraryError(f"{len(problems)} problems found")
+        raise LibraryError(f"{counted(len(problems), 'problem')} found")
     if not as_json:
-        say("the library is sound")
+        say("no problems found")

@@ -1,4 +1,4 @@
-"""Past one machine: a library in shards that search where their bytes lie, and ingest on Ray."""
+"""More than one machine: sharded search on Ray Serve, indexing on Ray Data."""
 
 from seehear.cluster.library import ShardedLibrary
 from seehear.cluster.serve import coordinator, served, sharded

@@ -1,4 +1,4 @@
-"""A library that is searched in shards elsewhere and read here."""
+"""A library whose searches run in shards."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from seehear.types import Answer, Clip, Filter, Query
 
 
 class ShardedLibrary(Library):
-    """As `Library` to all who use it; what a lost shard costs is told in the answer."""
+    """A `Library` that searches in shards; if a shard is down, results are partial and say so."""
 
     def __init__(self, store: Store, shards: Shards) -> None:
         super().__init__(store)
         self._shards = shards
 
     def preload_frames(self) -> int:
-        """Nothing is held here: shards choose candidates by summaries, all in the same way."""
+        """0: shards choose candidates by summaries, all in the same way."""
         return 0
 
     def refresh(self) -> None:
-        """Look at what another process added, here and in the shards."""
+        """See what another process has committed, here and in the shards."""
         super().refresh()
         self._shards.refresh()
 

@@ -1,4 +1,4 @@
-"""Shards as Ray Serve deployments: a replica that is lost is started again by Serve."""
+"""Shards as Ray Serve deployments; Serve restarts lost replicas."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from seehear.errors import LibraryError
 from seehear.library import Library
 from seehear.store import Store, backend_for
 
-ANSWER_S = 10.0  # then a shard counts as lost
+ANSWER_S = 10.0  # without an answer for so long, a shard is lost
 
 
 def served(root: str, *, of: int, address: str, cores: float = 1.0, cache: str = "") -> Shards:
-    """All shards of a library on a cluster, one replica each, behind a coordinator here.
+    """Start all shards of a library on a cluster, one replica each; returns their coordinator.
 
-    Those that run already are taken as they are. `cache` is a folder of each machine in which its
-    shards keep copies of what they hold. Raises: LibraryError if a shard cannot start.
+    Running shards are reused. `cache` is a folder on each machine for copies of its shards.
+    Raises: LibraryError if a shard cannot start.
     """
     connected(address)
     root = _everywhere(root)
@@ -33,9 +33,9 @@ def served(root: str, *, of: int, address: str, cores: float = 1.0, cache: str =
 
 @contextmanager
 def sharded(root: str, *, of: int, address: str) -> Generator[Library]:
-    """A library that is searched in shards, without a number one on each machine.
+    """A library that is searched in shards; `of=0` means one per machine.
 
-    Those that did not run before end with it. Raises: LibraryError if a shard cannot start.
+    Shards started here stop with it. Raises: LibraryError if a shard cannot start.
     """
     ray = connected(address)
     from ray import serve
@@ -52,7 +52,7 @@ def sharded(root: str, *, of: int, address: str) -> Generator[Library]:
 
 
 def shard(root: str, number: int, of: int, cores: float = 1.0, cache: str = "") -> Any:
-    """One shard as an application of Ray Serve."""
+    """One shard as a Ray Serve application."""
     from ray import serve
 
     deployment: Any = serve.deployment(Shard)
@@ -61,7 +61,7 @@ def shard(root: str, number: int, of: int, cores: float = 1.0, cache: str = "") 
 
 
 def application(args: dict[str, str]) -> Any:
-    """The same for a Serve config file: `root`, `number`, `of`, and perhaps `cores`, `cache`."""
+    """`shard` for a Serve config file: `root`, `number`, `of`, optionally `cores`, `cache`."""
     return shard(
         args["root"],
         int(args["number"]),
@@ -72,9 +72,9 @@ def application(args: dict[str, str]) -> Any:
 
 
 def coordinator(root: str, *, of: int, address: str) -> Shards:
-    """A coordinator before shards that run on a cluster already.
+    """A coordinator of shards that already run on a cluster.
 
-    Raises: LibraryError if they are those of another library.
+    Raises: LibraryError if they belong to another library.
     """
     connected(address)
     from ray import serve
@@ -89,19 +89,19 @@ def coordinator(root: str, *, of: int, address: str) -> Shards:
         theirs = call(number, "root")
         if theirs != _everywhere(root):
             raise LibraryError(
-                f"the shards {name_of(0, of)} ... of this cluster are those of '{theirs}'; search "
-                "that library, stop them, or ask for another number of shards"
+                f"the shards {name_of(0, of)} ... of this cluster belong to '{theirs}'; search "
+                "that library, stop them, or choose another number of shards"
             )
     return Shards(root, of=of, call=call)
 
 
 def name_of(number: int, of: int) -> str:
-    """Name of the application that serves a shard."""
+    """Name of a shard's application."""
     return f"seehear-{number}-{of}"
 
 
 def _missing(of: int) -> list[int]:
-    """Shards that do not run."""
+    """Numbers of the shards that are not running."""
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
@@ -114,7 +114,7 @@ def _missing(of: int) -> list[int]:
 
 
 def _start(shards: dict[int, Any], of: int) -> None:
-    """Returns once they answer; they open no port, for they are called by handles."""
+    """Start shards and wait until they answer; they are called by handles and open no port."""
     from ray import serve
 
     if not shards:
@@ -131,6 +131,6 @@ def _start(shards: dict[int, Any], of: int) -> None:
 
 
 def _everywhere(root: str) -> str:
-    """A place by a name that means the same wherever this process or another one stands."""
+    """An absolute path, or the address of a shared library."""
     place = backend_for(root)
     return str(place.root) if place.is_shared else str(Path(root).expanduser().resolve())

@@ -1,4 +1,4 @@
-"""One shard of a library: it searches its own items where their bytes lie."""
+"""One shard of a library: it searches its own items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seehear.types import Candidates, EncodedQuery, Filter, Item, ModalityScores
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """What one shard has for a query: its lists of stage 1, and stage 2 on their union."""
+    """One shard's results for a query: its stage-1 lists, and stage 2 on their union."""
 
     fingerprint: str  # of the engine that scored
     counts: Mapping[str, int]  # of its items that pass the filter
@@ -31,8 +31,8 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Held:
-    """What a shard answers from: a library at one moment, and the engine that made it."""
+class LoadedState:
+    """One state of the library that a shard answers from, with its engine."""
 
     heads: Mapping[str, int]
     store: Store
@@ -40,40 +40,40 @@ class Held:
 
 
 class Shard:
-    """The videos whose hash falls into one part of a library, opened where it stands.
+    """Searches the videos whose hash falls into one part of a library.
 
-    With a folder for it, they are copied there first, and again when the copy is lost.
+    With a `cache` folder they are copied there first, and again if the copy is lost.
     """
 
     def __init__(self, root: str | Path, number: int, of: int, cache: str | Path = "") -> None:
         self._root, self._part, self._cache = root, (number, of), cache
-        self._held = self._next = self._opened()
+        self._state = self._next = self._opened()
 
     def root(self) -> str:
-        """The library it is a part of."""
+        """The library of this shard."""
         return str(self._root)
 
     def ids(self) -> tuple[str, ...]:
-        """Its items, in order."""
-        return self._held.store.ids()
+        """Its item ids, sorted."""
+        return self._state.store.ids()
 
     def rows(self, places: Sequence[int]) -> Summaries:
-        """Summaries of some of its items, by their places."""
-        return self._held.store.some(places)
+        """Summaries of some of its items, by position."""
+        return self._state.store.some(places)
 
     def find(
         self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Stage1
     ) -> Found:
-        """Both stages on its own items; without `k`, on all."""
-        held = self._held
-        counts = held.store.counts(where=where)
+        """Both stages on its own items; without `k` every item is a candidate."""
+        state = self._state
+        counts = state.store.counts(where=where)
         most = k or counts["items"]
-        found = stage1_candidates(held.engine, held.store, query, where, most, stage1)
+        found = stage1_candidates(state.engine, state.store, query, where, most, stage1)
         ids = union(each.ids for each in found)
         none = np.zeros((1, 0), np.float32)
-        parts = run.score(held.engine, held.store, query, ids) if ids else None
+        parts = run.score(state.engine, state.store, query, ids) if ids else None
         return Found(
-            fingerprint=str(held.engine.manifest["fingerprint"]),
+            fingerprint=str(state.engine.manifest["fingerprint"]),
             counts=counts,
             lists=found,
             ids=ids,
@@ -81,23 +81,23 @@ class Shard:
         )
 
     def details(self, query: EncodedQuery, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Fields of hits that lie with the items."""
-        return run.hit_details(self._held.engine, self._held.store, query, ids)
+        """Fields of hits that come from the store."""
+        return run.hit_details(self._state.engine, self._state.store, query, ids)
 
     def item(self, item_id: str) -> Item:
         """One of its items."""
-        return self._held.store.item(item_id)
+        return self._state.store.item(item_id)
 
     def prepare(self) -> None:
-        """Open what the library holds now, with its engine, beside what goes on answering."""
-        if backend_for(self._root).heads() != self._held.heads:
+        """Load the current state of the library while the old one keeps answering."""
+        if backend_for(self._root).heads() != self._state.heads:
             self._next = self._opened()
 
     def switch(self) -> None:
-        """Answer from what was prepared."""
-        self._held = self._next
+        """Answer from the prepared state."""
+        self._state = self._next
 
-    def _opened(self) -> Held:
+    def _opened(self) -> LoadedState:
         heads = backend_for(self._root).heads()
         store = Store.open(self._root, part=self._part)
         engine = load_engine(store.model)
@@ -105,16 +105,16 @@ class Shard:
             folder = self._folder(str(store.model["fingerprint"]))
             keep_copy(self._root, folder, self._part, bank=engine.calibration_queries)
             store = Store.open(folder)
-        return Held(heads=heads, store=store, engine=engine)
+        return LoadedState(heads=heads, store=store, engine=engine)
 
     def _folder(self, fingerprint: str) -> Path:
-        """Where the copy lies; copies that neither answer nor are asked for are deleted."""
+        """Folder of the copy; copies that are no longer used are deleted."""
         cache, (number, of) = Path(self._cache), self._part
         cache.mkdir(parents=True, exist_ok=True)
         mine = f"{sha256(str(self._root).encode()).hexdigest()[:12]}-{number}-{of}-"
         folder = cache / f"{mine}{fingerprint[:12]}"
-        held = self.__dict__.get("_held")
-        kept = (folder, held and held.store.root)
+        state = self.__dict__.get("_state")
+        kept = (folder, state and state.store.root)
         for other in cache.glob(f"{mine}*/"):
             if other not in kept:
                 shutil.rmtree(other)

@@ -1,7 +1,7 @@
-"""A library in shards: each searches its own items, one coordinator merges, calibrates, explains.
+"""Coordinator of a sharded library: asks all shards, merges, calibrates.
 
-A shard is called through `Call`, so that the same coordinator stands before objects of this process
-and before replicas elsewhere.
+Shards are called through `Call`, so the coordinator works with objects of this process and with
+remote replicas.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from seehear.store import Store, Summaries, part_of, sampled
 from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, ModalityScores, Query, Tokens
 
 Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
-HEAL_S = 1.0  # a lost shard is asked again after so long, ...
-PATIENCE = 3.0  # ... or after so many times what it let the last answer wait
+RETRY_S = 1.0  # a lost shard is retried after so long, ...
+BACKOFF = 3.0  # ... or after so many times its last waiting time
 
 
 class Shards:
-    """Searches all shards as one library; a lost one narrows the answer and is told in it."""
+    """Searches all shards as one library; if a shard is down, results are partial and say so."""
 
     def __init__(self, root: str | Path, *, of: int, call: Call) -> None:
         self._root = root
@@ -39,8 +39,8 @@ class Shards:
         self._of = of
         self._call = call
         self._pool = ThreadPoolExecutor(of)
-        self._sizes: dict[int, int] = {}  # items by shard, as last heard
-        self._lost: dict[int, float] = {}  # when it may be asked again
+        self._sizes: dict[int, int] = {}  # items by shard, when last known
+        self._lost: dict[int, float] = {}  # when it may be retried
         self._background = self._sampled(needs_all=True)
 
     @classmethod
@@ -62,7 +62,7 @@ class Shards:
         stage1: Stage1 = "union",
         clip: Clip | None = None,
     ) -> Answer:
-        """As `Library.search`, and equal to it; `items_searched` counts what could be asked.
+        """As `Library.search`, with equal results; `items_searched` counts the reachable items.
 
         Raises: LibraryError when no shard answers.
         """
@@ -81,26 +81,26 @@ class Shards:
         return self._labelled(run.make_answer(engine, query, encoded, hits, counts), answers)
 
     def _found(self, asked: Mapping[int, tuple[Any, ...]]) -> dict[int, Found]:
-        """What shards with the engine of this coordinator have; scores of two are never mixed."""
+        """Results of the shards that use this coordinator's engine; engines are never mixed."""
         answers: dict[int, Found] = self._all("find", asked)
         own = self._engine.manifest["fingerprint"]
         alike = {number: found for number, found in answers.items() if found.fingerprint == own}
         if not alike:
-            raise LibraryError("the shards have changed to another engine; refresh to follow them")
+            raise LibraryError("the shards use another engine now; call refresh()")
         return alike
 
     def item(self, item_id: str) -> Item:
-        """One moment, from the shard that holds it."""
+        """One item, from its shard."""
         return self._call(self._owner(item_id), "item", item_id)
 
     def _owner(self, item_id: str) -> int:
         return part_of(item_id.rsplit("-", 1)[0], self._of)
 
     def refresh(self) -> None:
-        """See what others have written meanwhile, a new head included.
+        """See what others have committed, a new engine included.
 
-        One shard after another opens it beside what it answers from; then all change over. A lost
-        one opens it when it comes back.
+        Each shard loads the new state in turn while it keeps answering; then all switch. A lost
+        shard loads it when it returns.
         """
         for number in range(self._of):
             self._all("prepare", {number: ()}, needs_any=False)
@@ -122,11 +122,9 @@ class Shards:
             number: (query, [item_id for item_id in owners if owners[item_id] == number])
             for number in set(owners.values())
         }
-        told = self._all("details", asked)
-        fields = {each["item_id"]: each for answer in told.values() for each in answer}
-        kept = [
-            at for at in best.tolist() if ids[at] in fields
-        ]  # a shard may be lost between the rounds
+        details = self._all("details", asked)
+        fields = {each["item_id"]: each for answer in details.values() for each in answer}
+        kept = [at for at in best.tolist() if ids[at] in fields]  # a shard may be lost in between
         return tuple(
             run.make_hit(
                 rank,
@@ -139,26 +137,26 @@ class Shards:
         )
 
     def _labelled(self, answer: Answer, answers: Mapping[int, Found]) -> Answer:
-        """The answer, told as partial if not all shards gave theirs."""
+        """The answer, marked as partial if a shard is missing."""
         if len(answers) == self._of:
             return answer
         share = sum(self._sizes[n] for n in answers) / max(1, sum(self._sizes.values()))
         label = (
             f"only {share:.0%} of the library was searched: {self._of - len(answers)} of "
-            f"{self._of} shards do not answer"
+            f"{self._of} shards are down"
         )
         return replace(answer, verdict="; ".join(filter(None, [label, answer.verdict])))
 
     def _sampled(self, *, needs_all: bool = False) -> Tokens:
-        """The items that stand for the library, the same ones that an undivided search takes."""
+        """The sample that calibrates scores, equal to that of an unsharded library."""
         every = dict.fromkeys(range(self._of), ())
-        held: dict[int, tuple[str, ...]] = self._all("ids", every, needs_all=needs_all)
-        self._sizes |= {number: len(ids) for number, ids in held.items()}
+        found: dict[int, tuple[str, ...]] = self._all("ids", every, needs_all=needs_all)
+        self._sizes |= {number: len(ids) for number, ids in found.items()}
         order = sorted(
-            (item_id, n, at) for n, ids in held.items() for at, item_id in enumerate(ids)
+            (item_id, n, at) for n, ids in found.items() for at, item_id in enumerate(ids)
         )
         chosen = [order[place] for place in sampled(len(order))]
-        asked = {n: ([at for _, m, at in chosen if m == n],) for n in held}
+        asked = {n: ([at for _, m, at in chosen if m == n],) for n in found}
         rows: list[Summaries] = list(self._all("rows", asked, needs_all=needs_all).values())
         ids = [item_id for each in rows for item_id in each.ids]
         by_id = np.argsort(np.array(ids, str))
@@ -180,27 +178,25 @@ class Shards:
         needs_all: bool = False,
         needs_any: bool = True,
     ) -> dict[int, Any]:
-        """Answers of the shards that give one. Raises: LibraryError if none does."""
+        """Answers of the shards that are up. Raises: LibraryError if none is."""
         now = time.monotonic()
         due = [n for n in asked if needs_all or now >= self._lost.get(n, now)]
         calls = {n: self._pool.submit(self._ask, n, method, *asked[n]) for n in due}
         answers: dict[int, Any] = {}
-        reason = "they were lost a moment ago"
+        reason = "they failed a moment ago"
         for number, future in calls.items():
             try:
                 answers[number] = future.result()
             except UsageError:
                 raise
-            except Exception as error:  # a replica may be lost in many ways; the others answer
+            except Exception as error:  # a replica can fail in many ways; the others answer
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if (needs_any and not answers) or (needs_all and len(answers) < len(asked)):
-            raise LibraryError(
-                f"{self._of - len(answers)} of {self._of} shards do not answer: {reason}"
-            )
+            raise LibraryError(f"{self._of - len(answers)} of {self._of} shards are down: {reason}")
         return answers
 
     def _ask(self, number: int, method: str, *arguments: Any) -> Any:
-        """What one shard answers; when one that fails may be asked again is noted."""
+        """The answer of one shard; a failure sets the time of its next retry."""
         asked = time.monotonic()
         try:
             answer = self._call(number, method, *arguments)
@@ -208,14 +204,14 @@ class Shards:
             raise
         except Exception:
             failed = time.monotonic()
-            self._lost[number] = failed + max(HEAL_S, PATIENCE * (failed - asked))
+            self._lost[number] = failed + max(RETRY_S, BACKOFF * (failed - asked))
             raise
         self._lost.pop(number, None)
         return answer
 
 
 def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], ModalityScores]:
-    """The candidates that an undivided stage 1 would pass on, with their parts."""
+    """The candidates that an unsharded stage 1 would pass on, with their scores."""
     joined: list[list[str]] = []
     for lists in zip(*(found.lists for found in answers), strict=True):
         ids = [item_id for each in lists for item_id in each.ids]

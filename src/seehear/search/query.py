@@ -40,13 +40,13 @@ def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = No
         item = store.item(query.item)
         hears = engine.hears and item.sound == "sound"
         _check(query.item, query.mode, sees=item.has_frames, hears=hears)
-        encoded = _example(item)
+        encoded = _example(item, hears=hears)
     else:
         clip = clip or read_any(Path(query.like), engine.media)
         hears = engine.hears and clip.sound == "sound"
         _check(query.like, query.mode, sees=len(clip.frames) > 0, hears=hears)
         encoded = engine.encode_example(clip)
-    if query.audio_weight is not None:
+    if query.audio_weight is not None and engine.hears:
         share = np.full_like(encoded.audio_weight, min(max(query.audio_weight, 0.0), 1.0))
         encoded = replace(encoded, audio_weight=share)
     return in_mode(encoded, query.mode)
@@ -63,9 +63,8 @@ def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
         raise UsageError(f"{name!r} holds nothing that this library's weights can see or hear")
 
 
-def _example(item: Item) -> EncodedQuery:
+def _example(item: Item, *, hears: bool) -> EncodedQuery:
     """An item of the library as an example query, from its stage-1 vectors."""
-    hears = item.sound == "sound"
     share = 0.5 if item.has_frames and hears else float(hears)
     seen, heard = (np.asarray(x, np.float32)[None] for x in (item.seen, item.heard))
     return EncodedQuery(

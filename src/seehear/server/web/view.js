@@ -72,7 +72,7 @@ export function tags(part) {
 // What a viewer should know first: no sound, a silent one, whether it fits the picture, or a clip put
 // together from both (in a folder of that name, as the demo keeps them).
 export function badge(hit) {
-  const fits = { true: "sound fits picture", false: "unrelated sound" }[hit.av_correspondence] ?? "";
+  const fits = { true: "sound matches picture", false: "unrelated sound" }[hit.av_correspondence] ?? "";
   const made = hit.path.split(/[\\/]/).includes("composed") ? "composed" : "";
   return [made, { none: "no sound", silent: "silent", sound: fits }[hit.sound]].filter(Boolean).join(" · ");
 }
