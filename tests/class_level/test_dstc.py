@@ -18,7 +18,7 @@ from seehear.models.dstc import DSTC
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.baselines.deep import balanced_draws, batches
 from seehear_lab.class_level.metrics import mean_ap
-from seehear_lab.class_level.pairs import Pairs, scaled
+from seehear_lab.class_level.pairs import Pairs, scale_features
 from seehear_lab.class_level.readers import class_counts, read_set, seen_classes
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
 from seehear_lab.losses.transitive import TransitiveWeights, total, transitive_losses
@@ -203,16 +203,16 @@ def test_sizes_of_the_paper() -> None:
 
 @pytest.mark.slow
 def test_spoken_and_written_digits_find_each_other(shared_data: Path) -> None:
-    held = read_set("digits", shared_data / "data")
-    cut = held.cuts[0]
-    pairs = scaled(held.pairs, cut.train, "zscore")
+    data = read_set("digits", shared_data / "data")
+    split = data.splits[0]
+    pairs = scale_features(data.pairs, split.train, "zscore")
     config = TwoStepConfig(batch_size=128, epochs_step1=10, epochs_step2=14)
     found = {}
     for lr in (1e-4, 1e-10):
         torch.manual_seed(0)
         system = TwoStep(replace(config, lr_step2=lr, epochs_step2=14 if lr > 1e-5 else 1))
-        list(system.fit(pairs[cut.train], pairs[cut.val]))
-        test = pairs[cut.test]
+        list(system.fit(pairs[split.train], pairs[split.val]))
+        test = pairs[split.test]
         vectors, labels = system.vectors(test), (test.labels, test.labels)
         found[lr] = [
             mean_ap(vectors.x_query, vectors.y_gallery, labels).map,

@@ -11,7 +11,14 @@ import torch
 from seehear.models import build_model
 from seehear.nn.temporal import PositionedTransformer
 from seehear_lab.datasets import digits_media
-from seehear_lab.datasets.digits_av import WORDS, DigitClips, DigitsSpec, digits_av, word_ids
+from seehear_lab.datasets.digits_av import (
+    WORDS,
+    DigitClips,
+    DigitsSpec,
+    caption,
+    digits_av,
+    word_ids,
+)
 from seehear_lab.datasets.digits_pairs import (
     DigitGallery,
     DigitPairs,
@@ -83,7 +90,10 @@ def test_pairs_are_decided_by_their_seed(clips: DigitClips) -> None:
     assert torch.equal(first.media.banks, second.media.banks)
     assert pairs.batch([4, 5], [3, 4]).names != first.names
     seen, heard = map(int, first.names[0].split("+"))
-    assert torch.equal(first.query[0], torch.from_numpy(word_ids([clips.caption(seen, heard)]))[0])
+    assert torch.equal(
+        first.query[0],
+        torch.from_numpy(word_ids([caption(clips.shown_named[seen], clips.said_named[heard])]))[0],
+    )
 
 
 def test_all_towers_train_through_the_loop(clips: DigitClips, tmp_path: Path) -> None:
@@ -122,7 +132,7 @@ def test_towers_go_on_with_longer_clips(clips: DigitClips) -> None:
     torch.manual_seed(0)
     short = digits_encoder(clips, dim=32)
     longer = DigitsEncoder(32, rows=384, mels=64, words=15)
-    longer.take(short.state_dict())
+    longer.load_shorter(short.state_dict())
     assert torch.equal(longer.sight.out.weight, short.sight.out.weight)
     low, high = short.sound.positions.unflatten(0, (2, 8))
     assert torch.equal(longer.sound.positions, torch.cat([low, low, low, high, high, high]))

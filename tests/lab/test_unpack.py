@@ -19,7 +19,7 @@ from lab.test_cli import run
 from media.media_clips import write_clip
 from seehear.errors import UsageError
 from seehear.media import probe
-from seehear_lab.datasets.spec import open_set
+from seehear_lab.datasets.spec import open_dataset
 from seehear_lab.datasets.unpack import unpack
 
 
@@ -62,7 +62,7 @@ def test_tars_become_splits_of_a_folder(tmp_path: Path, clip: Path) -> None:
         "train-0000.tar/number (no caption in .json or .txt)",
         "train-0001.tar/x (no video; it has .y.mp4)",
     ]
-    data = open_set("folder", target)
+    data = open_dataset("folder", target)
     captions = data.captions("train")
     assert [text for _, text in captions] == ["a red picture", "noise", "a hiss", "a colour"]
     assert captions[1][0] == captions[2][0] == "train/000001_train-0000_tar_one_001.mp4"
@@ -92,7 +92,7 @@ def test_a_cut_tar_gives_what_is_whole(tmp_path: Path, clip: Path) -> None:
     whole.write_bytes(whole.read_bytes()[: 3 * 512 + 2 * size])  # in the video of b
     target = tmp_path / "out"
     left_out = unpack(str(whole), target)
-    assert [text for _, text in open_set("folder", target).captions("train")] == ["first"]
+    assert [text for _, text in open_dataset("folder", target).captions("train")] == ["first"]
     assert any("train.tar" in line for line in left_out)
     assert not list(target.rglob("*.partial"))
 
@@ -109,13 +109,13 @@ def test_datasets_on_disk_and_from_a_loader(
     for source, splits in ((tmp_path / "saved", ("train", "test")), (loader(tmp_path, clip), None)):
         target = tmp_path / f"out-{source.name}"
         assert unpack(str(source), target) == []
-        data = open_set("folder", target)
+        data = open_dataset("folder", target)
         for split in splits or ("train",):
             assert [text for _, text in data.captions(split)] == ["noise", "red"]
             for name, _ in data.captions(split):
                 assert data.files[name].read_bytes() == clip.read_bytes()
     datasets.Dataset.from_dict({"a": [1]}).save_to_disk(tmp_path / "wrong")
-    with pytest.raises(UsageError, match="has the columns a; expected one named video"):
+    with pytest.raises(UsageError, match="has the columns a; expected a column of videos"):
         unpack(str(tmp_path / "wrong"), tmp_path / "no")
 
 
@@ -137,8 +137,8 @@ def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
             text=True,
             timeout=100,
         )
-    assert (ran.returncode, ran.stdout) == (0, "train: 2 videos, 2 pairs\n"), ran.stderr
-    data = open_set("folder", tmp_path / "out")
+    assert (ran.returncode, ran.stdout) == (0, "train: videos 2, pairs 2\n"), ran.stderr
+    data = open_dataset("folder", tmp_path / "out")
     captions = data.captions("train")
     assert [text for _, text in captions] == ["noise", "red"]
     assert all(data.files[name].read_bytes() == clip.read_bytes() for name, _ in captions)
@@ -169,10 +169,10 @@ def test_unpack_then_check(
 ) -> None:
     source, target = packed_folder(tmp_path / "in", clip), tmp_path / "out"
     assert run(monkeypatch, "data", "unpack", source, "-o", target) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[:2] == ["all: 1 videos, 1 pairs", "train: 3 videos, 4 pairs"]
-    assert said[2].startswith("left out: train-0000.tar/../../x (no caption")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["all: videos 1, pairs 1", "train: videos 3, pairs 4"]
+    assert lines[2].startswith("left out: train-0000.tar/../../x (no caption")
     assert run(monkeypatch, "data", "check", "folder", "--root", target) == 0
-    assert "train: 3 videos, 4 pairs" in capsys.readouterr().out
+    assert "train: videos 3, pairs 4" in capsys.readouterr().out
     assert run(monkeypatch, "data", "unpack", tmp_path / "no.tar", "-o", target) == 2
     assert "there is no file" in capsys.readouterr().err
