@@ -1,4 +1,4 @@
-"""The lab's manual names all that the lab has."""
+"""The docs of the lab name its commands, options, data sets, tables and recipes."""
 
 import re
 from pathlib import Path

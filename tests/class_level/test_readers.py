@@ -1,4 +1,4 @@
-"""Real files give the published counts; files of other sets are made here in their layout."""
+"""Readers on real files, and on generated files in the layout of the other sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_wikipedia_has_ten_splits(root: Path, name: str, dims: tuple[int, int]) 
     assert data.pairs.labels[2173:].tolist() == [int(line.split("\t")[2]) - 1 for line in listed]
 
 
-def test_chance_levels_are_the_known_ones(root: Path) -> None:
+def test_chance_levels_match_known_values(root: Path) -> None:
     labels = read_set("wikipedia_cnn", root).pairs.labels[2173:]
     assert chance(labels, labels).map == pytest.approx(11.9, abs=0.1)
     counts = class_counts(root / "audiosetzsl", "tst")
@@ -78,7 +78,7 @@ def test_digits_share_no_recording_and_no_picture_between_parts(root: Path) -> N
 
 
 def write_audiosetzsl(folder: Path, *, lost: bool = False) -> None:
-    """23 classes, a few clips each, the pictures' rows in another order than the sounds'."""
+    """23 classes, a few clips each, video rows in another order than audio rows."""
     h5py = pytest.importorskip("h5py", reason="h5py of the extra [lab] is not installed")
     names = [f"class{at:02d}" for at in range(23)]
     folder.mkdir()
@@ -115,12 +115,12 @@ def test_audiosetzsl_refuses_clips_without_a_partner(tmp_path: Path) -> None:
         read_set("audiosetzsl", tmp_path)
 
 
-def test_a_wrong_name_gets_the_list(tmp_path: Path) -> None:
+def test_a_wrong_name_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no class-level data set named 'wiki'.*wikipedia_cnn"):
         read_set("wiki", tmp_path)
 
 
-def test_cuts_come_from_their_seeds() -> None:
+def test_splits_depend_on_their_seeds() -> None:
     first, again = split_rest(5, 9, test=6, times=3), split_rest(5, 9, test=6, times=3)
     assert all((a.test == b.test).all() for a, b in zip(first, again, strict=True))
     assert not (first[0].test == first[1].test).all()

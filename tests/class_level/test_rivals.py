@@ -50,7 +50,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_every_system_learns_classes_and_keeps_to_its_seed(name: str) -> None:
+def test_every_system_learns_classes_and_depends_on_its_seed_only(name: str) -> None:
     pairs = scale_features(made_pairs(200, seed=1), np.arange(140), "zscore")
     train, test = pairs[:140], pairs[140:]
     hidden = Pairs(x=test.x, y=test.y, labels=np.full(len(test), -1))

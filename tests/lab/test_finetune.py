@@ -23,7 +23,7 @@ QUICK = TrainConfig(batch_size=8, steps=4, lr=1e-3, loss="infonce_sum")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """A library of 12 videos and captions of each; the cache of graphs is its own."""
+    """A library of 12 videos and captions of each; with its own cache."""
     root = tmp_path_factory.mktemp("finetune")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))

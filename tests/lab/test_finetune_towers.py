@@ -1,4 +1,4 @@
-"""The towers of a library learn from its own files; tiny random towers, colours and tones."""
+"""Fine-tuning the towers of a library on its files: colours, tones and tiny random towers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEARNING = TrainConfig(batch_size=16, steps=30, lr=1e-3, weight_decay=0.0, loss=
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """Every film has a colour and a tone, and its caption a word for each; one is only heard."""
+    """Films with a colour, a tone and a caption with a word for each; one has no frames."""
     root = tmp_path_factory.mktemp("towers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
@@ -63,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 
 
 def scores_of_the_lab(place: Path, models: Path) -> dict[str, float]:
-    """What the model in `models` gives each film when the lab reads the file."""
+    """Scores of the model in `models` for each film, read by the lab."""
     with Library.create(place / f"empty-{models.name}", models=models):
         pass
     with Store.open(place / f"empty-{models.name}") as store:
@@ -82,7 +82,7 @@ def scores_of_the_library(library: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_towers_learn_and_a_library_made_again_has_them(place: Path) -> None:
+def test_towers_train_and_a_reindexed_library_uses_them(place: Path) -> None:
     library, output = place / "library", place / "tuned"
     assert scores_of_the_library(library) == pytest.approx(
         scores_of_the_lab(place, place / "models"), abs=2e-3
@@ -119,7 +119,7 @@ def test_the_lab_scores_files_as_a_library_scores_them(
     assert len(set(expected.values())) == 3
 
 
-def test_new_towers_are_not_installed_but_indexed_with(
+def test_new_towers_need_reindexing(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("finetune", place / "library", place / "captions.jsonl", "-o", place / "x", "--all")

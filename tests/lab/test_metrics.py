@@ -16,7 +16,7 @@ def tied_scores(queries: int, items: int, *, seed: int) -> np.ndarray:
 
 
 def orders(row: np.ndarray) -> list[tuple[int, ...]]:
-    """Every order of the items that a search may give: best first, equal ones in any order."""
+    """Every order that a search may return: best first, equal scores in any order."""
     return [
         order
         for order in permutations(range(len(row)))
@@ -24,8 +24,8 @@ def orders(row: np.ndarray) -> list[tuple[int, ...]]:
     ]
 
 
-def looped(row: np.ndarray, right: set[int]) -> tuple[float, float, float, float]:
-    """Mean, least and largest rank of the first right item, and mean average precision."""
+def by_loops(row: np.ndarray, right: set[int]) -> tuple[float, float, float, float]:
+    """Mean, smallest and largest rank of the first right item, and mean average precision."""
     firsts, precisions = [], []
     for order in orders(row):
         places = [place for place, item in enumerate(order, start=1) if item in right]
@@ -40,7 +40,7 @@ def test_one_right_item_equals_the_loop_under_ties(seed: int) -> None:
     own = np.random.default_rng(seed).integers(0, 6, 5)
     ranks = rank_one_target(scores, own)
     for query, row in enumerate(scores):
-        wanted = looped(row, {int(own[query])})
+        wanted = by_loops(row, {int(own[query])})
         got = (ranks.expected, ranks.optimistic, ranks.pessimistic, ranks.precision)
         assert [float(values[query]) for values in got] == pytest.approx(wanted)
 
@@ -50,7 +50,7 @@ def test_several_right_items_equal_the_loop_under_ties(seed: int) -> None:
     scores, own = tied_scores(3, 7, seed=seed), np.array([0, 0, 1, 2, 1, 0, 2])
     ranks = rank_any_target(scores, own)
     for query, row in enumerate(scores):
-        wanted = looped(row, set(np.flatnonzero(own == query).tolist()))
+        wanted = by_loops(row, set(np.flatnonzero(own == query).tolist()))
         got = (ranks.expected, ranks.optimistic, ranks.pessimistic, ranks.precision)
         assert [float(values[query]) for values in got] == pytest.approx(wanted)
 
@@ -81,7 +81,7 @@ def test_nan_is_an_error_that_names_the_pair() -> None:
 
 
 def reference_single_sort(scores: np.ndarray) -> np.ndarray:
-    """CLIP4Clip and its descendants: where the sorted row equals the diagonal."""
+    """CLIP4Clip and its descendants: the place in the sorted row that equals the diagonal."""
     ordered, own = np.sort(-scores, axis=1), np.diag(-scores)[:, None]
     return np.where(ordered - own == 0)[1] + 1
 

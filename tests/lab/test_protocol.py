@@ -1,4 +1,4 @@
-"""A gallery scored in chunks and in two stages, and the corrections that follow."""
+"""Scoring a gallery in blocks and in two stages, and hubness corrections."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from seehear_lab.evaluate.protocol import Encoded, correct_hubness, score_all, s
 
 
 @pytest.mark.parametrize("name", ["tefal", "xpool", "clip4clip.meanp"])
-def test_blocks_equal_the_whole(name: str) -> None:
+def test_blocks_give_the_same_scores(name: str) -> None:
     model, (query, items) = small_model(name), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
-    whole = model.score(query, encoded.items).detach().numpy()
+    expected = model.score(query, encoded.items).detach().numpy()
     for budget in (1, 5000, 10**9):
-        assert np.allclose(score_all(model, encoded, budget_bytes=budget), whole, atol=1e-6)
+        assert np.allclose(score_all(model, encoded, budget_bytes=budget), expected, atol=1e-6)
 
 
-def test_two_stages_that_keep_all_order_as_one() -> None:
+def test_two_stages_that_keep_all_give_the_order_of_one() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     full = score_all(model, encoded)
@@ -30,7 +30,7 @@ def test_two_stages_that_keep_all_order_as_one() -> None:
     assert both.stage1_recall == 100
 
 
-def test_what_stage_one_drops_stays_below_in_its_order() -> None:
+def test_items_dropped_by_stage_one_follow_in_its_order() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     summary = model.summary(encoded.items)
@@ -58,7 +58,7 @@ def test_concatenated_batches_keep_every_item() -> None:
     assert torch.equal(both.audio[2:], items.audio[2:])
 
 
-def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
+def test_corrections_return_a_label_and_do_not_modify_scores() -> None:
     scores = np.array([[0.9, 0.5, 0.1], [0.7, 0.6, 0.2], [0.8, 0.1, 0.75]])  # item 0 is a hub
     before = scores.copy()
     bank = np.array([[0.9, 0.1, 0.1]])
@@ -88,7 +88,7 @@ def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
         correct_hubness(scores, "qb_norm")
 
 
-def test_a_union_finds_what_is_only_heard() -> None:
+def test_a_union_keeps_items_that_match_by_sound_only() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     heard = model.hear.uniform(encoded.items.audio, encoded.items.audio_mask)

@@ -1,4 +1,4 @@
-"""Specs parse, agree with the papers, read their layouts; `check` finds what is wrong."""
+"""Specs parse, match the papers and read their layouts; `check` finds problems."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COUNTS = {  # (videos, pairs) of the papers
 }
 
 
-def test_counts_are_those_of_the_papers() -> None:
+def test_counts_match_the_papers() -> None:
     found = {
         (name, split): (part.videos, part.pairs)
         for name in list_specs()
@@ -72,7 +72,7 @@ def test_a_spec_reads_its_layout(name: str, tmp_path: Path) -> None:
             assert len(captions) == 2 * EACH
 
 
-def test_check_counts_finds_and_writes(tmp_path: Path) -> None:
+def test_check_reports_counts_and_problems_and_writes_no_audio(tmp_path: Path) -> None:
     spec = load_spec("msrvtt")
     ids = write_set(spec, tmp_path)
     folder = tmp_path / spec.videos
@@ -92,7 +92,7 @@ def test_check_counts_finds_and_writes(tmp_path: Path) -> None:
     assert found.problems > 2
 
 
-def test_every_spec_says_where_it_comes_from_and_what_is_wrong() -> None:
+def test_every_spec_has_a_source_and_known_faults() -> None:
     for name in list_specs():
         spec = load_spec(name)
         assert spec.title and spec.licence and spec.obtain and spec.known, name
@@ -116,7 +116,7 @@ def test_a_missing_list_says_how_to_get_it(tmp_path: Path) -> None:
     assert any("Charades_v1_train.csv' is missing; prior.allenai.org" in x for x in found.lines)
 
 
-def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+def test_a_folder_without_a_spec(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"neither captions\.jsonl nor captions\.SPLIT"):
         spec_of_folder(tmp_path)
     (tmp_path / "captions.csv").write_text('video,caption\na.mp4,"a dog, barking"\n')
@@ -139,7 +139,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert data.captions("test") == [("b/c.mp4", "hail")]
 
 
-def test_wrong_names_get_a_hint(tmp_path: Path) -> None:
+def test_wrong_names_get_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'msrvtt'"):
         load_spec("msr-vtt")
     with pytest.raises(UsageError, match="did you mean 'train9k'"):

@@ -76,7 +76,7 @@ def test_killed_and_resumed_gives_the_same_losses_to_the_bit(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_the_full_batch(tmp_path: Path) -> None:
     words = ["tefal", "30", "0.0"]
     one = command(tmp_path / "one", sys.executable) + words
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -124,18 +124,18 @@ def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_cached_gradients_are_those_of_the_whole_batch_with_its_dropout() -> None:
+def test_chunked_gradients_equal_those_of_the_full_batch_with_dropout() -> None:
     config, batch = toy.toy_config(chunk=3), toy.ToyPairs().batch(range(8), range(8))
-    cached, whole = toy.toy_model("tefal", dropout=0.5), toy.toy_model("tefal", dropout=0.5)
+    chunked, full = toy.toy_model("tefal", dropout=0.5), toy.toy_model("tefal", dropout=0.5)
     torch.manual_seed(0)
-    BatchGradients(config=config, world=World(), device=CPU).backward(cached, batch)
+    BatchGradients(config=config, world=World(), device=CPU).backward(chunked, batch)
     torch.manual_seed(0)
     parts = [batch.rows(piece) for piece in chunks(8, 3)]
-    encoded = [(whole.encode_query(p.query), whole.encode_items(p.media)) for p in parts]
+    encoded = [(full.encode_query(p.query), full.encode_items(p.media)) for p in parts]
     items = concat_items([i for _, i in encoded])
-    logits = whole.logits(torch.cat([q for q, _ in encoded]), items)
-    LOSSES[config.loss](whole, items, logits, config).backward()
-    expected, got = gradients(whole), gradients(cached)
+    logits = full.logits(torch.cat([q for q, _ in encoded]), items)
+    LOSSES[config.loss](full, items, logits, config).backward()
+    expected, got = gradients(full), gradients(chunked)
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         assert torch.allclose(got[name], value, atol=1e-4), name

@@ -1,4 +1,4 @@
-"""Packed data sets become a plain folder: tars, `datasets` on disk, and what load_dataset takes."""
+"""Unpacking data sets: tars, `datasets` on disk, and data sets for load_dataset."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def pack(path: Path, members: list[tuple[str, bytes]]) -> Path:
     return path
 
 
-def sample(key: str, clip: Path, held: Any) -> list[tuple[str, bytes]]:
-    return [(f"{key}.mp4", clip.read_bytes()), (f"{key}.json", json.dumps(held).encode())]
+def sample(key: str, clip: Path, row: Any) -> list[tuple[str, bytes]]:
+    return [(f"{key}.mp4", clip.read_bytes()), (f"{key}.json", json.dumps(row).encode())]
 
 
 def packed_folder(root: Path, clip: Path) -> Path:
@@ -74,7 +74,7 @@ def test_tars_become_splits_of_a_folder(tmp_path: Path, clip: Path) -> None:
     assert written == {"up"}  # nothing outside the target
 
 
-def test_what_was_unpacked_is_not_written_again(tmp_path: Path, clip: Path) -> None:
+def test_existing_videos_are_not_written_again(tmp_path: Path, clip: Path) -> None:
     source, target = packed_folder(tmp_path / "in", clip), tmp_path / "out"
     unpack(str(source), target)
     first, second, *_ = sorted((target / "train").iterdir())
@@ -85,13 +85,13 @@ def test_what_was_unpacked_is_not_written_again(tmp_path: Path, clip: Path) -> N
     assert second.stat().st_mtime_ns == before
 
 
-def test_a_cut_tar_gives_what_is_whole(tmp_path: Path, clip: Path) -> None:
+def test_a_truncated_tar_gives_its_complete_samples(tmp_path: Path, clip: Path) -> None:
     two = [*sample("a", clip, "first"), *sample("b", clip, "second")]
-    whole = pack(tmp_path / "train.tar", two)
+    tar = pack(tmp_path / "train.tar", two)
     size = clip.stat().st_size
-    whole.write_bytes(whole.read_bytes()[: 3 * 512 + 2 * size])  # in the video of b
+    tar.write_bytes(tar.read_bytes()[: 3 * 512 + 2 * size])  # in the video of b
     target = tmp_path / "out"
-    left_out = unpack(str(whole), target)
+    left_out = unpack(str(tar), target)
     assert [text for _, text in open_dataset("folder", target).captions("train")] == ["first"]
     assert any("train.tar" in line for line in left_out)
     assert not list(target.rglob("*.partial"))
@@ -144,7 +144,7 @@ def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
     assert all(data.files[name].read_bytes() == clip.read_bytes() for name, _ in captions)
 
 
-def test_without_the_package_one_sentence_says_what_to_install(
+def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
@@ -153,7 +153,7 @@ def test_without_the_package_one_sentence_says_what_to_install(
 
 
 def loader(root: Path, clip: Path) -> Path:
-    """A folder that `load_dataset` reads, as it reads a repository of the hub."""
+    """A folder that `load_dataset` reads like a repository on the hub."""
     folder = root / "videos"
     (folder / "train").mkdir(parents=True)
     lines = []
