@@ -72,7 +72,9 @@ def _activitynet(path: Path, rows: Rows, column: str, text: str) -> None:
 
 def _vatex(path: Path, rows: Rows, column: str, text: str) -> None:
     names = dict.fromkeys(name for name, _ in rows)
-    _json(path, [{"videoID": n, "enCap": [caption for m, caption in rows if m == n]} for n in names])
+    _json(
+        path, [{"videoID": n, "enCap": [caption for m, caption in rows if m == n]} for n in names]
+    )
 
 
 WRITERS: dict[str, Callable[[Path, Rows, str, str], None]] = {

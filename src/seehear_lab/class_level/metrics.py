@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from seehear_lab.datasets.batches import chunks
 from seehear_lab.evaluate.ranks import average_precision
 
 Distance = Literal["cosine", "euclidean", "dot"]
@@ -38,7 +39,7 @@ def mean_ap(
     precisions = np.concatenate(
         [
             average_precision(score(query[rows]), query_labels[rows, None] == item_labels[None])
-            for rows in _blocks(len(query))
+            for rows in chunks(len(query), BLOCK)
         ]
     )
     return summarise(precisions, query_labels)
@@ -89,10 +90,6 @@ def chance(query_labels: Labels, item_labels: Labels) -> MeanAP:
 def unit(x: Rows) -> Rows:
     """x / |x|; zero rows stay zero."""
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
 
 
 class _Scorer:

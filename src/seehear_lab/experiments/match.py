@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seehear.engine.clip_ast_match import SETTINGS, WEIGHTS, Matcher, batch
@@ -18,6 +18,7 @@ from seehear.errors import ModelError, UsageError
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
 from seehear.store import Store
+from seehear_lab.datasets.batches import select_rows
 from seehear_lab.experiments.library_data import load_clip_ast
 from seehear_lab.losses import associative_loss
 from seehear_lab.train.checkpoint import save_weights
@@ -26,7 +27,7 @@ from seehear_lab.train.loop import OnLog
 SIZES = {"hidden": 128, "wide": 256, "layers": 2, "heads": 4, "slots": 50, "projection": 64}
 FEWEST = 40  # items with frames and sound
 EXCHANGES = 5  # sounds of other items that the frames of each item are tested with
-EVALUATE_EVERY = 20  # steps
+BATCH, EVALUATE_EVERY = 128, 20  # items, steps
 MIN_ACCURACY = 75.0  # balanced accuracy in percent below which a matcher is not installed
 
 
@@ -57,13 +58,14 @@ def train_matcher(
     torch.manual_seed(seed)
     settings = SIZES | {"dim": tokens.frames.shape[2], "sound_dim": tokens.audio.shape[2]}
     model = build_model("avma", **settings)
-    part = np.random.default_rng(seed).permutation(videos.max() + 1)[videos] % 5
-    train = _select(tokens, part < 3)
+    order = np.random.default_rng(seed).permutation(videos.max() + 1)
+    part = torch.from_numpy(order[videos] % 5)
+    train = select_rows(tokens, part < 3)
     _standardise_inputs(model.look, train.frames[train.frame_mask])
     _standardise_inputs(model.listen, train.audio[train.audio_mask])
-    threshold = _train(model, train, _select(tokens, part == 3), steps, on_log)
+    threshold = _train(model, train, select_rows(tokens, part == 3), steps, on_log)
     matcher = Matcher(model, threshold)
-    own, exchanged = _degrees(model, _select(tokens, part == 4))
+    own, exchanged = _degrees(model, select_rows(tokens, part == 4))
     result = MatchResult(
         matcher=matcher,
         settings=settings,
@@ -102,11 +104,6 @@ def _read_items(store: Store) -> tuple[TokenBatch, Int[np.ndarray, " item"]]:
     return batch(store.tokens([item.id for item in items])), videos
 
 
-def _select(tokens: TokenBatch, chosen: Bool[np.ndarray, " item"]) -> TokenBatch:
-    rows = torch.from_numpy(np.flatnonzero(chosen))
-    return TokenBatch(**{name: values[rows] for name, values in vars(tokens).items()})
-
-
 def _standardise_inputs(layer: nn.Linear, tokens: Float[Tensor, "token dim"]) -> None:
     """Fold the mean and deviation of tokens, which are much alike, into a first layer."""
     mean, deviation = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
@@ -123,7 +120,7 @@ def _train(model: Any, items: TokenBatch, held_out: TokenBatch, steps: int, on_l
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     best, threshold, kept = -1.0, 0.0, deepcopy(model.state_dict())
     for step in range(1, steps + 1):
-        picked = _select(items, _random_items(len(items.frames)))
+        picked = select_rows(items, torch.randperm(len(items.frames))[:BATCH].sort().values)
         hidden = replace(
             picked, frame_mask=_hide(picked.frame_mask), audio_mask=_hide(picked.audio_mask)
         )
@@ -140,10 +137,6 @@ def _train(model: Any, items: TokenBatch, held_out: TokenBatch, steps: int, on_l
             on_log({"step": step, "loss": loss.item(), "accuracy": accuracy})
     model.load_state_dict(kept)
     return threshold
-
-
-def _random_items(count: int, most: int = 128) -> Bool[np.ndarray, " item"]:
-    return np.isin(np.arange(count), torch.randperm(count)[:most].numpy())
 
 
 def _hide(mask: Tensor) -> Tensor:

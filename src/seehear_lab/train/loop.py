@@ -28,7 +28,7 @@ from seehear_lab.train.distributed import (
     gather_objects,
 )
 from seehear_lab.train.optim import clip_gradients, lr_factor, new_optimizer, set_lr
-from seehear_lab.train.step import BatchGradients, TrainingError
+from seehear_lab.train.step import BatchGradients, TrainingError, rng_state, set_rng_state
 
 MetricFn = Callable[[RetrievalModel], float]  # higher is better, e.g. R@1 on validation
 OnLog = Callable[[dict[str, Any]], None]  # receives the rows of log.jsonl
@@ -91,7 +91,7 @@ class _Run:
             self.progress, rng = checkpoint.load(
                 newest, self.model, self.optimizer, rank=self.world.rank
             )
-            _set_rng(rng, self.device)
+            set_rng_state(rng, self.device)
         if self.world.is_first:
             _truncate_log(self.folder / LOG, self.progress.step)
 
@@ -176,10 +176,10 @@ class _Run:
 
     def _evaluate(self, metric_fn: MetricFn) -> None:
         self.model.eval()
-        rng = _rng(self.device)
+        rng = rng_state(self.device)
         metric = metric_fn(self.model)  # in every process, so that none waits for another
         metric = broadcast_value(metric, self.world)  # GPUs may round differently
-        _set_rng(rng, self.device)
+        set_rng_state(rng, self.device)
         self._log({"step": self.progress.step, "metric": metric})
         self.progress.without_gain += 1
         if metric > self.progress.best:
@@ -207,21 +207,9 @@ class _Run:
 
     def _rng_of_all(self) -> dict[str, Tensor]:
         """Random states of all processes; keys start with the rank."""
-        own = {name: value.cpu() for name, value in _rng(self.device).items()}
+        own = {name: value.cpu() for name, value in rng_state(self.device).items()}
         every = enumerate(gather_objects(own, self.world))
         return {f"{rank}.{k}": v for rank, states in every for k, v in states.items()}
-
-
-def _rng(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
-
-
-def _set_rng(states: dict[str, Tensor], device: torch.device) -> None:
-    if "cpu" in states:
-        torch.set_rng_state(states["cpu"])
-    if "cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def _truncate_log(path: Path, step: int) -> None:

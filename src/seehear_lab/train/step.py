@@ -93,30 +93,30 @@ class BatchGradients:
         parts = [batch.rows(rows) for rows in chunks(len(batch.names), self.config.chunk)]
         states, encoded = [], []
         for part in parts:
-            states.append(_rng_state(self.device))
+            states.append(rng_state(self.device))
             with torch.no_grad():
                 encoded.append(self._encode(model, part))
         query = _leaf(torch.cat([query for query, _ in encoded]))
         items = _leaf(concat_items([items for _, items in encoded]))
         loss = self._loss(model, query, items)
         self._backward(loss)
-        after = _rng_state(self.device)
+        after = rng_state(self.device)
         if torch.isfinite(loss):
             self._backward_chunks(model, parts, states, (query, items))
-        _set_rng_state(after, self.device)
+        set_rng_state(after, self.device)
         return loss
 
     def _backward_chunks(
         self,
         model: RetrievalModel,
         parts: list[Batch],
-        states: list[list[Tensor]],
+        states: list[dict[str, Tensor]],
         leaves: tuple[Tensor, TokenBatch],
     ) -> None:
         start = 0
         for part, state in zip(parts, states, strict=True):
             rows = slice(start, start + len(part.names))
-            _set_rng_state(state, self.device)
+            set_rng_state(state, self.device)
             query, items = self._encode(model, part)
             encoded = [
                 (query, leaves[0]),
@@ -155,15 +155,18 @@ def _leaf(values: Any) -> Any:
     return type(values)(**{name: _leaf(value) for name, value in vars(values).items()})
 
 
-def _rng_state(device: torch.device) -> list[Tensor]:
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Random states of the CPU and, for a GPU, of the device."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
 
 
-def _set_rng_state(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+def set_rng_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Restore what `rng_state` returned; missing states are left unchanged."""
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @torch.no_grad()
