@@ -38,7 +38,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Scores to report: the run file to write them to, if any, and what sets them apart."""
+    """Scores to report, how they were computed, and the run file to write them to, if any."""
 
     scores: Scores
     file: str = ""

@@ -152,7 +152,7 @@ def _summarise(store: Store, engine: ClipAstEngine, item: Item) -> Item:
 
 
 def _refuse_other_towers(model: Any, engine: ClipAstEngine) -> None:
-    """Stored tokens depend on the towers and on the head's projection."""
+    """Refuse weights with other towers or another projection: stored tokens depend on both."""
     old, new = model.get("weights", {}), engine.manifest["weights"]
     for name in old.keys() | new.keys():
         if not name.startswith("head.") and old.get(name) != new.get(name):
@@ -163,7 +163,7 @@ def _refuse_other_towers(model: Any, engine: ClipAstEngine) -> None:
 
 
 def refuse_existing(output: Path) -> None:
-    """Raises: UsageError if `output` exists."""
+    """Refuse to overwrite an output folder. Raises: UsageError if `output` exists."""
     if output.exists():
         raise UsageError(f"'{output}' already exists; choose another folder or delete it")
 
