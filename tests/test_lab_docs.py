@@ -1,4 +1,4 @@
-"""The lab's manual names all that the lab has."""
+"""The docs of the lab name its commands, options, data sets, tables and recipes."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import typer.main
 
 from seehear_lab.cli import app
 from seehear_lab.datasets.spec import list_specs
-from seehear_lab.recipe import list_recipes, load_recipe
+from seehear_lab.experiments.recipe import load_recipe
+from seehear_lab.recipes.reader import list_recipes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MANUAL = "".join((DOCS / name).read_text("utf-8") for name in ("lab.md", "class-level.md"))

@@ -114,7 +114,7 @@ def rows_of(
 
 
 def right(scores: np.ndarray, gallery: DigitGallery) -> float:
-    return 100 * float((scores.argmax(1) == np.asarray(gallery.own)).mean())
+    return 100 * float((scores.argmax(1) == np.asarray(gallery.target)).mean())
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Class-level retrieval against its floors: Wikipedia, digits, and a set of AudioSetZSL's size.
 
-`--quick` takes two cuts of Wikipedia, a short training of DSTC without the floors that need the
+`--quick` takes two splits of Wikipedia, a short training of DSTC without the floors that need the
 whole one, no DSCMR, and a tenth of the AudioSetZSL-sized pairs. `--runs FOLDER` reads what
 `seehear-lab class-level` wrote for dstc_wikipedia and dscmr_wikipedia, in place of training again.
 """
@@ -20,10 +20,10 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
+from seehear_lab.class_level.grid import load_points
 from seehear_lab.class_level.metrics import mean_ap
 from seehear_lab.class_level.pairs import Pairs
 from seehear_lab.class_level.readers import class_counts, seen_classes
-from seehear_lab.class_level.recipe import load_points
 from seehear_lab.class_level.run import run
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
 
@@ -35,33 +35,33 @@ SHORT = ("system.settings.epochs_step1=4", "system.settings.epochs_step2=8",
 
 
 def values(name: str, root: Path, *changes: str) -> dict[str, np.ndarray]:
-    """Figures of a recipe, one for every cut."""
+    """Figures of a recipe, one for every split."""
     outcome = run(load_points(name, changes=changes)[0].recipe, root)
-    distance = outcome.choices[0].distance
+    distance = outcome.selections[0].distance
     return {name: outcome.values(name, distance) for name in ("x2y", "y2x", "both")}
 
 
 def kept(name: str, runs: Path) -> dict[str, np.ndarray]:
     """The same from a file of results."""
     result = json.loads((runs / name / "result.json").read_text("utf-8"))[0]
-    own = [choice["figures"] for choice in result["choices"]]
+    own = [each["metrics"] for each in result["selections"]]
     return {key: np.array([figures[key] for figures in own]) for key in ("x2y", "y2x", "both")}
 
 
 def told(what: str, found: dict[str, np.ndarray]) -> list[Row]:
-    """Both directions and their mean, with the deviation over cuts."""
+    """Both directions and their mean, with the deviation over splits."""
     rows = [(f"{what}, {key}", float(each.mean()), "mAP") for key, each in found.items()]
     return [*rows, (f"{what}, std of both", float(found["both"].std()), "mAP")]
 
 
 def wikipedia(root: Path, runs: Path | None, *, quick: bool) -> tuple[list[Row], list[str]]:
-    """Rivals and DSTC on the same cuts; the floors that are missed."""
-    cuts = ["cuts=2"] if quick else []
-    found = {n: values(f"{n}_wikipedia", root, *cuts) for n in ("cca", "mvda", "sm", "scm")}
+    """Rivals and DSTC on the same splits; the floors that are missed."""
+    splits = ["splits=2"] if quick else []
+    found = {n: values(f"{n}_wikipedia", root, *splits) for n in ("cca", "mvda", "sm", "scm")}
     if runs:
         found |= {n: kept(f"{n}_wikipedia", runs) for n in ("dstc", "dscmr")}
     else:
-        found["dstc"] = values("dstc_wikipedia", root, *cuts, *(SHORT if quick else ()))
+        found["dstc"] = values("dstc_wikipedia", root, *splits, *(SHORT if quick else ()))
         if not quick:
             found["dscmr"] = values("dscmr_wikipedia", root)
     rows = [row for name, each in found.items() for row in told(f"wikipedia {name}", each)]
@@ -71,7 +71,7 @@ def wikipedia(root: Path, runs: Path | None, *, quick: bool) -> tuple[list[Row],
         gains = {name: both["dstc"] - both[name] for name in both if name != "dstc"}
         for name, gain in gains.items():
             rows.append((f"DSTC over {name}, paired", float(gain.mean()), "mAP"))
-            rows.append((f"DSTC over {name}, cuts won", 100 * float((gain > 0).mean()), "%"))
+            rows.append((f"DSTC over {name}, splits won", 100 * float((gain > 0).mean()), "%"))
         floors["DSTC >= 38"] = both["dstc"].mean() >= 38
         floors["DSTC 3 above DSCMR"] = gains["dscmr"].mean() >= 3
         floors["DSTC 6 above CCA"] = gains["cca"].mean() >= 6

@@ -96,10 +96,10 @@ class Bench:
             return recall(ranks_of(model, held_out), 1)
 
         folder, begun = self.cache / f"{name}-{task}-{seed}", perf_counter()
-        is_deaf = task == "order"
-        judge = None if is_deaf else r1
-        pairs = DigitPairs(clips, is_deaf=is_deaf, is_shuffled=level == "part")
-        fit(model, pairs, config, folder, judge=judge)
+        is_muted = task == "order"
+        metric_fn = None if is_muted else r1
+        pairs = DigitPairs(clips, is_muted=is_muted, is_shuffled=level == "part")
+        fit(model, pairs, config, folder, metric_fn=metric_fn)
         load_weights(model, folder / BEST)
         return model.eval(), perf_counter() - begun
 
@@ -111,7 +111,7 @@ class Bench:
         if task == "whole":
             return model
         start, _ = self.train(*START, seed, STEPS[START])
-        encoder.take(start.encoder.state_dict())
+        encoder.load_shorter(start.encoder.state_dict())
         if isinstance(model, SeqTransf):
             start_from_text(model.temporal.transformer, encoder.text)
         return model
@@ -120,18 +120,18 @@ class Bench:
 def settings(name: str) -> dict[str, int]:
     if name == "clip4clip.seqtransf":
         return {"dim": DIM, "layers": 2, "heads": 4, "positions": 12}
-    is_deaf = name in ("xpool", "clip4clip.meanp")
-    return {"dim": DIM} if is_deaf else {"dim": DIM, "sound_dim": DIM}
+    without_sound = name in ("xpool", "clip4clip.meanp")
+    return {"dim": DIM} if without_sound else {"dim": DIM, "sound_dim": DIM}
 
 
 def ranks_of(model: RetrievalModel, gallery: DigitGallery) -> Ranks:
-    return rank(score_all(model, encode(model, gallery)), gallery.own, "t2v")
+    return rank(score_all(model, encode(model, gallery)), gallery.target, "t2v")
 
 
 def prefers_order(model: RetrievalModel, clips: DigitClips) -> float:
     """How often, in percent, a caption scores its clip above the clip played backwards."""
     backwards = DigitClips(**(vars(clips) | {"frames": clips.frames[:, ::-1].copy()}))
-    own, other = (encode(model, DigitGallery(each, is_deaf=True)) for each in (clips, backwards))
+    own, other = (encode(model, DigitGallery(each, is_muted=True)) for each in (clips, backwards))
     with torch.inference_mode():
         right, wrong = (model.score(own.query, each.items).diagonal() for each in (own, other))
     tied = torch.isclose(right, wrong, atol=1e-6)
@@ -144,9 +144,9 @@ def two_stages(model: RetrievalModel, gallery: DigitGallery, what: str) -> Rows:
     encoded = encode(model, gallery)
     for stage1 in ("seen", "union"):
         two = score_two_stage(
-            model, encoded, gallery.own, keep=len(gallery.own) // 10, stage1=stage1
+            model, encoded, gallery.target, keep=len(gallery.target) // 10, stage1=stage1
         )
-        r1 = recall(rank(two.scores, gallery.own, "t2v"), 1)
+        r1 = recall(rank(two.scores, gallery.target, "t2v"), 1)
         rows.append((f"{what}, re-rank 10 % by {stage1}: R@1", r1, "%"))
         rows.append((f"{what}, re-rank 10 % by {stage1}: found by stage 1", two.stage1_recall, "%"))
     return rows

@@ -1,1 +1,1 @@
-"""The research half of seehear: training, evaluation and comparison of retrieval models."""
+"""The lab: train, evaluate and compare the retrieval models of seehear."""

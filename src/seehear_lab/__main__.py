@@ -1,4 +1,4 @@
-"""`python -m seehear_lab` is the command `seehear-lab`."""
+"""Run `seehear-lab` as `python -m seehear_lab`."""
 
 from seehear_lab.cli import main
 

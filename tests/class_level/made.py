@@ -1,4 +1,4 @@
-"""Small made-up pairs for tests of class-level systems."""
+"""Small synthetic pairs for tests of class-level systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seehear_lab.class_level.pairs import Pairs
 def made_pairs(
     count: int = 90, *, dims: tuple[int, int] = (7, 5), classes: int = 4, seed: int = 0
 ) -> Pairs:
-    """Noise around a centre for each class, with more that both views share."""
+    """Noise around a centre per class, plus a component that both views share."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     shared = rng.normal(size=(count, 3)) + 2 * rng.normal(size=(classes, 3))[labels]

@@ -1,4 +1,4 @@
-"""Every recipe parses and names what exists; runs select on validation only and tables print."""
+"""Recipes parse and name existing things; runs select on validation; tables print."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typer.testing import CliRunner
 from class_level.made import made_pairs
 from seehear.errors import UsageError
 from seehear_lab.class_level import run as runner
-from seehear_lab.class_level.pairs import ClassSet, Cut
+from seehear_lab.class_level.grid import FOLDER, load_points
+from seehear_lab.class_level.pairs import ClassSet, Split
 from seehear_lab.class_level.readers import READERS
-from seehear_lab.class_level.recipe import list_recipes, load_points
 from seehear_lab.class_level.report import as_json, rows_of, table_lines, table_names, write
 from seehear_lab.class_level.systems import SYSTEMS
 from seehear_lab.cli import app
+from seehear_lab.recipes.reader import list_recipes
 
 ROWS_OF_TABLE_1 = [f"dstc_terms_{row:02d}" for row in range(1, 11)]
 
 
-@pytest.mark.parametrize("name", list_recipes())
-def test_a_recipe_names_what_exists(name: str) -> None:
+@pytest.mark.parametrize("name", list_recipes(FOLDER))
+def test_a_recipe_names_existing_things(name: str) -> None:
     for point in load_points(name):
         recipe = point.recipe
         assert recipe.table in table_names()
@@ -34,7 +35,9 @@ def test_a_recipe_names_what_exists(name: str) -> None:
 
 
 def test_every_system_and_every_row_of_table_1_has_a_recipe() -> None:
-    named = {point.recipe.system.name for name in list_recipes() for point in load_points(name)}
+    named = {
+        point.recipe.system.name for name in list_recipes(FOLDER) for point in load_points(name)
+    }
     assert named == set(SYSTEMS)
     terms = [load_points(name) for name in ROWS_OF_TABLE_1]
     for points in terms:
@@ -65,38 +68,38 @@ def test_changes_reach_settings_and_replace_a_grid() -> None:
         ("dstc_digits", ("system.settings.pc_reduction=max",), r"pc_reduction is 'max'; Known"),
     ],
 )
-def test_wrong_words_are_refused(name: str, changes: tuple[str, ...], says: str) -> None:
+def test_unknown_names_are_refused(name: str, changes: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         load_points(name, changes=changes)
 
 
 def made_set(*, val_is_test: bool = False) -> ClassSet:
     pairs, rows = made_pairs(120), np.arange(120)
-    cuts = [
-        Cut(train=rows[:70], val=rows[95:] if val_is_test else rows[70:95], test=rows[95:]),
-        Cut(train=rows[:70], val=rows[95:], test=rows[70:95]),
+    splits = [
+        Split(train=rows[:70], val=rows[95:] if val_is_test else rows[70:95], test=rows[95:]),
+        Split(train=rows[:70], val=rows[95:], test=rows[70:95]),
     ]
     return ClassSet(
         name="made", features="noise", x_name="x", y_name="y", pairs=pairs,
-        cuts=tuple(cuts), class_names=tuple("abcd"),
+        splits=tuple(splits), class_names=tuple("abcd"),
     )  # fmt: skip
 
 
 @pytest.fixture
 def only_made(monkeypatch: pytest.MonkeyPatch) -> ClassSet:
-    held = made_set()
-    monkeypatch.setitem(READERS, "digits", ("", lambda folder: held))
-    return held
+    made = made_set()
+    monkeypatch.setitem(READERS, "digits", ("", lambda folder: made))
+    return made
 
 
-def test_the_state_of_a_cut_is_the_best_on_its_own_validation(only_made: ClassSet) -> None:
+def test_each_split_selects_its_best_state_on_validation(only_made: ClassSet) -> None:
     (point,) = load_points("cca_digits")
     outcome = runner.run(point.recipe, Path())
-    assert len(outcome.choices) == 2
+    assert len(outcome.selections) == 2
     assert len(outcome.curves) == 4 * 6  # ridges, components
     assert len({id(row) for row in outcome.curves}) == 24
-    for choice in outcome.choices:
-        cut = only_made.cuts[choice.cut]
+    for selection in outcome.selections:
+        split = only_made.splits[selection.split]
         best = -1.0
         for ridge in (1e-3, 1e-2, 1e-1, 1.0):
             for components in (5, 7, 9, 12, 15, 20):
@@ -108,30 +111,32 @@ def test_the_state_of_a_cut_is_the_best_on_its_own_validation(only_made: ClassSe
                         "select=last",
                     ],
                 )[0].recipe
-                swapped = Cut(train=cut.train, val=cut.test, test=cut.val)
+                swapped = Split(train=split.train, val=split.test, test=split.val)
                 fixed = made_set()
-                object.__setattr__(fixed, "cuts", (swapped,))
+                object.__setattr__(fixed, "splits", (swapped,))
                 READERS["digits"] = ("", lambda folder, fixed=fixed: fixed)
-                best = max(best, runner.run(one, Path()).choices[0].figures["both"])
-        assert choice.judged == pytest.approx(best)
+                best = max(best, runner.run(one, Path()).selections[0].metrics["both"])
+        assert selection.selected_by == pytest.approx(best)
     assert outcome.chance["map"] < min(outcome.values("both", "cosine"))
 
 
-def test_test_labels_are_never_shown(only_made: ClassSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_labels_do_not_change_the_selection(
+    only_made: ClassSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (point,) = load_points("jrl_digits", changes=["system.settings.neighbours=5"])
-    before = runner.run(point.recipe, Path()).choices[0].judged
-    cut = only_made.cuts[0]
-    only_made.pairs.labels[cut.test] = (only_made.pairs.labels[cut.test] + 1) % 4
-    assert runner.run(point.recipe, Path()).choices[0].judged == before
+    before = runner.run(point.recipe, Path()).selections[0].selected_by
+    split = only_made.splits[0]
+    only_made.pairs.labels[split.test] = (only_made.pairs.labels[split.test] + 1) % 4
+    assert runner.run(point.recipe, Path()).selections[0].selected_by == before
 
 
-def test_a_set_without_validation_needs_another_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_without_validation_needs_another_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(READERS, "digits", ("", lambda folder: made_set(val_is_test=True)))
-    with pytest.raises(UsageError, match=r"no validation pairs .* set select to 'last'"):
+    with pytest.raises(UsageError, match=r"the validation pairs of .* set select to 'last'"):
         runner.run(load_points("cca_digits")[0].recipe, Path())
     point = load_points("cca_digits", changes=["select=test"])[0]
     result = as_json(point, made_set(), runner.run(point.recipe, Path()))
-    assert "REPLICATION: sees the test pairs" in rows_of(result)[0][-1]
+    assert "REPLICATION: selected on the test pairs" in rows_of(result)[0][-1]
 
 
 SHORT = ("system.settings.epochs_step2=30", "system.settings.batch_size=35", "patience=2")
@@ -151,25 +156,30 @@ def test_command_writes_a_result_that_the_table_prints(only_made: ClassSet, tmp_
     assert done.exit_code == 0, done.output
     assert "digits CCA:" in done.output
     (result,) = json.loads((tmp_path / "cca_digits/result.json").read_text())
-    assert {"recipe", "cuts", "choices", "chance", "versions", "curves"} <= set(result)
-    assert result["cuts"][0]["test"] == list(range(95, 120))
-    assert [(c["cut"], c["seed"]) for c in result["choices"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert {"recipe", "splits", "selections", "chance", "versions", "curves"} <= set(result)
+    assert result["splits"][0]["test"] == list(range(95, 120))
+    assert [(s["split"], s["seed"]) for s in result["selections"]] == [
+        (0, 0),
+        (1, 0),
+        (0, 1),
+        (1, 1),
+    ]
     shown = run(app, ["table", "digits", "--runs", str(tmp_path)]).output
-    mean = np.mean([c["figures"]["both"] for c in result["choices"]])
+    mean = np.mean([s["metrics"]["both"] for s in result["selections"]])
     assert "chance" in shown
     assert f"{mean:.2f}±" in shown
-    assert "4 runs" in shown
+    assert "runs: 4" in shown
 
 
 @pytest.mark.parametrize("name", ["dstc-1", "dstc-2", "dstc-3", "dstc-4"])
-def test_published_rows_are_marked_and_apart(name: str, tmp_path: Path) -> None:
+def test_published_rows_are_marked_as_quoted(name: str, tmp_path: Path) -> None:
     lines = table_lines(name, tmp_path)
     assert "quoted" in " ".join(lines)
     assert f"no results for this table in '{tmp_path}'" in lines[-1]
     assert sum(line.startswith("PUBLISHED") for line in lines) >= 1
 
 
-def test_a_wrong_table_gets_the_list(tmp_path: Path) -> None:
+def test_a_wrong_table_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no class-level table named 'dstc-5'; did you mean"):
         table_lines("dstc-5", tmp_path)
     assert write(tmp_path / "x", []).read_text() == "[]\n"

@@ -1,4 +1,4 @@
-"""Every closed form against another route to the same answer."""
+"""Every closed form against another way to compute it."""
 
 from __future__ import annotations
 
@@ -180,12 +180,12 @@ def test_semantic_matching_compares_centred_posteriors() -> None:
     np.testing.assert_allclose(plain.vectors(pairs).x_query, posterior - 0.25, atol=1e-4)
 
 
-def test_cca_gives_the_published_figures_on_the_features_of_2010(shared_data: Path) -> None:
+def test_cca_gives_the_published_map_on_the_features_of_2010(shared_data: Path) -> None:
     """24.9 and 19.6 in Rasiwasia et al. (their CM); 24.2 and 19.7 here, all 693 pairs."""
-    held = read_set("wikipedia_sift", shared_data / "data")
+    data = read_set("wikipedia_sift", shared_data / "data")
     system = CCA(LinearConfig(ridges=(1e-3,), components=(9,)))
-    list(system.fit(held.pairs[:2173], held.pairs[2173:]))
-    test = held.pairs[2173:]
+    list(system.fit(data.pairs[:2173], data.pairs[2173:]))
+    test = data.pairs[2173:]
     found, labels = system.vectors(test), (test.labels, test.labels)
     assert mean_ap(found.x_query, found.y_gallery, labels).map == pytest.approx(24.2, abs=0.5)
     assert mean_ap(found.y_query, found.x_gallery, labels).map == pytest.approx(19.7, abs=0.5)

@@ -1,4 +1,4 @@
-"""DSTC: losses pair by pair, two steps, asymmetric scores, and that it learns."""
+"""DSTC: losses pair by pair, the two steps, asymmetric scores, learning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seehear.models.dstc import DSTC
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.baselines.deep import balanced_draws, batches
 from seehear_lab.class_level.metrics import mean_ap
-from seehear_lab.class_level.pairs import Pairs, scaled
+from seehear_lab.class_level.pairs import Pairs, scale_features
 from seehear_lab.class_level.readers import class_counts, read_set, seen_classes
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
 from seehear_lab.losses.transitive import TransitiveWeights, total, transitive_losses
@@ -59,8 +59,8 @@ def test_losses_equal_the_equations_on_three_pairs(distance: Any, reduction: Any
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value, rel=1e-9), name
     uneven = TransitiveWeights(ce=1, pc=10, dstc=2, cpc=1000, cdstc=0.5)
-    whole = sum(getattr(uneven, name) * value for name, value in expected.items())
-    assert total(found, uneven).item() == pytest.approx(whole, rel=1e-9)
+    expected_total = sum(getattr(uneven, name) * value for name, value in expected.items())
+    assert total(found, uneven).item() == pytest.approx(expected_total, rel=1e-9)
 
 
 def test_a_weight_of_zero_skips_the_work() -> None:
@@ -99,7 +99,7 @@ def features(rows: torch.Tensor) -> TokenBatch:
 
 
 def test_scores_compare_in_the_querys_space() -> None:
-    """An x query meets T_yx only: another T_xy changes nothing; and it is not symmetric."""
+    """An x query uses T_yx only: another T_xy changes nothing; scores are not symmetric."""
     model, (x, y, _) = tiny_model(), tiny_batch()
     scores = model.score(model.encode_query(x), model.encode_items(features(y)))
     other = model.reversed()
@@ -131,7 +131,7 @@ def fitted(config: TwoStepConfig, pairs: Pairs, *, seed: int = 0) -> TwoStep:
     return system
 
 
-def test_lab_and_model_agree_on_what_is_compared() -> None:
+def test_lab_and_model_compare_the_same_vectors() -> None:
     pairs = made_pairs()
     system = fitted(TINY, pairs)
     found, model = system.vectors(pairs), system.model
@@ -149,7 +149,7 @@ def test_lab_and_model_agree_on_what_is_compared() -> None:
         )
 
 
-def test_step_two_leaves_the_classifiers_bit_for_bit() -> None:
+def test_step_two_does_not_change_the_classifiers() -> None:
     pairs = made_pairs()
     first = fitted(replace(TINY, epochs_step2=1, lr_step2=0.0), pairs).model.state_dict()
     second = fitted(TINY, pairs).model.state_dict()
@@ -162,7 +162,7 @@ def test_step_two_leaves_the_classifiers_bit_for_bit() -> None:
             assert not torch.equal(first[key], second[key]), key
 
 
-def test_the_literal_learning_rate_leaves_the_translators_where_they_started() -> None:
+def test_the_literal_learning_rate_does_not_train_the_translators() -> None:
     pairs = made_pairs()
     start = fitted(replace(TINY, epochs_step2=1, lr_step2=0.0), pairs).model
     literal = fitted(replace(TINY, epochs_step2=20, lr_step2=1e-10), pairs).model
@@ -172,7 +172,7 @@ def test_the_literal_learning_rate_leaves_the_translators_where_they_started() -
         )
 
 
-def test_sampling_makes_the_real_classes_equally_likely(shared_data: Path) -> None:
+def test_weighted_sampling_makes_classes_equally_likely(shared_data: Path) -> None:
     folder = shared_data / "data/audiosetzsl"
     counts = class_counts(folder, "trn")
     sizes = torch.tensor([counts[name] for name in seen_classes(folder)])
@@ -182,7 +182,7 @@ def test_sampling_makes_the_real_classes_equally_likely(shared_data: Path) -> No
     assert (drawn * 23 - 1).abs().max() < 0.05
 
 
-def test_batches_pass_every_pair_once_and_drop_a_lonely_one() -> None:
+def test_batches_visit_every_pair_once_and_drop_a_single_one() -> None:
     pairs = made_pairs(21)
     torch.manual_seed(0)
     seen = torch.cat([x for x, _, _ in batches(pairs, 10)])
@@ -203,16 +203,16 @@ def test_sizes_of_the_paper() -> None:
 
 @pytest.mark.slow
 def test_spoken_and_written_digits_find_each_other(shared_data: Path) -> None:
-    held = read_set("digits", shared_data / "data")
-    cut = held.cuts[0]
-    pairs = scaled(held.pairs, cut.train, "zscore")
+    data = read_set("digits", shared_data / "data")
+    split = data.splits[0]
+    pairs = scale_features(data.pairs, split.train, "zscore")
     config = TwoStepConfig(batch_size=128, epochs_step1=10, epochs_step2=14)
     found = {}
     for lr in (1e-4, 1e-10):
         torch.manual_seed(0)
         system = TwoStep(replace(config, lr_step2=lr, epochs_step2=14 if lr > 1e-5 else 1))
-        list(system.fit(pairs[cut.train], pairs[cut.val]))
-        test = pairs[cut.test]
+        list(system.fit(pairs[split.train], pairs[split.val]))
+        test = pairs[split.test]
         vectors, labels = system.vectors(test), (test.labels, test.labels)
         found[lr] = [
             mean_ap(vectors.x_query, vectors.y_gallery, labels).map,

@@ -13,7 +13,7 @@ from seehear import Library
 from seehear.cluster import Shard, Shards
 from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.types import Query
-from seehear_lab.finetune import install, write_weights
+from seehear_lab.experiments.finetune import install, write_weights
 
 CASE: dict[str, Any] = {"query": Query(text="a dog on the drum"), "limit": 12}
 

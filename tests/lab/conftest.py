@@ -1,4 +1,4 @@
-"""The lab's own models are registered in its tests alone."""
+"""Registers the ablation models for the tests of the lab only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from seehear.models import registry
 
 @pytest.fixture
 def variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of ablations as a recipe finds them."""
+    """Register the ablation models."""
     for name, entry in ENTRIES.items():
         monkeypatch.setitem(registry._ENTRIES, name, entry)

@@ -1,4 +1,4 @@
-"""Small folders in the layout of the real data sets: their caption files, lists and videos."""
+"""Small generated data sets in the layout of the real ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[tuple[str, str]]
 
 
 def write_set(spec: Spec, root: Path) -> dict[str, list[str]]:
-    """The set with `EACH` videos a split, the last of each silent; the ids of each split."""
+    """Write a set with `EACH` videos per split, the last without sound; return the ids."""
     captions: dict[str, Rows] = defaultdict(list)
     kinds: dict[str, tuple[str, str, str]] = {}
     ids: dict[str, list[str]] = {}
@@ -28,9 +28,9 @@ def write_set(spec: Spec, root: Path) -> dict[str, list[str]]:
         own = split.captions
         kinds[own.file] = (own.reader, own.id, own.text)
         for video in ids[name]:
-            said = [(video, f"a dog barks at the car {video}"), (video, "the song of a drum")]
+            pairs = [(video, f"a dog barks at the car {video}"), (video, "the song of a drum")]
             is_single = split.pairs == split.videos and own.pairing == "each_caption"
-            captions[own.file] += said[:1] if is_single else said
+            captions[own.file] += pairs[:1] if is_single else pairs
         if split.ids and split.ids.file:
             kinds[split.ids.file] = (split.ids.reader, split.ids.id, "")
             captions[split.ids.file] += [(video, "") for video in ids[name]]
@@ -59,34 +59,36 @@ def _table(path: Path, rows: Rows, column: str, text: str) -> None:
         writer.writerows([f"ret{at}", *row[: 2 if text else 1]] for at, row in enumerate(rows))
 
 
-def _json(path: Path, held: object) -> None:
-    path.write_text(json.dumps(held), encoding="utf-8")
+def _json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def _activitynet(path: Path, rows: Rows, column: str, text: str) -> None:
-    held: dict[str, dict[str, list[str]]] = {}
-    for name, said in rows:
-        held.setdefault(name, {"sentences": []})["sentences"].append(said)
-    _json(path, held)
+    videos: dict[str, dict[str, list[str]]] = {}
+    for name, caption in rows:
+        videos.setdefault(name, {"sentences": []})["sentences"].append(caption)
+    _json(path, videos)
 
 
 def _vatex(path: Path, rows: Rows, column: str, text: str) -> None:
     names = dict.fromkeys(name for name, _ in rows)
-    _json(path, [{"videoID": n, "enCap": [said for m, said in rows if m == n]} for n in names])
+    _json(
+        path, [{"videoID": n, "enCap": [caption for m, caption in rows if m == n]} for n in names]
+    )
 
 
 WRITERS: dict[str, Callable[[Path, Rows, str, str], None]] = {
     "msrvtt_json": lambda path, rows, *_: _json(
-        path, {"sentences": [{"video_id": n, "caption": said} for n, said in rows]}
+        path, {"sentences": [{"video_id": n, "caption": text} for n, text in rows]}
     ),
     "csv": _table,
     "lines": lambda path, rows, *_: _write(path, [n for n, _ in rows]),
     "tab_first_last": lambda path, rows, *_: _write(
-        path, ["\t".join([n, "00:00", "00:01", "00:00", "00:01", said]) for n, said in rows]
+        path, ["\t".join([n, "00:00", "00:01", "00:00", "00:01", text]) for n, text in rows]
     ),
-    "id_then_text": lambda path, rows, *_: _write(path, [f"{n} {said}" for n, said in rows]),
+    "id_then_text": lambda path, rows, *_: _write(path, [f"{n} {text}" for n, text in rows]),
     "didemo_json": lambda path, rows, *_: _json(
-        path, [{"video": f"{n}.avi", "description": said} for n, said in rows]
+        path, [{"video": f"{n}.avi", "description": text} for n, text in rows]
     ),
     "activitynet_json": _activitynet,
     "vatex_json": _vatex,

@@ -1,4 +1,4 @@
-"""A hub with one data set: the few answers that `datasets` and `huggingface_hub` ask for."""
+"""A local hub with one data set, for `datasets` and `huggingface_hub`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "someone/clips"
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a hub whose data set `NAME` has the files of a folder."""
+    """The URL of a hub whose data set `NAME` has the files of a folder."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Hub,), {"folder": folder}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -51,8 +51,8 @@ class Hub(BaseHTTPRequestHandler):
             for path in (self.folder / below).glob("*")
         ]
 
-    def answer(self, held: Any, *, status: int = 200) -> None:
-        body = held if isinstance(held, bytes) else json.dumps(held).encode()
+    def answer(self, content: Any, *, status: int = 200) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Repo-Commit", COMMIT)

@@ -1,4 +1,4 @@
-"""TEFAL's losing variants: the contract of all models, the equations in loops, what differs."""
+"""The ablations of TEFAL: the contract of all models, the equations in loops, differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seehear.encoders.ast import AstTower
 from seehear.encoders.filterbank import filter_bank
 from seehear.models import build_model, registry
 from seehear.nn.tokens import TokenBatch
-from seehear_lab.ablations.tefal_sound import fixed_filter_bank, freeze
+from seehear_lab.ablations.tefal_sound import FIXED_SHIFT, freeze
 from tiny_towers import make_ast_folder
 
 ELSEWHERE = {
@@ -58,7 +58,7 @@ def test_a_variant_keeps_the_contract(
         promise(**{key: given[key] for key in wanted})
 
 
-def test_the_contract_is_whole() -> None:
+def test_every_part_of_the_contract_is_tested() -> None:
     assert len(PROMISES) >= 8
 
 
@@ -93,7 +93,7 @@ def test_scores_equal_the_table_in_loops(name: str) -> None:
             assert scores[q, i] == pytest.approx(unit(text) @ unit(joined), abs=1e-10), (q, i)
 
 
-def test_concatenation_starts_as_addition() -> None:
+def test_concatenation_is_initialised_as_addition() -> None:
     torch.manual_seed(0)
     concat = build_model("tefal.concat", dim=DIM, sound_dim=SOUND_DIM).double().eval()
     tefal = build_model("tefal", dim=DIM, sound_dim=SOUND_DIM).double().eval()
@@ -104,7 +104,7 @@ def test_concatenation_starts_as_addition() -> None:
 
 
 @pytest.mark.parametrize("name", FUSIONS)
-def test_only_the_blocks_of_b_and_c_hear_what_the_text_asks_for(name: str) -> None:
+def test_only_b_and_c_condition_sound_on_the_text(name: str) -> None:
     """With every sound token replaced by their mean, A and D score the same."""
     model, (query, raw) = small_model(name), small_batch()
     items = model.encode_items(raw)
@@ -114,12 +114,12 @@ def test_only_the_blocks_of_b_and_c_hear_what_the_text_asks_for(name: str) -> No
     assert (change > 1e-4) == (name in ("tefal.concat", "tefal.cross"))
 
 
-def test_the_fixed_shift_hears_ten_seconds_and_no_more() -> None:
+def test_the_fixed_shift_drops_sound_after_ten_seconds() -> None:
     """0 to 10.24 s low, then high: the fixed bank has no high row, the adaptive one half."""
     time = np.arange(2 * 163_840) / 16_000
     pitch = np.where(time < 10.24, 440, 6000)
     waveform = np.sin(2 * np.pi * pitch * time).astype(np.float32)
-    fixed, shift = fixed_filter_bank(waveform)
+    fixed, shift = filter_bank(waveform, shift=FIXED_SHIFT)
     adaptive, adapted = filter_bank(waveform)
     assert (shift, adapted) == (160, 320)
     for bank, share in ((fixed, 0.0), (adaptive, 0.5)):
@@ -145,7 +145,9 @@ class Hearing(nn.Module):
 
 
 @pytest.mark.parametrize("is_frozen", [True, False])
-def test_a_frozen_tower_stays_while_its_projection_learns(tmp_path: Path, is_frozen: bool) -> None:
+def test_a_frozen_tower_is_unchanged_while_its_projection_trains(
+    tmp_path: Path, is_frozen: bool
+) -> None:
     encoder: Any = Hearing(make_ast_folder(tmp_path, rows=64))
     if is_frozen:
         assert freeze(encoder.sound) is encoder.sound
@@ -161,7 +163,7 @@ def test_a_frozen_tower_stays_while_its_projection_learns(tmp_path: Path, is_fro
     assert any(key.startswith("encoder.sound.") for key in moved) != is_frozen
 
 
-def test_means_alone_in_loops() -> None:
+def test_mean_pooling_in_loops() -> None:
     query, items = small_batch()
     model: Any = small_model("tefal.meanp")
     items = model.encode_items(items)
@@ -178,12 +180,12 @@ def test_means_alone_in_loops() -> None:
             assert float(scores[t, i]) == pytest.approx(float(F.cosine_similarity(text, total, 0)))
 
 
-def test_the_sound_branch_alone_hears_what_tefal_hears() -> None:
+def test_the_sound_branch_alone_equals_that_of_tefal() -> None:
     query, items = small_batch()
-    whole, alone = small_model("tefal"), small_model("tefal.heard")
-    own = whole.state_dict()
+    full, alone = small_model("tefal"), small_model("tefal.heard")
+    own = full.state_dict()
     alone.load_state_dict({key: own[key] for key in alone.state_dict()})
     heard = alone.score(query, alone.encode_items(items))
     deaf = replace(items, frame_mask=torch.zeros_like(items.frame_mask))
-    assert torch.allclose(heard, whole.score(query, whole.encode_items(deaf)))
+    assert torch.allclose(heard, full.score(query, full.encode_items(deaf)))
     assert not heard[:, ~items.audio_mask.any(1)].any()

@@ -40,7 +40,7 @@ WORDS = ("<unk>", "a", "dog", "barks")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
-    """The command in this process; its exit code."""
+    """Run the command in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["seehear-lab", *map(str, words)])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -54,8 +54,8 @@ def xpool(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     return checkpoint, path
 
 
-def bring_the_rest(folder: Path) -> Path:
-    """config.json and tokenizer.json, as the hub would give them."""
+def add_config_and_tokenizer(folder: Path) -> Path:
+    """Write config.json and tokenizer.json, as the hub has them."""
     hf_clip(openai_clip()).config.save_pretrained(folder)
     ids = {word: number for number, word in enumerate(WORDS)} | {"<s>": 28, "</s>": 29}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
@@ -67,26 +67,26 @@ def bring_the_rest(folder: Path) -> Path:
     return folder
 
 
-def test_from_a_checkpoint_to_an_engine(
+def test_an_engine_scores_as_the_checkpoint_it_was_converted_from(
     xpool: tuple[dict[str, Any], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Scores of the engine are those of a forward written from the published layout."""
+    """The engine's scores equal a forward pass written from the published layout."""
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
     checkpoint, path = xpool
     folder = tmp_path / "weights"
     assert run(monkeypatch, "convert", "xpool", path, "-o", folder) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"'xpool' and its CLIP are in {folder}",
-        "left out, as nothing needs it: clip.text_model.embeddings.position_ids, "
+        f"wrote 'xpool' and its CLIP to {folder}",
+        "left out, not needed: clip.text_model.embeddings.position_ids, "
         "clip.vision_model.embeddings.position_ids",
-        f"still to bring into {folder / 'clip'}: config.json and tokenizer.json of "
-        "the CLIP that it was trained from",
-        f"then: seehear index PATHS --models {folder}",
+        "copy config.json and tokenizer.json of the CLIP that it was trained from to "
+        f"{folder / 'clip'}",
+        f"then run: seehear index PATHS --models {folder}",
     ]
-    bring_the_rest(folder / "clip")
+    add_config_and_tokenizer(folder / "clip")
     engine = create_engine(models=folder)
     assert isinstance(engine, ClipAstEngine)
     pictures = np.random.default_rng(0).integers(0, 255, (3, 16, 20, 3), dtype=np.uint8)
@@ -117,7 +117,7 @@ def test_from_a_checkpoint_to_an_engine(
 
 
 @pytest.mark.parametrize("variant", ["meanp", "seqlstm", "seqtransf", "tighttransf"])
-def test_a_clip4clip_head_is_for_python(
+def test_a_clip4clip_head_loads_in_python(
     variant: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -126,11 +126,11 @@ def test_a_clip4clip_head_is_for_python(
     path, folder = tmp_path / "pytorch_model.safetensors", tmp_path / "weights"
     save_file(clip4clip_checkpoint(variant), path)
     if variant == "meanp":
-        bring_the_rest(folder / "clip")
+        add_config_and_tokenizer(folder / "clip")
     assert run(monkeypatch, "convert", "clip4clip", path, "--output", folder) == 0
-    said = capsys.readouterr().out
-    assert "for Python: the engine of 'seehear index' does not take this model" in said
-    assert ("still to bring" in said) == (variant != "meanp")
+    printed = capsys.readouterr().out
+    assert "use this model from Python; 'seehear index' does not support it" in printed
+    assert ("copy config.json" in printed) == (variant != "meanp")
     description = json.loads((folder / "head.json").read_text())
     assert description["model"] == f"clip4clip.{variant}"
     assert description["settings"]["dim"] == DIM
@@ -140,7 +140,7 @@ def test_a_clip4clip_head_is_for_python(
 
 
 @pytest.mark.parametrize("kind", ["centerclip", "eclipse", "ts2net", "xclip"])
-def test_a_model_on_a_tower_is_for_python(
+def test_a_model_with_its_own_tower_is_for_python(
     kind: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -155,15 +155,15 @@ def test_a_model_on_a_tower_is_for_python(
     path, folder = tmp_path / "pytorch_model.safetensors", tmp_path / "weights"
     save_file(made[kind](), path)
     assert run(monkeypatch, "convert", kind, path, "-o", folder) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"'{kind}' and its CLIP are in {folder}"
-    assert said[-1].startswith("for Python")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"wrote '{kind}' and its CLIP to {folder}"
+    assert lines[-1].startswith("use this model from Python")
     assert json.loads((folder / "head.json").read_text())["model"] == kind
     assert (folder / "clip/model.safetensors").is_file()
     assert not (folder / "ast").exists()
 
 
-def test_avigate_and_ast_bring_a_sound_tower(
+def test_avigate_and_ast_have_a_sound_tower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     origin = "config.json of MIT/ast-finetuned-audioset-10-10-0.4593"
@@ -171,25 +171,25 @@ def test_avigate_and_ast_bring_a_sound_tower(
         path, folder = tmp_path / f"{kind}.safetensors", tmp_path / kind
         save_file(made(), path)
         assert run(monkeypatch, "convert", kind, path, "-o", folder) == 0
-        said = capsys.readouterr().out
-        assert f"still to bring into {folder / 'ast'}: {origin}" in said
+        printed = capsys.readouterr().out
+        assert f"copy {origin} to {folder / 'ast'}" in printed
         assert len(load_file(folder / "ast/model.safetensors")) == 39
         assert (folder / "head.json").exists() == (kind == "avigate")
-    assert said.startswith(f"AST is in {folder}\n")
-    assert "CLIP" not in said
+    assert printed.startswith(f"wrote AST to {folder}\n")
+    assert "CLIP" not in printed
 
 
 def refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str | Path
 ) -> tuple[int, str]:
-    """Exit code and sentence of a run that says nothing else."""
+    """Exit code and error of a run that prints nothing else."""
     code = run(monkeypatch, "convert", *words)
-    said = capsys.readouterr()
-    assert said.out == ""
-    return code, said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return code, printed.err
 
 
-def test_what_is_no_checkpoint_is_refused(
+def test_files_that_are_not_checkpoints_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "weights"
@@ -200,39 +200,39 @@ def test_what_is_no_checkpoint_is_refused(
     absent = tmp_path / "gone.pth"
     assert ends(absent) == (
         2,
-        f"seehear-lab: there is no file '{absent}'; name the checkpoint that you downloaded\n",
+        f"seehear-lab: there is no file '{absent}'; pass the checkpoint that you downloaded\n",
     )
     for name in ("cut.pth", "cut.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 not a checkpoint")
-        code, said = ends(tmp_path / name)
-        assert (code, said.count("\n")) == (3, 1)
-        assert said.startswith(f"seehear-lab: '{tmp_path / name}' cannot be read as weights (")
-        assert said.endswith("of tensors and plain values; download it again\n")
+        code, error = ends(tmp_path / name)
+        assert (code, error.count("\n")) == (3, 1)
+        assert error.startswith(f"seehear-lab: '{tmp_path / name}' cannot be read as weights (")
+        assert error.endswith("of tensors and plain values; download it again\n")
     for odd in ([torch.zeros(1)], {"epoch": 3}, {"state_dict": 5}):
         torch.save(odd, tmp_path / "odd.pth")
         assert ends(tmp_path / "odd.pth") == (
             3,
-            f"seehear-lab: '{tmp_path / 'odd.pth'}' holds no state dict; expected tensors by name, "
-            "alone or under 'state_dict'\n",
+            f"seehear-lab: '{tmp_path / 'odd.pth'}' has no state dict; expected named tensors, at "
+            "the top level or under 'state_dict'\n",
         )
-    for shape, said_of in (((3, 3), "is 3 x 3 instead of 64 x 64"), ((), "do not go together")):
+    for shape, reason in (((3, 3), "is 3 x 3 instead of 64 x 64"), ((), "wrong names or shapes")):
         state = xpool_checkpoint()["state_dict"]
         for kind in ("weight", "bias") if not shape else ("weight",):
             state[f"pool_frames.linear_proj.{kind}"] = torch.zeros(shape)
         torch.save(state, tmp_path / "odd.pth")
-        code, said = ends(tmp_path / "odd.pth")
-        assert (code, said.count("\n")) == (3, 1)
-        assert said.startswith("seehear-lab: this is not a checkpoint of xpool: ")
-        assert said_of in said
+        code, error = ends(tmp_path / "odd.pth")
+        assert (code, error.count("\n")) == (3, 1)
+        assert error.startswith("seehear-lab: this is not a checkpoint of xpool: ")
+        assert reason in error
     torch.save(clip4clip_checkpoint("meanp"), tmp_path / "other.pth")
-    code, said = ends(tmp_path / "other.pth")
+    code, error = ends(tmp_path / "other.pth")
     assert code == 3
-    assert said.startswith("seehear-lab: this is not a checkpoint of X-Pool: ")
+    assert error.startswith("seehear-lab: this is not a checkpoint of X-Pool: ")
     assert not folder.exists()
 
 
 class Planted:
-    """What a hostile pickle would run when it is read."""
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -241,7 +241,7 @@ class Planted:
         return Path.touch, (self.mark,)
 
 
-def test_no_code_in_a_checkpoint_is_run(
+def test_code_in_a_checkpoint_is_never_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hostile.pth"
@@ -250,7 +250,7 @@ def test_no_code_in_a_checkpoint_is_run(
     assert not (tmp_path / "mark").exists()
 
 
-def test_weights_that_are_there_are_kept(
+def test_existing_weights_are_kept(
     xpool: tuple[dict[str, Any], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -261,12 +261,12 @@ def test_weights_that_are_there_are_kept(
     head.write_bytes(b"mine")
     assert refused(monkeypatch, capsys, "xpool", xpool[1], "-o", head.parent) == (
         2,
-        f"seehear-lab: {head} is there already; choose another folder or delete it\n",
+        f"seehear-lab: '{head}' already exists; choose another folder or delete it\n",
     )
     assert head.read_bytes() == b"mine"
 
 
-def test_the_package_is_the_command_and_asks_for_no_torch() -> None:
+def test_python_m_runs_the_command_and_help_imports_no_torch() -> None:
     code = "import sys, seehear_lab.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     shown = subprocess.run(

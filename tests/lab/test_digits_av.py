@@ -1,4 +1,4 @@
-"""digits-av: real files through the real media room, splits that share nothing, towers that fit."""
+"""digits-av: files written and read back, disjoint splits, towers of the right sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import torch
 from seehear.models import build_model
 from seehear.nn.temporal import PositionedTransformer
 from seehear_lab.datasets import digits_media
-from seehear_lab.datasets.digits_av import WORDS, DigitClips, DigitsSpec, digits_av, word_ids
+from seehear_lab.datasets.digits_av import (
+    WORDS,
+    DigitClips,
+    DigitsSpec,
+    caption,
+    digits_av,
+    word_ids,
+)
 from seehear_lab.datasets.digits_pairs import (
     DigitGallery,
     DigitPairs,
@@ -48,7 +55,7 @@ def test_splits_share_no_picture_and_no_recording(fsdd: Path) -> None:
                 assert seen.setdefault(data, split) == split
 
 
-def test_clips_show_say_and_name_what_they_claim(clips: DigitClips) -> None:
+def test_clips_match_their_captions(clips: DigitClips) -> None:
     assert clips.frames.shape == (100, 4, 32, 32) and clips.banks.shape == (100, 128, 64)
     assert (clips.has_sound[:3].tolist(), clips.has_sound[3]) == ([0, 0, 2], 1)
     assert not clips.banks[:2].any() and clips.banks[2:].any(axis=(1, 2)).all()
@@ -64,7 +71,7 @@ def test_clips_show_say_and_name_what_they_claim(clips: DigitClips) -> None:
     assert np.abs(first_slot - second_slot).mean() > 5 * within
 
 
-def test_a_caption_of_part_names_three_in_a_row(fsdd: Path, tmp_path: Path) -> None:
+def test_a_caption_of_part_names_three_consecutive_digits(fsdd: Path, tmp_path: Path) -> None:
     spec = DigitsSpec(level="part", split="val", count=60)
     clips = digits_av(spec, fsdd=fsdd, cache=tmp_path)
     assert clips.frames.shape[:2] == (60, 12)
@@ -76,14 +83,17 @@ def test_a_caption_of_part_names_three_in_a_row(fsdd: Path, tmp_path: Path) -> N
     assert (again.banks == clips.banks).all()
 
 
-def test_pairs_are_decided_by_their_seed(clips: DigitClips) -> None:
+def test_pairs_depend_on_their_seed(clips: DigitClips) -> None:
     pairs = DigitPairs(clips)
     first, second = (pairs.batch([4, 5], [1, 2]) for _ in range(2))
     assert first.names == second.names
     assert torch.equal(first.media.banks, second.media.banks)
     assert pairs.batch([4, 5], [3, 4]).names != first.names
     seen, heard = map(int, first.names[0].split("+"))
-    assert torch.equal(first.query[0], torch.from_numpy(word_ids([clips.caption(seen, heard)]))[0])
+    assert torch.equal(
+        first.query[0],
+        torch.from_numpy(word_ids([caption(clips.shown_named[seen], clips.said_named[heard])]))[0],
+    )
 
 
 def test_all_towers_train_through_the_loop(clips: DigitClips, tmp_path: Path) -> None:
@@ -118,17 +128,17 @@ def test_every_second_shuffled_pair_is_the_one_before_it(clips: DigitClips) -> N
     assert not torch.allclose(first, second, atol=0.5)
 
 
-def test_towers_go_on_with_longer_clips(clips: DigitClips) -> None:
+def test_towers_load_the_weights_of_shorter_clips(clips: DigitClips) -> None:
     torch.manual_seed(0)
     short = digits_encoder(clips, dim=32)
     longer = DigitsEncoder(32, rows=384, mels=64, words=15)
-    longer.take(short.state_dict())
+    longer.load_shorter(short.state_dict())
     assert torch.equal(longer.sight.out.weight, short.sight.out.weight)
     low, high = short.sound.positions.unflatten(0, (2, 8))
     assert torch.equal(longer.sound.positions, torch.cat([low, low, low, high, high, high]))
 
 
-def test_a_transformer_over_frames_starts_as_the_text_tower(clips: DigitClips) -> None:
+def test_a_transformer_over_frames_starts_with_the_text_towers_weights(clips: DigitClips) -> None:
     text = digits_encoder(clips, dim=32).text
     over_time = PositionedTransformer(32, layers=2, heads=4, positions=12)
     start_from_text(over_time, text)

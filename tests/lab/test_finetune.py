@@ -1,4 +1,4 @@
-"""A library's head learns from captions; its tokens stay, its summaries follow."""
+"""Fine-tuning a library's head: stored tokens stay unchanged, summaries are new."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from media.media_clips import tone, write_clip
 from seehear import Library
 from seehear.errors import ModelError, UsageError
 from seehear.store import Store
-from seehear_lab.finetune import TRAINING, finetune, install
+from seehear_lab.experiments.finetune import TRAINING, finetune, install
 from seehear_lab.train.config import TrainConfig
 from tiny_towers import make_ast_folder
 
@@ -23,7 +23,7 @@ QUICK = TrainConfig(batch_size=8, steps=4, lr=1e-3, loss="infonce_sum")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """A library of 12 videos and captions of each; the cache of graphs is its own."""
+    """A library of 12 videos and captions of each; with its own cache."""
     root = tmp_path_factory.mktemp("finetune")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
@@ -55,10 +55,10 @@ def token_bytes(library: Path) -> list[bytes]:
 @pytest.mark.slow
 def test_the_new_head_serves_the_library_without_new_tokens(place: Path) -> None:
     library, output = place / "library", place / "tuned"
-    tuned = finetune(library, place / "captions.jsonl", output, config=QUICK)
-    assert tuned.skipped == ("elsewhere.mp4: is not in the library",)
-    assert tuned.trained_pairs == 10
-    assert tuned.before.gallery == tuned.after.gallery == 2
+    result = finetune(library, place / "captions.jsonl", output, config=QUICK)
+    assert result.skipped == ("elsewhere.mp4: is not in the library",)
+    assert result.trained_pairs == 10
+    assert result.before.gallery == result.after.gallery == 2
     assert not list(place.glob("*.training"))
     before = token_bytes(library)
     with Store.open(library) as store:
@@ -83,12 +83,12 @@ def test_the_new_head_serves_the_library_without_new_tokens(place: Path) -> None
     assert got["film1.mp4"] == pytest.approx(expected["film1.mp4"], abs=2e-3)
 
 
-def test_what_cannot_be_tuned_is_refused(place: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_fine_tuned_is_refused(place: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text('{"video": "film0.mp4", "caption": "a dog"}\n')
-    with pytest.raises(UsageError, match="1 items of the library have a caption"):
+    with pytest.raises(UsageError, match="have a caption: 1, at least 10 needed"):
         finetune(place / "library", few, tmp_path / "out")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         finetune(place / "library", few, tmp_path)
     other = make_folder(tmp_path / "models", sound_tokens="time")
     make_ast_folder(other / "ast", seed=5)

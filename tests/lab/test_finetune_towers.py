@@ -1,4 +1,4 @@
-"""The towers of a library learn from its own files; tiny random towers, colours and tones."""
+"""Fine-tuning the towers of a library on its files: colours, tones and tiny random towers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from seehear import Library
 from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.errors import ModelError
 from seehear.store import Store
-from seehear_lab.datasets.clips import ClipGallery, Pair
+from seehear_lab.datasets.clips import ClipGallery
+from seehear_lab.datasets.spec import Pair
 from seehear_lab.evaluate.protocol import encode, score_all
-from seehear_lab.finetune import install, opened_engine
-from seehear_lab.finetune_towers import finetune_towers, reader_of, whole_model
+from seehear_lab.experiments.finetune import install
+from seehear_lab.experiments.finetune_towers import finetune_towers, load_model, new_reader
+from seehear_lab.experiments.library_data import load_clip_ast
 from seehear_lab.train.config import TrainConfig
 from tiny_towers import make_ast_folder
 
@@ -31,7 +33,7 @@ LEARNING = TrainConfig(batch_size=16, steps=30, lr=1e-3, weight_decay=0.0, loss=
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """Every film has a colour and a tone, and its caption a word for each; one is only heard."""
+    """Films with a colour, a tone and a caption with a word for each; one has no frames."""
     root = tmp_path_factory.mktemp("towers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
@@ -61,15 +63,15 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 
 
 def scores_of_the_lab(place: Path, models: Path) -> dict[str, float]:
-    """What the model in `models` gives each film when the lab reads the file."""
+    """Scores of the model in `models` for each film, read by the lab."""
     with Library.create(place / f"empty-{models.name}", models=models):
         pass
     with Store.open(place / f"empty-{models.name}") as store:
-        engine = opened_engine(store, place)
-    model = whole_model(engine, ClipAstFiles(models))
+        engine = load_clip_ast(store, place)
+    model = load_model(engine, ClipAstFiles(models))
     paths = sorted((place / "films").glob("*.mp4"))
     pairs = [Pair(name=path.stem, path=path, caption="the red drum") for path in paths]
-    gallery = ClipGallery(pairs, reader_of(engine, model.encoder))
+    gallery = ClipGallery(pairs, new_reader(engine, model.encoder))
     return dict(zip(gallery.item_ids, score_all(model, encode(model, gallery))[0], strict=True))
 
 
@@ -80,14 +82,14 @@ def scores_of_the_library(library: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_towers_learn_and_a_library_made_again_has_them(place: Path) -> None:
+def test_towers_train_and_a_reindexed_library_uses_them(place: Path) -> None:
     library, output = place / "library", place / "tuned"
     assert scores_of_the_library(library) == pytest.approx(
         scores_of_the_lab(place, place / "models"), abs=2e-3
     )
-    tuned = finetune_towers(library, place / "captions.jsonl", output, config=LEARNING)
-    assert tuned.skipped == (f"{place / 'films/heard.mka'}: has no picture",)
-    before, after = tuned.before.metrics, tuned.after.metrics
+    result = finetune_towers(library, place / "captions.jsonl", output, config=LEARNING)
+    assert result.skipped == (f"{place / 'films/heard.mka'}: has no frames",)
+    before, after = result.before.metrics, result.after.metrics
     assert after.map > before.map + 15  # of seven clips; threads round sums otherwise each time
     assert not list(place.glob("*.training"))
     with pytest.raises(ModelError, match=r"differs from that of the library"):
@@ -117,7 +119,7 @@ def test_the_lab_scores_files_as_a_library_scores_them(
     assert len(set(expected.values())) == 3
 
 
-def test_new_towers_are_not_installed_but_indexed_with(
+def test_new_towers_need_reindexing(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("finetune", place / "library", place / "captions.jsonl", "-o", place / "x", "--all")

@@ -1,4 +1,4 @@
-"""Scores from folded blocks are the model's own; other equations are left alone."""
+"""Folded scores equal the model's; models with other equations are not folded."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`seehear-lab train | table | data | finetune`, in this process and by their exit codes."""
+"""`seehear-lab train | table | data`: output and exit codes, in this process."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from seehear.encoders.clip import ClipTowers
 from seehear.engine.clip_ast_files import ClipAstFiles
 from seehear.media import probe, read_clip
 from seehear.types import MediaSpec
-from seehear_lab.datasets.spec import load_spec, open_set
-from seehear_lab.recipe import list_recipes, load_recipe
-from seehear_lab.settings import read_toml
-from seehear_lab.tables import HEAD, table
+from seehear_lab.datasets.spec import load_spec, open_dataset
+from seehear_lab.experiments.recipe import load_recipe
+from seehear_lab.experiments.tables import HEAD, table_rows
+from seehear_lab.recipes.reader import list_recipes, read_toml
 from tiny_towers import make_ast_folder, make_clip_folder
 
 CHANGES = ("train.batch_size=2", "train.steps=2", "data.holdout=1", "model.settings.dim=32")
@@ -56,10 +56,10 @@ def test_train_then_table(
     assert empty.split()[3:] == ["R@1", "49.4"]
     same = ("compare", output, output / "run.txt", "--at", 5)
     assert run(monkeypatch, *same) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[1] == "difference +0.0 points (+0.0 to +0.0), p = 1.000"
+    compared = capsys.readouterr().out.splitlines()
+    assert compared[1] == "difference +0.0 points (+0.0 to +0.0), p = 1.000"
     assert "X-Pool, ViT-B/32: recipe xpool_msrvtt9k" in lines
-    assert any(line.startswith("not here: OmniVL: pre-trained on 14M") for line in lines)
+    assert any(line.startswith("no recipe: OmniVL: pre-trained on 14M") for line in lines)
     assert run(monkeypatch, "table", "tefal-t1", "--runs", tmp_path / "runs") == 0
     lines = capsys.readouterr().out.splitlines()
     back = next(line for line in lines if line.startswith("X-Pool"))  # of the same run
@@ -79,7 +79,7 @@ def test_weights_of_a_run_become_a_folder_for_the_engine(
     assert run(monkeypatch, "train", "tefal_msrvtt9k", *words, *sets, *sizes) == 0
     weights, folder = tmp_path / "run/best.safetensors", tmp_path / "weights"
     assert run(monkeypatch, "convert", "run", weights, "-o", folder) == 0
-    assert f"then: seehear index PATHS --models {folder}" in capsys.readouterr().out
+    assert f"then run: seehear index PATHS --models {folder}" in capsys.readouterr().out
     for name in ("clip/config.json", "clip/tokenizer.json", "ast/config.json"):
         (folder / name).write_bytes((tmp_path / "towers" / name).read_bytes())
     trained = load_file(weights)
@@ -92,20 +92,21 @@ def test_weights_of_a_run_become_a_folder_for_the_engine(
     assert "there is no model.json beside the weights" in capsys.readouterr().err
 
 
-def test_every_recipe_is_in_a_table_and_what_was_not_run_is_empty(tmp_path: Path) -> None:
+def test_every_recipe_is_in_a_table_and_rows_without_runs_are_empty(tmp_path: Path) -> None:
     tables = {load_recipe(name).table for name in list_recipes()}
     for name in tables:
-        rows = table(name, tmp_path)
+        rows = table_rows(name, tmp_path)
         assert rows[0] == HEAD
         assert all(row[3:] == ("",) * 5 for row in rows[1:])
-    assert len(table("tefal-8", tmp_path)) == 1 + 5 * 3
+    assert len(table_rows("tefal-8", tmp_path)) == 1 + 5 * 3
     recipes = {name: load_recipe(name) for name in list_recipes()}
     assert {recipe.run_of for recipe in recipes.values()} <= {"", *recipes}
     every = {name for recipe in recipes.values() for name in (recipe.table, *recipe.also_in)}
-    assert read_toml(Path(str(files("seehear_lab") / "tables.toml"))).keys() <= every
+    path = Path(str(files("seehear_lab.experiments") / "tables.toml"))
+    assert read_toml(path).keys() <= every
 
 
-def test_wrong_names_end_in_one_sentence(
+def test_wrong_names_get_a_suggestion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "table", "tefal8") == 2
@@ -115,13 +116,13 @@ def test_wrong_names_end_in_one_sentence(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_here_is_a_sentence(
+def test_a_device_that_torch_cannot_use_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--root", tmp_path, "--towers", tmp_path, "-o", tmp_path)
     for name in ("cuda", "gpu"):
         assert run(monkeypatch, "train", "xpool_msrvtt9k", *words, "--device", name) == 2
-        assert f"torch cannot compute on '{name}' here" in capsys.readouterr().err
+        assert f"torch cannot use the device '{name}' here" in capsys.readouterr().err
 
 
 def test_data_check_and_prepare(
@@ -131,10 +132,10 @@ def test_data_check_and_prepare(
     root.mkdir()
     ids = write_set(load_spec("charades"), root)
     assert run(monkeypatch, "data", "check", "charades", "--root", root) == 6
-    assert "train: 3 videos where the papers have 7985" in capsys.readouterr().out
+    assert "train: videos 3, published 7985" in capsys.readouterr().out
     prepare = ("data", "prepare", "charades", "--root", root, "-o", copies)
     assert run(monkeypatch, *prepare) == 0
-    data = open_set("charades", copies)
+    data = open_dataset("charades", copies)
     assert [text for _, text in data.captions("test")]
     made = sorted(set(data.files.values()))
     assert [path.stem for path in made] == sorted(ids["train"] + ids["test"])
@@ -148,7 +149,7 @@ def test_data_check_and_prepare(
     assert [path.stat().st_mtime_ns for path in made] == stamps
 
 
-def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
+def test_captions_find_the_copies_of_their_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, copies = tmp_path / "mine", tmp_path / "copies"
@@ -160,9 +161,9 @@ def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
     (root / "captions.train.jsonl").write_text("\n".join(lines))
     assert run(monkeypatch, "data", "check", "folder", "--root", root) == 0
     assert run(monkeypatch, "data", "prepare", "folder", "--root", root, "-o", copies) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "left out: a.mov (its copy would replace that of a.mkv)"
-    data = open_set("folder", copies)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "left out: a.mov (its copy would overwrite that of a.mkv)"
+    data = open_dataset("folder", copies)
     assert [data.file(name) for name, _ in data.captions("train")] == [
         copies / "a.mp4",
         copies / "sub/a.mp4",
@@ -170,7 +171,7 @@ def test_copies_of_a_folder_answer_to_the_names_of_its_captions(
 
 
 @pytest.mark.slow
-def test_copies_go_on_where_they_were_killed(tmp_path: Path) -> None:
+def test_copying_resumes_after_a_kill(tmp_path: Path) -> None:
     root, copies = tmp_path / "mine", tmp_path / "copies"
     root.mkdir()
     names = [f"film{number:02}.mp4" for number in range(16)]
@@ -182,24 +183,24 @@ def test_copies_go_on_where_they_were_killed(tmp_path: Path) -> None:
     words += ["--root", str(root), "-o", str(copies)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process, deadline = subprocess.Popen(words, env=environment), time.monotonic() + 60
-    while time.monotonic() < deadline and len(made := whole_copies(copies)) < 2:
+    while time.monotonic() < deadline and len(made := finished_copies(copies)) < 2:
         time.sleep(0.001)
     process.kill()
-    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    assert process.wait() == -signal.SIGKILL, "it finished before it could be killed"
     before = {path: path.stat().st_mtime_ns for path in made}
-    assert 2 <= len(whole_copies(copies)) < len(names)
+    assert 2 <= len(finished_copies(copies)) < len(names)
     subprocess.run(words, env=environment, check=True)
-    assert [path.name for path in whole_copies(copies)] == names
-    assert all(probe(path).height == 224 for path in whole_copies(copies))
+    assert [path.name for path in finished_copies(copies)] == names
+    assert all(probe(path).height == 224 for path in finished_copies(copies))
     assert {path: path.stat().st_mtime_ns for path in made} == before  # not made twice
     assert not list(copies.rglob("*.partial*"))
 
 
-def whole_copies(folder: Path) -> list[Path]:
+def finished_copies(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.mp4") if ".partial" not in path.name)
 
 
-def test_a_folder_that_is_not_there_is_a_sentence(
+def test_a_missing_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words in (("data", "check", "msrvtt"), ("data", "check", "folder")):

@@ -43,7 +43,7 @@ def test_camoe_in_loops(temperature: float) -> None:
     assert camoe_dsl(s, temperature=temperature).item() == pytest.approx(expected)
 
 
-def test_camoe_without_temperature_left_is_infonce() -> None:
+def test_camoe_at_infinite_temperature_is_infonce() -> None:
     assert camoe_dsl(TWO, temperature=1e9).item() == pytest.approx(
         symmetric_infonce(TWO, reduction="mean").item()
     )
@@ -59,7 +59,7 @@ def test_hinge_by_hand_with_a_tie() -> None:
 
 
 @pytest.mark.parametrize("loss", [symmetric_infonce, camoe_dsl, hardest_negative_hinge])
-def test_gradients_pull_pairs_together_and_inputs_stay(loss) -> None:
+def test_gradients_pull_pairs_together_and_inputs_are_unchanged(loss) -> None:
     s = torch.tensor([[0.3, 0.4], [0.5, 0.2]], requires_grad=True)
     before = s.detach().clone()
     loss(s).backward()

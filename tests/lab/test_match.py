@@ -1,4 +1,4 @@
-"""A library learns which of its sounds belong to its pictures; real files, random towers."""
+"""`seehear-lab match` on real files and random towers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from media.media_clips import tone, write_clip
 from seehear import Library
 from seehear.errors import ModelError, UsageError
 from seehear.types import Filter
-from seehear_lab.match import install, teach
+from seehear_lab.experiments.match import install, train_matcher
 
 COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20), (230, 20, 230)]
 CLIPS = 70
@@ -22,7 +22,7 @@ CLIPS = 70
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    """The colour of a film tells how long its tone is; one is silent, a wrong one comes later."""
+    """Films whose colour determines the length of their tone, a silent one and a mismatched one."""
     root = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
@@ -55,14 +55,14 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
     library = place / "library"
     with Library.open(library) as opened:
         assert all(hit.av_correspondence is None for hit in opened.search("a dog", limit=5).hits)
-        with pytest.raises(UsageError, match="do not tell whether sound fits"):
+        with pytest.raises(UsageError, match="cannot tell whether sound belongs"):
             opened.search("a dog", where=Filter(av_correspondence=True))
         scores = {hit.item_id: hit.score for hit in opened.search("a dog", limit=100).hits}
-    taught, folder = teach(library, steps=200)
+    result, folder = train_matcher(library, steps=200)
     assert folder == place / "models"
-    assert taught.accuracy > 75
-    assert taught.own > taught.exchanged
-    install(taught, folder)
+    assert result.accuracy > 75
+    assert result.own > result.exchanged
+    install(result, folder)
     with Library.open(library) as opened:
         opened.add([place / "later"], workers=1)
         found = opened.search("a dog", limit=100).hits
@@ -76,15 +76,15 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
         for wanted in (True, False):
             kept = opened.search("a dog", limit=100, where=Filter(av_correspondence=wanted)).hits
             assert {Path(h.path).stem for h in kept} == {n for n, f in fits.items() if f is wanted}
-    told = json.loads((folder / "match.json").read_text())
-    (folder / "match.json").write_text(json.dumps(told | {"settings": {"dim": 8}}))
-    with Library.open(library) as opened, pytest.raises(ModelError, match="do not fit each other"):
+    settings = json.loads((folder / "match.json").read_text())
+    (folder / "match.json").write_text(json.dumps(settings | {"settings": {"dim": 8}}))
+    with Library.open(library) as opened, pytest.raises(ModelError, match="do not go together"):
         opened.search("a dog")
 
 
 @pytest.mark.slow
-def test_what_cannot_be_told_is_not_installed(place: Path, tmp_path: Path) -> None:
+def test_too_few_moments_are_refused(place: Path, tmp_path: Path) -> None:
     with Library.create(tmp_path / "few", models=make_folder(tmp_path / "models")) as library:
         library.add([place / "films" / "film0.mp4"], workers=1)
-    with pytest.raises(UsageError, match="1 moments of the library have pictures and sound"):
-        teach(tmp_path / "few")
+    with pytest.raises(UsageError, match="have both frames and sound: 1, at least 40"):
+        train_matcher(tmp_path / "few")

@@ -1,4 +1,4 @@
-"""Ranks and figures against loops over every way to break ties."""
+"""Ranks and metrics against loops over every way to break ties."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seehear_lab.evaluate.metrics import breakdown, compare, interval, rank, recall, summarise
-from seehear_lab.evaluate.ranks import ranks_of_any, ranks_of_own
+from seehear_lab.evaluate.ranks import rank_any_target, rank_one_target
 
 
 def tied_scores(queries: int, items: int, *, seed: int) -> np.ndarray:
@@ -16,7 +16,7 @@ def tied_scores(queries: int, items: int, *, seed: int) -> np.ndarray:
 
 
 def orders(row: np.ndarray) -> list[tuple[int, ...]]:
-    """Every order of the items that a search may give: best first, equal ones in any order."""
+    """Every order that a search may return: best first, equal scores in any order."""
     return [
         order
         for order in permutations(range(len(row)))
@@ -24,8 +24,8 @@ def orders(row: np.ndarray) -> list[tuple[int, ...]]:
     ]
 
 
-def looped(row: np.ndarray, right: set[int]) -> tuple[float, float, float, float]:
-    """Mean, least and largest rank of the first right item, and mean average precision."""
+def by_loops(row: np.ndarray, right: set[int]) -> tuple[float, float, float, float]:
+    """Mean, smallest and largest rank of the first right item, and mean average precision."""
     firsts, precisions = [], []
     for order in orders(row):
         places = [place for place, item in enumerate(order, start=1) if item in right]
@@ -38,9 +38,9 @@ def looped(row: np.ndarray, right: set[int]) -> tuple[float, float, float, float
 def test_one_right_item_equals_the_loop_under_ties(seed: int) -> None:
     scores = tied_scores(5, 6, seed=seed)
     own = np.random.default_rng(seed).integers(0, 6, 5)
-    ranks = ranks_of_own(scores, own)
+    ranks = rank_one_target(scores, own)
     for query, row in enumerate(scores):
-        wanted = looped(row, {int(own[query])})
+        wanted = by_loops(row, {int(own[query])})
         got = (ranks.expected, ranks.optimistic, ranks.pessimistic, ranks.precision)
         assert [float(values[query]) for values in got] == pytest.approx(wanted)
 
@@ -48,28 +48,28 @@ def test_one_right_item_equals_the_loop_under_ties(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_several_right_items_equal_the_loop_under_ties(seed: int) -> None:
     scores, own = tied_scores(3, 7, seed=seed), np.array([0, 0, 1, 2, 1, 0, 2])
-    ranks = ranks_of_any(scores, own)
+    ranks = rank_any_target(scores, own)
     for query, row in enumerate(scores):
-        wanted = looped(row, set(np.flatnonzero(own == query).tolist()))
+        wanted = by_loops(row, set(np.flatnonzero(own == query).tolist()))
         got = (ranks.expected, ranks.optimistic, ranks.pessimistic, ranks.precision)
         assert [float(values[query]) for values in got] == pytest.approx(wanted)
 
 
-def test_a_constant_matrix_does_not_look_good() -> None:
-    ranks = ranks_of_own(np.zeros((5, 5)), np.arange(5))
+def test_a_constant_matrix_has_mean_ranks() -> None:
+    ranks = rank_one_target(np.zeros((5, 5)), np.arange(5))
     assert ranks.has_ties
-    figures = summarise(ranks)
-    assert (figures.r1, figures.mdr, figures.mnr) == (0.0, 3.0, 3.0)
+    metrics = summarise(ranks)
+    assert (metrics.r1, metrics.mdr, metrics.mnr) == (0.0, 3.0, 3.0)
 
 
-def test_figures_of_a_hand_worked_matrix() -> None:
+def test_metrics_of_a_hand_worked_matrix() -> None:
     scores = np.array([[0.9, 0.1, 0.2], [0.8, 0.3, 0.8], [0.1, 0.2, 0.3]])
-    figures = summarise(ranks_of_own(scores, np.arange(3)))  # ranks 1, 3, 1
-    assert figures.r1 == pytest.approx(200 / 3)
-    assert (figures.r5, figures.r10, figures.r50) == (100, 100, 100)
-    assert (figures.mdr, figures.mnr) == (1, pytest.approx(5 / 3))
-    assert figures.rsum == pytest.approx(200 / 3 + 200)
-    assert figures.map == pytest.approx(100 * (1 + 1 / 3 + 1) / 3)
+    metrics = summarise(rank_one_target(scores, np.arange(3)))  # ranks 1, 3, 1
+    assert metrics.r1 == pytest.approx(200 / 3)
+    assert (metrics.r5, metrics.r10, metrics.r50) == (100, 100, 100)
+    assert (metrics.mdr, metrics.mnr) == (1, pytest.approx(5 / 3))
+    assert metrics.rsum == pytest.approx(200 / 3 + 200)
+    assert metrics.map == pytest.approx(100 * (1 + 1 / 3 + 1) / 3)
 
 
 def test_nan_is_an_error_that_names_the_pair() -> None:
@@ -81,7 +81,7 @@ def test_nan_is_an_error_that_names_the_pair() -> None:
 
 
 def reference_single_sort(scores: np.ndarray) -> np.ndarray:
-    """CLIP4Clip and its descendants: where the sorted row equals the diagonal."""
+    """CLIP4Clip and its descendants: the place in the sorted row that equals the diagonal."""
     ordered, own = np.sort(-scores, axis=1), np.diag(-scores)[:, None]
     return np.where(ordered - own == 0)[1] + 1
 
@@ -124,19 +124,19 @@ def test_grouped_captions_need_a_caption_of_every_video() -> None:
 
 
 def test_breakdown_by_sound() -> None:
-    ranks = ranks_of_own(np.array([[1.0, 0], [1, 0], [0, 1]]), np.array([0, 1, 1]))
-    parts = breakdown(ranks, np.array(["sounding", "silent", "sounding"]))
-    assert (parts["sounding"].r1, parts["silent"].r1) == (100, 0)
-    assert parts["silent"].queries == 1
+    ranks = rank_one_target(np.array([[1.0, 0], [1, 0], [0, 1]]), np.array([0, 1, 1]))
+    parts = breakdown(ranks, np.array(["with", "without", "with"]))
+    assert (parts["with"].r1, parts["without"].r1) == (100, 0)
+    assert parts["without"].queries == 1
 
 
-def test_interval_holds_the_figure_and_widens_with_groups() -> None:
+def test_interval_contains_the_metric_and_widens_with_groups() -> None:
     scores = np.random.default_rng(0).random((300, 50)) + 0.5 * np.eye(300, 50)
     own = np.minimum(np.arange(300), 49)
-    ranks = ranks_of_own(scores, own)
+    ranks = rank_one_target(scores, own)
     low, high = interval(ranks)
     assert low < recall(ranks, 1) < high
-    same = ranks[np.repeat(np.arange(30), 10)]  # ten copies of each query tell no more than one
+    same = ranks[np.repeat(np.arange(30), 10)]  # ten copies of each query
     lone = interval(same)
     together = interval(same, groups=np.repeat(np.arange(30), 10))
     assert together[1] - together[0] > 2 * (lone[1] - lone[0])
@@ -145,8 +145,8 @@ def test_interval_holds_the_figure_and_widens_with_groups() -> None:
 def test_comparison_of_two_runs() -> None:
     rng = np.random.default_rng(1)
     own = np.arange(200)
-    weak = ranks_of_own(rng.random((200, 200)) + 0.5 * np.eye(200), own)
-    strong = ranks_of_own(rng.random((200, 200)) + 0.9 * np.eye(200), own)
+    weak = rank_one_target(rng.random((200, 200)) + 0.5 * np.eye(200), own)
+    strong = rank_one_target(rng.random((200, 200)) + 0.9 * np.eye(200), own)
     better = compare(strong, weak, times=200)
     assert better.low > 0 and better.p < 0.05
     same = compare(weak, weak, times=200)

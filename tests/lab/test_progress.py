@@ -1,4 +1,4 @@
-"""What a run shows: lines where nobody looks, a bar on a terminal, nothing from other processes."""
+"""Progress of training: lines without a terminal, a bar on one, nothing from other processes."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import sys
 
 import pytest
 
-from seehear_lab.progress import told_steps
+from seehear_lab.experiments.progress import show_progress
 
 ROWS = (
     {"step": 1, "loss": 2.0, "seconds": 0.5, "of": 3},
     {"step": 2, "loss": 1.5, "seconds": 0.5, "of": 3},
-    {"step": 2, "figure": 25.0, "of": 3},
+    {"step": 2, "metric": 25.0, "of": 3},
 )
 
 
-def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with told_steps() as tell:
+def test_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress() as on_log:
         for row in ROWS:
-            tell(row)
-    told = capsys.readouterr()
-    assert told.out == "step 1: loss 2.0000, 0.50 s\nstep 2: R@1 on validation 25.0\n"
-    assert not told.err
+            on_log(row)
+    shown = capsys.readouterr()
+    assert shown.out == "step 1: loss 2.0000, 0.50 s\nstep 2: R@1 on validation 25.0\n"
+    assert not shown.err
 
 
-def test_other_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with told_steps(is_shown=False) as tell:
-        tell(ROWS[0])
+def test_other_processes_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress(is_shown=False) as on_log:
+        on_log(ROWS[0])
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_bar_on_a_terminal() -> None:
     ours, theirs = pty.openpty()
-    code = "from seehear_lab.progress import told_steps\nwith told_steps() as tell:\n"
-    code += f" for row in {ROWS!r}: tell(row)"
+    code = "from seehear_lab.experiments.progress import show_progress\n"
+    code += f"with show_progress() as on_log:\n for row in {ROWS!r}: on_log(row)"
     paths = os.pathsep.join(sys.path)
     ran = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""A gallery scored in chunks and in two stages, and the corrections that follow."""
+"""Scoring a gallery in blocks and in two stages, and hubness corrections."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 
 from models.samples import pick, small_batch, small_model
 from seehear.rank import dual_softmax, qb_norm
-from seehear_lab.datasets.batches import joined
-from seehear_lab.evaluate.protocol import Encoded, corrected, score_all, score_two_stage
+from seehear_lab.datasets.batches import concat_items
+from seehear_lab.evaluate.protocol import Encoded, correct_hubness, score_all, score_two_stage
 
 
 @pytest.mark.parametrize("name", ["tefal", "xpool", "clip4clip.meanp"])
-def test_blocks_equal_the_whole(name: str) -> None:
+def test_blocks_give_the_same_scores(name: str) -> None:
     model, (query, items) = small_model(name), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
-    whole = model.score(query, encoded.items).detach().numpy()
+    expected = model.score(query, encoded.items).detach().numpy()
     for budget in (1, 5000, 10**9):
-        assert np.allclose(score_all(model, encoded, budget_bytes=budget), whole, atol=1e-6)
+        assert np.allclose(score_all(model, encoded, budget_bytes=budget), expected, atol=1e-6)
 
 
-def test_two_stages_that_keep_all_order_as_one() -> None:
+def test_two_stages_that_keep_all_give_the_order_of_one() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     full = score_all(model, encoded)
@@ -30,7 +30,7 @@ def test_two_stages_that_keep_all_order_as_one() -> None:
     assert both.stage1_recall == 100
 
 
-def test_what_stage_one_drops_stays_below_in_its_order() -> None:
+def test_items_dropped_by_stage_one_follow_in_its_order() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     summary = model.summary(encoded.items)
@@ -44,26 +44,26 @@ def test_what_stage_one_drops_stays_below_in_its_order() -> None:
         assert np.argsort(-both.scores[row]).tolist() == kept + ranked[2:].tolist()
     found = [own[row] in first[row].topk(2).indices.tolist() for row in range(4)]
     assert both.stage1_recall == 100 * np.mean(found)
-    with pytest.raises(ValueError, match="keep=6 of 5"):
+    with pytest.raises(ValueError, match=r"keep=6 must be within 1 \.\. 5"):
         score_two_stage(model, encoded, own, keep=6)
 
 
-def test_joined_batches_keep_every_item() -> None:
+def test_concatenated_batches_keep_every_item() -> None:
     _, items = small_batch()
     short = pick(items, slice(0, 2))
     short = type(short)(**{name: value[:, :4] for name, value in vars(short).items()})
-    both = joined([short, pick(items, slice(2, 5))])
+    both = concat_items([short, pick(items, slice(2, 5))])
     assert both.frames.shape[:2] == (5, 6) and both.audio.shape[:2] == (5, 7)
     assert not both.frame_mask[:2, 4:].any()
     assert torch.equal(both.audio[2:], items.audio[2:])
 
 
-def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
+def test_corrections_return_a_label_and_do_not_modify_scores() -> None:
     scores = np.array([[0.9, 0.5, 0.1], [0.7, 0.6, 0.2], [0.8, 0.1, 0.75]])  # item 0 is a hub
     before = scores.copy()
     bank = np.array([[0.9, 0.1, 0.1]])
     labels = {
-        method: corrected(scores, method, bank_scores=bank)[1]
+        method: correct_hubness(scores, method, bank_scores=bank)[1]
         for method in (
             "none",
             "dual_softmax",
@@ -79,16 +79,16 @@ def test_corrections_carry_their_label_and_leave_scores_alone() -> None:
         "qb_norm": "inductive",
         "dual_softmax_qb_norm": "transductive",
     }
-    both, _ = corrected(scores, "dual_softmax_qb_norm", bank_scores=bank)
+    both, _ = correct_hubness(scores, "dual_softmax_qb_norm", bank_scores=bank)
     assert (both == qb_norm(dual_softmax(scores), dual_softmax(bank))).all()
     assert (scores == before).all()
     assert scores.argmax(1).tolist() == [0, 0, 0]
-    assert corrected(scores, "dual_softmax")[0].argmax(1).tolist() == [0, 1, 2]
+    assert correct_hubness(scores, "dual_softmax")[0].argmax(1).tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="bank"):
-        corrected(scores, "qb_norm")
+        correct_hubness(scores, "qb_norm")
 
 
-def test_a_union_finds_what_is_only_heard() -> None:
+def test_a_union_keeps_items_that_match_by_sound_only() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
     heard = model.hear.uniform(encoded.items.audio, encoded.items.audio_mask)
@@ -99,5 +99,5 @@ def test_a_union_finds_what_is_only_heard() -> None:
     full = score_all(model, encoded)
     both = score_two_stage(model, encoded, own, keep=5, stage1="union")
     assert (np.argsort(-both.scores, 1) == np.argsort(-full, 1)).all()
-    with pytest.raises(ValueError, match="no blocks for sight and sound"):
+    with pytest.raises(ValueError, match="does not pool sight and sound separately"):
         score_two_stage(small_model("clip4clip.meanp"), encoded, own, keep=2, stage1="union")

@@ -1,4 +1,4 @@
-"""The papers' own picture towers under the batches that training reads."""
+"""Towers of the recipes: the papers' own vision towers, and plain CLIP and AST."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seehear.models import build_model, registry
 from seehear.models.base import RetrievalModel
 from seehear_lab import datasets
 from seehear_lab.datasets.clips import ClipMedia, WordIds
-from seehear_lab.datasets.towers import Composed, towers_of
+from seehear_lab.datasets.towers import PaperTowers, build_towers
 from seehear_lab.evaluate.protocol import encode_captions
 from seehear_lab.losses import associative_loss, avma_loss, hardest_negative_hinge
 from seehear_lab.train.config import TrainConfig
@@ -31,7 +31,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def media() -> ClipMedia:
-    """Two clips of three frames, the second one frame short; the first sounds."""
+    """Two clips of three frames, the second one frame short; only the first has sound."""
     generator = torch.Generator().manual_seed(0)
     return ClipMedia(
         pixels=torch.randn(2, 3, 3, 64, 64, generator=generator),
@@ -41,23 +41,23 @@ def media() -> ClipMedia:
     )
 
 
-def test_frames_of_eclipse_hear_their_own_share_of_the_sound(weights: Path) -> None:
-    towers = towers_of("eclipse", weights / "clip", weights / "ast")
-    assert isinstance(towers, Composed)
-    deaf = towers.encode_items(media()).frames
+def test_frames_of_eclipse_get_the_sound_around_them(weights: Path) -> None:
+    towers = build_towers("eclipse", weights / "clip", weights / "ast")
+    assert isinstance(towers, PaperTowers)
+    without = towers.encode_items(media()).frames
     for block in towers.tower.blocks:
         torch.nn.init.eye_(block.to_see.weight)
     heard = towers.encode_items(media()).frames
-    assert not torch.allclose(deaf[0], heard[0])
-    assert torch.allclose(deaf[1, :2], heard[1, :2])  # nothing to be heard
+    assert not torch.allclose(without[0], heard[0])
+    assert torch.allclose(without[1, :2], heard[1, :2])  # a clip without sound
     louder = media()
     louder.banks[0, 900:] += 1  # AST mixes over time, so all frames change, the last one most
     changed = (towers.encode_items(louder).frames - heard)[0].norm(dim=-1)
     assert changed.argmax() == 2
 
 
-def test_words_of_captions_of_any_length_come_together(weights: Path) -> None:
-    model = build_model("xclip", encoder=towers_of("xclip", weights / "clip", None), dim=32)
+def test_captions_of_any_length_are_padded(weights: Path) -> None:
+    model = build_model("xclip", encoder=build_towers("xclip", weights / "clip", None), dim=32)
     short = torch.tensor([[118, 2, 119]])
     longer = torch.tensor([[118, 2, 3, 5, 119]])
     batches = [WordIds(ids=ids, mask=torch.ones_like(ids)) for ids in (short, longer)]
@@ -67,9 +67,9 @@ def test_words_of_captions_of_any_length_come_together(weights: Path) -> None:
     torch.testing.assert_close(query[:1, :4], model.encode_query(batches[0]))
 
 
-def test_what_avma_minimises_is_hinge_and_association(weights: Path) -> None:
+def test_the_loss_of_avma_is_hinge_plus_association(weights: Path) -> None:
     torch.manual_seed(0)
-    encoder = towers_of("avma", weights / "clip", weights / "ast")
+    encoder = build_towers("avma", weights / "clip", weights / "ast")
     model = build_model("avma", encoder=encoder, dim=32, sound_dim=48, hidden=32, wide=64)
     items = model.encode_items(media())
     query = torch.randn(2, 32)
@@ -85,8 +85,8 @@ def test_what_avma_minimises_is_hinge_and_association(weights: Path) -> None:
     assert model.memory.sights.grad is not None and model.memory.sights.grad.any()
 
 
-def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
-    kept, again = (towers_of("tefal", weights / "clip", weights / "ast") for _ in range(2))
+def test_activation_checkpointing_gives_the_same_gradients(weights: Path) -> None:
+    kept, again = (build_towers("tefal", weights / "clip", weights / "ast") for _ in range(2))
     again.recompute()
     runs = {id(kept): 0, id(again): 0}
     gradients = []
@@ -110,11 +110,11 @@ def test_recomputed_towers_have_the_same_gradients(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tefal.late", "tefal.stack"])
-def test_one_vector_of_sound_is_the_mean_of_class_and_distillation_token(
+def test_pooled_sound_is_the_mean_of_class_and_distillation_token(
     weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(registry._ENTRIES, name, ENTRIES[name])
-    towers = towers_of(name, weights / "clip", weights / "ast")
+    towers = build_towers(name, weights / "clip", weights / "ast")
     model = build_model(name, encoder=towers, dim=32, sound_dim=48)
     items = model.encode_items(media())
     tokens = towers.ast.model(input_values=media().banks[:1]).last_hidden_state[:, :2]
@@ -124,11 +124,11 @@ def test_one_vector_of_sound_is_the_mean_of_class_and_distillation_token(
 
 @pytest.mark.parametrize("has_sound", [[True, True], [True, False], [False, False]])
 @pytest.mark.parametrize("name", ["tefal", "eclipse"])
-def test_silent_clips_are_not_heard_and_all_else_is_as_if_they_were(
+def test_ast_skips_clips_without_sound_and_nothing_else_changes(
     weights: Path, monkeypatch: pytest.MonkeyPatch, name: str, has_sound: list[bool]
 ) -> None:
     clips = replace(media(), has_sound=torch.tensor(has_sound))
-    towers = towers_of(name, weights / "clip", weights / "ast")
+    towers = build_towers(name, weights / "clip", weights / "ast")
     torch.manual_seed(0)
     dims = {"dim": 32, "sound_dim": 48} if name == "tefal" else {}
     model = build_model(name, encoder=towers, **dims)
@@ -139,9 +139,9 @@ def test_silent_clips_are_not_heard_and_all_else_is_as_if_they_were(
     found = _scores_and_gradients(model, clips)
     assert reached == [max(sum(has_sound), 1)]
     with monkeypatch.context() as patch:
-        patch.setattr(datasets.towers, "_heard", lambda encode, media: encode(media.banks))
+        patch.setattr(datasets.towers, "_sound_tokens", lambda encode, media: encode(media.banks))
         expected = _scores_and_gradients(model, clips)
-    assert found.keys() == expected.keys()  # zeros where nothing is heard, never None
+    assert found.keys() == expected.keys()  # zeros where there is no sound, never None
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-6)
 
@@ -154,6 +154,6 @@ def _scores_and_gradients(model: RetrievalModel, clips: ClipMedia) -> dict[str, 
     return {"scores": scores.detach(), **gradients}
 
 
-def test_towers_of_a_paper_cannot_be_recomputed(weights: Path) -> None:
+def test_vision_towers_of_papers_have_no_activation_checkpointing(weights: Path) -> None:
     with pytest.raises(UsageError, match=r"leave it out, or set train\.chunk"):
-        towers_of("ts2net", weights / "clip", None).recompute()
+        build_towers("ts2net", weights / "clip", None).recompute()

@@ -1,4 +1,4 @@
-"""Every recipe names existing things and takes one step on a set in the layout of the real one."""
+"""Every recipe names existing things and trains one step on generated data in the real layout."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from lab.generated_sets import write_set
 from seehear.errors import MediaError, UsageError
 from seehear.models import list_models
 from seehear.models.clip4clip import SeqTransf
-from seehear_lab.datasets.spec import DataSet, list_specs, load_spec
+from seehear_lab.datasets.spec import list_specs, load_spec
 from seehear_lab.evaluate.report import read_results
 from seehear_lab.evaluate.trec import RUN, compare_runs
-from seehear_lab.recipe import list_recipes, load_recipe
-from seehear_lab.runs import RESULTS, Places, new_model, run_recipe, split_pairs
-from seehear_lab.settings import with_changes
-from seehear_lab.tables import found
+from seehear_lab.experiments.data import read_splits
+from seehear_lab.experiments.model import new_model
+from seehear_lab.experiments.recipe import load_recipe
+from seehear_lab.experiments.record import RESULTS
+from seehear_lab.experiments.run import RunPaths, run_recipe
+from seehear_lab.experiments.tables import find_results
+from seehear_lab.recipes.reader import list_recipes, with_changes
 from tiny_towers import make_ast_folder, make_clip_folder
 
 Generated = Callable[[str], Path]
@@ -84,8 +87,8 @@ def test_a_recipe_takes_one_step(
     if recipe.clips.frames > 12:
         changes.append("clips.frames=6")
     recipe = load_recipe(name, changes=changes)
-    places = Places(root=generated(recipe.data.set), towers=towers, output=tmp_path / "0")
-    results = run_recipe(name, recipe, places, device=CPU)
+    paths = RunPaths(root=generated(recipe.data.set), towers=towers, output=tmp_path / "0")
+    results = run_recipe(name, recipe, paths, device=CPU)
     assert read_results(tmp_path / "0" / RESULTS) == results
     assert [result.direction for result in results[:2]] == ["t2v", "v2t_grouped"]
     has_val = bool(recipe.data.val or recipe.data.holdout)
@@ -95,7 +98,7 @@ def test_a_recipe_takes_one_step(
         is_banked = recipe.evaluate.correction == "qb_norm"
         assert results[2].label == ("inductive" if is_banked else "transductive")
     if not recipe.run_of:  # the row of the table is among them
-        assert len(found(tmp_path, recipe)) == 1
+        assert len(find_results(tmp_path, recipe)) == 1
     rows = [json.loads(line) for line in (tmp_path / "0/log.jsonl").read_text().splitlines()]
     assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
 
@@ -106,8 +109,8 @@ def test_one_run_has_the_rows_of_both_stages(
     sizes = ("model.settings.dim=32", "model.settings.sound_dim=48", "data.holdout=0")
     recipe = load_recipe("tefal_charades_rerank", changes=[*SMALL, *sizes, "clips.frames=4"])
     output = tmp_path / "tefal_charades_rerank/0"
-    places = Places(root=generated("charades"), towers=towers, output=output)
-    plain, _, reranked, stage1 = run_recipe("x", recipe, places, device=CPU)
+    paths = RunPaths(root=generated("charades"), towers=towers, output=output)
+    plain, _, reranked, stage1 = run_recipe("x", recipe, paths, device=CPU)
     assert reranked.about["reranked"] == 1 and stage1.about["stage1"]
     found_by_it = reranked.about["stage1_recall"]  # one item of three is kept; two are the same
     assert stage1.pessimistic_r1 <= found_by_it == reranked.metrics.r1 <= stage1.optimistic_r1
@@ -115,11 +118,12 @@ def test_one_run_has_the_rows_of_both_stages(
     assert (output / "run.stage1.txt").read_text() != (output / RUN).read_text()
     for name, result in (("rerank", reranked), ("stage1", stage1)):
         row = load_recipe(f"tefal_charades_{name}")
-        assert found(tmp_path / "tefal_charades_rerank", row) == [result]
-    assert found(tmp_path / "tefal_charades_rerank", load_recipe("tefal_charades")) == [plain]
+        assert find_results(tmp_path / "tefal_charades_rerank", row) == [result]
+    row = load_recipe("tefal_charades")
+    assert find_results(tmp_path / "tefal_charades_rerank", row) == [plain]
 
 
-def test_published_numbers_are_those_of_the_papers() -> None:
+def test_published_numbers_match_the_papers() -> None:
     folder = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))
     if not (folder / "papers").is_dir():
         pytest.skip(f"no papers in {folder}; set SEEHEAR_TEST_DATA")
@@ -136,7 +140,7 @@ def test_published_numbers_are_those_of_the_papers() -> None:
 
 
 def _in_order(wanted: list[str], row: list[str]) -> bool:
-    """Are the numbers neighbours in a row? MdR is printed as 2 or 2.0."""
+    """True if the numbers are consecutive cells of a row; papers print MdR as 2 or 2.0."""
     cells = [f"{float(cell):.1f}" if _is_number(cell) else cell for cell in row]
     return any(cells[at : at + len(wanted)] == wanted for at in range(len(cells)))
 
@@ -145,7 +149,7 @@ def _is_number(cell: str) -> bool:
     return cell.isascii() and cell.replace(".", "", 1).isdigit()
 
 
-def test_a_transformer_over_frames_starts_from_the_text_tower(tmp_path: Path) -> None:
+def test_a_transformer_over_frames_is_initialised_from_the_text_tower(tmp_path: Path) -> None:
     make_clip_folder(tmp_path / "clip", dim=48, wide=192)  # of the shape of published CLIPs
     changes = ("model.settings.dim=48", "model.settings.positions=39")
     model = new_model(load_recipe("clip4clip_msrvtt9k_seqtransf", changes=changes), tmp_path)
@@ -155,9 +159,9 @@ def test_a_transformer_over_frames_starts_from_the_text_tower(tmp_path: Path) ->
     first, given = over_time.blocks[0], text.encoder.layers[0]
     assert torch.equal(first.widen.weight, given.mlp.fc1.weight)
     assert torch.equal(first.qkv.bias[48:96], given.self_attn.k_proj.bias)
-    places = text.embeddings.position_embedding.weight
-    assert torch.equal(over_time.position.weight[::2], places)  # 20 places over 39
-    between = (places[3] + places[4]) / 2
+    paths = text.embeddings.position_embedding.weight
+    assert torch.equal(over_time.position.weight[::2], paths)  # 20 paths over 39
+    between = (paths[3] + paths[4]) / 2
     torch.testing.assert_close(over_time.position.weight[7], between)
 
 
@@ -166,12 +170,12 @@ def test_qb_norm_takes_its_bank_from_training(
 ) -> None:
     changes = ("model.settings.dim=32", "evaluate.correction=qb_norm", "data.holdout=0")
     recipe = load_recipe("xpool_charades", changes=[*SMALL, *changes, "clips.frames=4"])
-    places = Places(root=generated("charades"), towers=towers, output=tmp_path)
-    results = run_recipe("x", recipe, places, device=CPU)
+    paths = RunPaths(root=generated("charades"), towers=towers, output=tmp_path)
+    results = run_recipe("x", recipe, paths, device=CPU)
     assert [result.label for result in results] == ["plain", "plain", "inductive"]
 
 
-def test_a_folder_of_ones_own_is_trained_on(
+def test_training_on_a_folder_without_a_spec(
     towers: Path, tmp_path: Path, generated: Generated
 ) -> None:
     root, own = tmp_path / "mine", tmp_path / "mine.toml"
@@ -192,8 +196,8 @@ def test_a_folder_of_ones_own_is_trained_on(
         "holdout = 1\n[evaluate]\ntrec = 1\n"
     )
     recipe = load_recipe(str(own), changes=[*SMALL, "model.settings.dim=32"])
-    places = Places(root=root, towers=towers, output=tmp_path / "run")
-    results = run_recipe("mine", recipe, places, device=CPU)
+    paths = RunPaths(root=root, towers=towers, output=tmp_path / "run")
+    results = run_recipe("mine", recipe, paths, device=CPU)
     directions = [result.direction for result in results]
     assert directions == ["t2v", "v2t_grouped", "v2t_any_caption"]
     parts = {name: part.queries for name, part in results[0].parts.items()}
@@ -205,25 +209,24 @@ def test_a_folder_of_ones_own_is_trained_on(
 
 def test_held_out_videos_are_not_trained_on(generated: Generated) -> None:
     recipe = load_recipe("xpool_msrvtt9k", changes=["data.holdout=1"])
-    parts = split_pairs(recipe, DataSet(load_spec("msrvtt"), generated("msrvtt")))
-    held_out = {pair.path for pair in parts.val}
+    splits = read_splits(recipe.data, generated("msrvtt"))
+    held_out = {pair.path for pair in splits.val}
     assert len(held_out) == 1
-    assert not held_out & {pair.path for pair in parts.train}
-    assert len(parts.val) == 2 and len(parts.train) == 4 and parts.missing == 0
+    assert not held_out & {pair.path for pair in splits.train}
+    assert len(splits.val) == 2 and len(splits.train) == 4 and splits.missing == 0
 
 
-def test_weights_chosen_on_test_say_so(generated: Generated) -> None:
-    data = DataSet(load_spec("msvd"), generated("msvd"))
-    chosen = {}
+def test_selection_on_test_is_reported(generated: Generated) -> None:
+    selected_on = {}
     for val in ("val", "test", ""):
         recipe = load_recipe("xpool_msvd", changes=[f"data.val={val!r}"])
-        chosen[val] = split_pairs(recipe, data).selected_on
-    assert chosen == {"val": "val", "test": "test", "": "last step"}
+        selected_on[val] = read_splits(recipe.data, generated("msvd")).selected_on
+    assert selected_on == {"val": "val", "test": "test", "": "last step"}
     leaking = load_recipe("xpool_msvd", changes=["data.train=test"])
-    assert split_pairs(leaking, data).shared("train") == 3
+    assert read_splits(leaking.data, generated("msvd")).shared_with_test("train") == 3
 
 
-def test_an_unread_video_stops_a_run_before_it_starts_or_is_left_out_and_named(
+def test_an_unreadable_video_stops_a_run_before_training_or_is_skipped_and_named(
     towers: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "data"
@@ -235,25 +238,25 @@ def test_an_unread_video_stops_a_run_before_it_starts_or_is_left_out_and_named(
         broken.write_bytes(b"no video at all")
     changes = [*SMALL, "model.settings.dim=32", "data.holdout=0", "clips.frames=4"]
     recipe = load_recipe("xpool_charades", changes=changes)
-    places = Places(root=root, towers=towers, output=tmp_path / "run")
+    paths = RunPaths(root=root, towers=towers, output=tmp_path / "run")
     with pytest.raises(MediaError, match=ids["test"][0]):
-        run_recipe("x", recipe, places, device=CPU)
+        run_recipe("x", recipe, paths, device=CPU)
     assert not (tmp_path / "run").exists()  # nothing was trained
     skipping = load_recipe("xpool_charades", changes=[*changes, "clips.on_unread=skip"])
-    results = run_recipe("x", skipping, places, device=CPU)
+    results = run_recipe("x", skipping, paths, device=CPU)
     assert results[0].gallery == 2
     unread = "".join(results[0].about["unread"])
     assert ids["test"][0] in unread
     train_only = load_recipe(
         "xpool_charades", changes=[*changes, "clips.on_unread=skip", "train.batch_size=3"]
     )
-    places = Places(root=root, towers=towers, output=tmp_path / "other")
-    about = run_recipe("x", train_only, places, device=CPU)[0].about
+    paths = RunPaths(root=root, towers=towers, output=tmp_path / "other")
+    about = run_recipe("x", train_only, paths, device=CPU)[0].about
     assert ids["train"][0] in "".join(about["unread"])
 
 
 @pytest.mark.slow
-def test_two_processes_leave_out_what_one_cannot_read(towers: Path, tmp_path: Path) -> None:
+def test_two_processes_skip_a_video_that_one_cannot_read(towers: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     broken = write_set(load_spec("msrvtt"), root)["train9k"][1]
@@ -269,7 +272,7 @@ def test_two_processes_leave_out_what_one_cannot_read(towers: Path, tmp_path: Pa
     settings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("t2v plain") == 1  # one of the two speaks
+    assert ran.stdout.count("t2v plain") == 1  # only the first process prints
     result = read_results(tmp_path / "run" / RESULTS)[0]
     assert result.gallery == 3 and broken in "".join(result.about["unread"])
 
@@ -277,9 +280,9 @@ def test_two_processes_leave_out_what_one_cannot_read(towers: Path, tmp_path: Pa
 def test_towers_of_another_size_are_refused(
     towers: Path, tmp_path: Path, generated: Generated
 ) -> None:
-    places = Places(root=generated("msrvtt"), towers=towers, output=tmp_path)
-    with pytest.raises(UsageError, match=r"have dim 32, the recipe says 512"):
-        run_recipe("x", load_recipe("xpool_msrvtt9k"), places, device=CPU)
+    paths = RunPaths(root=generated("msrvtt"), towers=towers, output=tmp_path)
+    with pytest.raises(UsageError, match=r"have dim 32, the recipe has 512"):
+        run_recipe("x", load_recipe("xpool_msrvtt9k"), paths, device=CPU)
 
 
 def test_unknown_keys_and_wrong_values_are_refused() -> None:
@@ -295,7 +298,7 @@ def test_unknown_keys_and_wrong_values_are_refused() -> None:
         load_recipe("xpool_msrvtt9k", changes=["train.batch_size"])
 
 
-def test_changes_leave_the_table_alone() -> None:
+def test_changes_do_not_modify_the_table() -> None:
     table = {"train": {"lr": 1e-5}}
     assert with_changes(table, ["train.lr=2e-5", "a.b=word"]) == {
         "train": {"lr": 2e-5},
@@ -304,7 +307,7 @@ def test_changes_leave_the_table_alone() -> None:
     assert table == {"train": {"lr": 1e-5}}
 
 
-def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
+def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     own.write_text('based_on = "xpool_msrvtt9k"\nrow = "mine"\n[train]\nlr = 1e-4\n')
     recipe = load_recipe(str(own))

@@ -1,4 +1,4 @@
-"""Specs parse, agree with the papers, read their layouts; `check` finds what is wrong."""
+"""Specs parse, match the papers and read their layouts; `check` finds problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.generated_sets import EACH, write_set
 from seehear.errors import UsageError
 from seehear_lab.datasets.captions import READERS
 from seehear_lab.datasets.check import NO_AUDIO, check
-from seehear_lab.datasets.spec import DataSet, list_specs, load_spec, open_set, spec_of_folder
+from seehear_lab.datasets.spec import DataSet, list_specs, load_spec, open_dataset, spec_of_folder
 
 COUNTS = {  # (videos, pairs) of the papers
     ("msrvtt", "train_full"): (6513, 130260),
@@ -43,7 +43,7 @@ COUNTS = {  # (videos, pairs) of the papers
 }
 
 
-def test_counts_are_those_of_the_papers() -> None:
+def test_counts_match_the_papers() -> None:
     found = {
         (name, split): (part.videos, part.pairs)
         for name in list_specs()
@@ -72,7 +72,7 @@ def test_a_spec_reads_its_layout(name: str, tmp_path: Path) -> None:
             assert len(captions) == 2 * EACH
 
 
-def test_check_counts_finds_and_writes(tmp_path: Path) -> None:
+def test_check_reports_counts_and_problems_and_writes_no_audio(tmp_path: Path) -> None:
     spec = load_spec("msrvtt")
     ids = write_set(spec, tmp_path)
     folder = tmp_path / spec.videos
@@ -82,24 +82,24 @@ def test_check_counts_finds_and_writes(tmp_path: Path) -> None:
     broken.write_bytes(b"no video at all")
     found = check(DataSet(spec, tmp_path))
     text = "\n".join(found.lines)
-    assert "test1k_a: 3 videos, 3 pairs" in text
-    assert "test1k_a: 3 videos where the papers have 1000" in text
-    assert f"1 of 24 videos are missing: {ids['test1k_a'][0]}" in text
-    assert f"1 videos cannot be read: {ids['test1k_a'][1]}" in text
-    assert "sound: the papers have 8811 of 10000" in text
+    assert "test1k_a: videos 3, pairs 3" in text
+    assert "test1k_a: videos 3, published 1000" in text
+    assert f"missing videos: 1 of 24: {ids['test1k_a'][0]}" in text
+    assert f"unreadable videos: 1: {ids['test1k_a'][1]}" in text
+    assert "published: 8811 of 10000 with a sound track" in text
     silent = (tmp_path / NO_AUDIO).read_text().split()
     assert silent == sorted(videos[-1] for videos in ids.values())
     assert found.problems > 2
 
 
-def test_every_spec_says_where_it_comes_from_and_what_is_wrong() -> None:
+def test_every_spec_has_a_source_and_known_faults() -> None:
     for name in list_specs():
         spec = load_spec(name)
         assert spec.title and spec.licence and spec.obtain and spec.known, name
         assert all(split.videos or split.pairs for split in spec.splits.values()), name
 
 
-def test_check_tells_list_files_by_their_hash(tmp_path: Path) -> None:
+def test_check_compares_the_hashes_of_list_files(tmp_path: Path) -> None:
     spec = load_spec("charades")
     write_set(spec, tmp_path)
     file = tmp_path / "Charades_v1_test.csv"
@@ -107,7 +107,7 @@ def test_check_tells_list_files_by_their_hash(tmp_path: Path) -> None:
     same = check(DataSet(replace(spec, sha256={file.name: found}), tmp_path))
     assert f"{file.name}: sha256 {found}" in same.lines
     other = check(DataSet(replace(spec, sha256={file.name: "0" * 64}), tmp_path))
-    assert f"{file.name} is not the file that was described (sha256 differs)" in other.lines
+    assert f"{file.name} differs from the file in the spec (sha256)" in other.lines
     assert other.problems == same.problems + 1
 
 
@@ -116,7 +116,7 @@ def test_a_missing_list_says_how_to_get_it(tmp_path: Path) -> None:
     assert any("Charades_v1_train.csv' is missing; prior.allenai.org" in x for x in found.lines)
 
 
-def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+def test_a_folder_without_a_spec(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"neither captions\.jsonl nor captions\.SPLIT"):
         spec_of_folder(tmp_path)
     (tmp_path / "captions.csv").write_text('video,caption\na.mp4,"a dog, barking"\n')
@@ -134,12 +134,12 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="line 1 of"):
         data.captions("all")
     (tmp_path / "captions.test.csv").write_text("video,caption\nb/c.mp4,hail\n")
-    data = open_set("folder", tmp_path)
+    data = open_dataset("folder", tmp_path)
     assert data.spec.splits.keys() == {"all", "test"}
     assert data.captions("test") == [("b/c.mp4", "hail")]
 
 
-def test_wrong_names_get_a_hint(tmp_path: Path) -> None:
+def test_wrong_names_get_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'msrvtt'"):
         load_spec("msr-vtt")
     with pytest.raises(UsageError, match="did you mean 'train9k'"):

@@ -1,4 +1,4 @@
-"""The training loop: it learns, goes on exactly, splits its work without changing it, and stops."""
+"""The training loop: learning, exact resume, several processes, early stop, errors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from safetensors.torch import load_file
 
 from lab import toy
 from seehear.errors import ModelError, UsageError
-from seehear_lab.datasets.batches import chunks, epoch_batches
-from seehear_lab.evaluate.protocol import joined
+from seehear_lab.datasets.batches import chunks, concat_items, epoch_batches
 from seehear_lab.train.config import GroupConfig
+from seehear_lab.train.distributed import World
 from seehear_lab.train.loop import BEST, LOG, fit
-from seehear_lab.train.optim import clip_gradients, lr_share, new_optimizer
-from seehear_lab.train.step import LOSSES, Step, TrainingError
-from seehear_lab.train.world import World
+from seehear_lab.train.optim import clip_gradients, lr_factor, new_optimizer
+from seehear_lab.train.step import LOSSES, BatchGradients, TrainingError
 
 CPU = torch.device("cpu")
 
@@ -68,7 +67,7 @@ def test_killed_and_resumed_gives_the_same_losses_to_the_bit(tmp_path: Path) -> 
             break
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    assert process.wait() == -signal.SIGKILL, "it finished before it could be killed"
     assert len(losses(tmp_path / "b")) < 300
     subprocess.run(killed, env=environment(), check=True)
     assert losses(tmp_path / "b") == losses(tmp_path / "a")
@@ -77,7 +76,7 @@ def test_killed_and_resumed_gives_the_same_losses_to_the_bit(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_the_full_batch(tmp_path: Path) -> None:
     words = ["tefal", "30", "0.0"]
     one = command(tmp_path / "one", sys.executable) + words
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -93,7 +92,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
 
 
 def two_processes(folder: Path, *faults: str) -> subprocess.CompletedProcess[str]:
-    """Twelve steps of two processes; whoever waits for the other for ever is ended."""
+    """Twelve steps in two processes, with a timeout in case one waits for ever."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words = [*command(folder, *launch), "xpool", "12", "0.0", *faults]
     return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
@@ -110,14 +109,14 @@ def test_a_bad_pair_of_one_process_ends_both(tmp_path: Path, fault: str, sentenc
 
 
 @pytest.mark.slow
-def test_processes_that_judge_otherwise_stop_together_and_one_writes(tmp_path: Path) -> None:
+def test_processes_with_different_metrics_stop_together_and_one_writes(tmp_path: Path) -> None:
     done = two_processes(tmp_path, "disagree")
     assert done.returncode == 0, done.stderr
-    said = [f"{step} {what}" for step in range(1, 13) for what in ("loss", "figure")]
-    wanted = [line for line in said if "loss" in line or int(line.split()[0]) % 2 == 0]
+    lines = [f"{step} {what}" for step in range(1, 13) for what in ("loss", "metric")]
+    wanted = [line for line in lines if "loss" in line or int(line.split()[0]) % 2 == 0]
     assert done.stdout.split("\n")[:-1] == wanted
     logged = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
-    assert [row["figure"] for row in logged if "figure" in row] == [0, 1, 2, 3, 4, 5]
+    assert [row["metric"] for row in logged if "metric" in row] == [0, 1, 2, 3, 4, 5]
     assert len(logged) == len(wanted)
 
 
@@ -125,18 +124,18 @@ def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_cached_gradients_are_those_of_the_whole_batch_with_its_dropout() -> None:
+def test_chunked_gradients_equal_those_of_the_full_batch_with_dropout() -> None:
     config, batch = toy.toy_config(chunk=3), toy.ToyPairs().batch(range(8), range(8))
-    cached, whole = toy.toy_model("tefal", dropout=0.5), toy.toy_model("tefal", dropout=0.5)
+    chunked, full = toy.toy_model("tefal", dropout=0.5), toy.toy_model("tefal", dropout=0.5)
     torch.manual_seed(0)
-    Step(config=config, world=World(), device=CPU).backward(cached, batch)
+    BatchGradients(config=config, world=World(), device=CPU).backward(chunked, batch)
     torch.manual_seed(0)
     parts = [batch.rows(piece) for piece in chunks(8, 3)]
-    encoded = [(whole.encode_query(p.query), whole.encode_items(p.media)) for p in parts]
-    items = joined([i for _, i in encoded])
-    logits = whole.logits(torch.cat([q for q, _ in encoded]), items)
-    LOSSES[config.loss](whole, items, logits, config).backward()
-    expected, got = gradients(whole), gradients(cached)
+    encoded = [(full.encode_query(p.query), full.encode_items(p.media)) for p in parts]
+    items = concat_items([i for _, i in encoded])
+    logits = full.logits(torch.cat([q for q, _ in encoded]), items)
+    LOSSES[config.loss](full, items, logits, config).backward()
+    expected, got = gradients(full), gradients(chunked)
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         assert torch.allclose(got[name], value, atol=1e-4), name
@@ -148,7 +147,7 @@ def test_blocks_of_the_score_give_the_same_gradients() -> None:
     for score_rows in (0, 3):
         model = toy.toy_model("tefal", dropout=0.0)
         config = toy.toy_config(score_rows=score_rows)
-        Step(config=config, world=World(), device=CPU).backward(model, batch)
+        BatchGradients(config=config, world=World(), device=CPU).backward(model, batch)
         found.append(gradients(model))
     for name, value in found[0].items():
         assert torch.allclose(found[1][name], value, atol=1e-4), name
@@ -159,10 +158,10 @@ def test_accumulated_batches_are_averaged(tmp_path: Path) -> None:
     both, found = toy.toy_model("tefal", dropout=0.0), []
     for batch in batches:
         alone = toy.toy_model("tefal", dropout=0.0)
-        Step(config=toy.toy_config(), world=World(), device=CPU).backward(alone, batch)
+        BatchGradients(config=toy.toy_config(), world=World(), device=CPU).backward(alone, batch)
         found.append(gradients(alone))
         accumulating = toy.toy_config(accumulate=2)
-        Step(config=accumulating, world=World(), device=CPU).backward(both, batch)
+        BatchGradients(config=accumulating, world=World(), device=CPU).backward(both, batch)
     for name, value in gradients(both).items():
         assert torch.allclose(value, (found[0][name] + found[1][name]) / 2, atol=1e-4), name
     config = toy.toy_config(steps=4, accumulate=2)
@@ -196,24 +195,24 @@ def test_a_pair_that_is_nan_is_named_and_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_early_stop_and_the_best_weights(tmp_path: Path) -> None:
-    figures = iter([1.0, 3.0, 2.0, 2.5, 9.0])
+    metrics = iter([1.0, 3.0, 2.0, 2.5, 9.0])
     kept: list[torch.Tensor] = []
 
-    def judge(model: torch.nn.Module) -> float:
+    def metric_fn(model: torch.nn.Module) -> float:
         kept.append(model.encoder.text.weight.detach().clone())
-        return next(figures)
+        return next(metrics)
 
     config = toy.toy_config(evaluate_every=5, patience=2)
-    progress = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, judge=judge)
+    progress = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, metric_fn=metric_fn)
     assert (progress.step, progress.best, progress.best_step) == (20, 3.0, 10)
     assert torch.equal(load_file(tmp_path / BEST)["encoder.text.weight"], kept[1])
-    again = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, judge=judge)
-    assert again.step == 20 and len(kept) == 4  # over is over
+    again = fit(toy.toy_model(), toy.ToyPairs(), config, tmp_path, metric_fn=metric_fn)
+    assert again.step == 20 and len(kept) == 4  # a finished run is not continued
 
 
 def test_another_models_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(toy.toy_model("tefal"), toy.ToyPairs(), toy.toy_config(steps=2), tmp_path)
-    with pytest.raises(ModelError, match="is of another model"):
+    with pytest.raises(ModelError, match="has the weights of another model"):
         fit(toy.toy_model("xpool"), toy.ToyPairs(), toy.toy_config(steps=4), tmp_path)
 
 
@@ -225,13 +224,13 @@ def test_groups_by_name_and_schedule() -> None:
     assert [count for count, _ in found][1:] == [2, 4]
     with pytest.raises(UsageError, match="contains 'clip'"):
         new_optimizer(toy.toy_model(), toy.toy_config(groups=(GroupConfig(name="clip"),)))
-    shares = [lr_share(step, total=100, warmup=0.1) for step in (0, 5, 10, 55, 100)]
-    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+    factors = [lr_factor(step, total=100, warmup=0.1) for step in (0, 5, 10, 55, 100)]
+    assert factors == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
 def test_an_epoch_visits_every_pair_once() -> None:
     batches = epoch_batches(17, batch_size=4, seed=1, epoch=0)
     assert batches.shape == (4, 4) and len(set(batches.ravel().tolist())) == 16
     assert not (batches == epoch_batches(17, batch_size=4, seed=1, epoch=1)).all()
-    with pytest.raises(UsageError, match="do not fill"):
+    with pytest.raises(UsageError, match="too few pairs"):
         epoch_batches(3, batch_size=4, seed=1, epoch=0)

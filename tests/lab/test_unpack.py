@@ -1,4 +1,4 @@
-"""Packed data sets become a plain folder: tars, `datasets` on disk, and what load_dataset takes."""
+"""Unpacking data sets: tars, `datasets` on disk, and data sets for load_dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.test_cli import run
 from media.media_clips import write_clip
 from seehear.errors import UsageError
 from seehear.media import probe
-from seehear_lab.datasets.spec import open_set
+from seehear_lab.datasets.spec import open_dataset
 from seehear_lab.datasets.unpack import unpack
 
 
@@ -38,8 +38,8 @@ def pack(path: Path, members: list[tuple[str, bytes]]) -> Path:
     return path
 
 
-def sample(key: str, clip: Path, held: Any) -> list[tuple[str, bytes]]:
-    return [(f"{key}.mp4", clip.read_bytes()), (f"{key}.json", json.dumps(held).encode())]
+def sample(key: str, clip: Path, row: Any) -> list[tuple[str, bytes]]:
+    return [(f"{key}.mp4", clip.read_bytes()), (f"{key}.json", json.dumps(row).encode())]
 
 
 def packed_folder(root: Path, clip: Path) -> Path:
@@ -62,7 +62,7 @@ def test_tars_become_splits_of_a_folder(tmp_path: Path, clip: Path) -> None:
         "train-0000.tar/number (no caption in .json or .txt)",
         "train-0001.tar/x (no video; it has .y.mp4)",
     ]
-    data = open_set("folder", target)
+    data = open_dataset("folder", target)
     captions = data.captions("train")
     assert [text for _, text in captions] == ["a red picture", "noise", "a hiss", "a colour"]
     assert captions[1][0] == captions[2][0] == "train/000001_train-0000_tar_one_001.mp4"
@@ -74,7 +74,7 @@ def test_tars_become_splits_of_a_folder(tmp_path: Path, clip: Path) -> None:
     assert written == {"up"}  # nothing outside the target
 
 
-def test_what_was_unpacked_is_not_written_again(tmp_path: Path, clip: Path) -> None:
+def test_existing_videos_are_not_written_again(tmp_path: Path, clip: Path) -> None:
     source, target = packed_folder(tmp_path / "in", clip), tmp_path / "out"
     unpack(str(source), target)
     first, second, *_ = sorted((target / "train").iterdir())
@@ -85,14 +85,14 @@ def test_what_was_unpacked_is_not_written_again(tmp_path: Path, clip: Path) -> N
     assert second.stat().st_mtime_ns == before
 
 
-def test_a_cut_tar_gives_what_is_whole(tmp_path: Path, clip: Path) -> None:
+def test_a_truncated_tar_gives_its_complete_samples(tmp_path: Path, clip: Path) -> None:
     two = [*sample("a", clip, "first"), *sample("b", clip, "second")]
-    whole = pack(tmp_path / "train.tar", two)
+    tar = pack(tmp_path / "train.tar", two)
     size = clip.stat().st_size
-    whole.write_bytes(whole.read_bytes()[: 3 * 512 + 2 * size])  # in the video of b
+    tar.write_bytes(tar.read_bytes()[: 3 * 512 + 2 * size])  # in the video of b
     target = tmp_path / "out"
-    left_out = unpack(str(whole), target)
-    assert [text for _, text in open_set("folder", target).captions("train")] == ["first"]
+    left_out = unpack(str(tar), target)
+    assert [text for _, text in open_dataset("folder", target).captions("train")] == ["first"]
     assert any("train.tar" in line for line in left_out)
     assert not list(target.rglob("*.partial"))
 
@@ -109,13 +109,13 @@ def test_datasets_on_disk_and_from_a_loader(
     for source, splits in ((tmp_path / "saved", ("train", "test")), (loader(tmp_path, clip), None)):
         target = tmp_path / f"out-{source.name}"
         assert unpack(str(source), target) == []
-        data = open_set("folder", target)
+        data = open_dataset("folder", target)
         for split in splits or ("train",):
             assert [text for _, text in data.captions(split)] == ["noise", "red"]
             for name, _ in data.captions(split):
                 assert data.files[name].read_bytes() == clip.read_bytes()
     datasets.Dataset.from_dict({"a": [1]}).save_to_disk(tmp_path / "wrong")
-    with pytest.raises(UsageError, match="has the columns a; expected one named video"):
+    with pytest.raises(UsageError, match="has the columns a; expected a column of videos"):
         unpack(str(tmp_path / "wrong"), tmp_path / "no")
 
 
@@ -137,14 +137,14 @@ def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
             text=True,
             timeout=100,
         )
-    assert (ran.returncode, ran.stdout) == (0, "train: 2 videos, 2 pairs\n"), ran.stderr
-    data = open_set("folder", tmp_path / "out")
+    assert (ran.returncode, ran.stdout) == (0, "train: videos 2, pairs 2\n"), ran.stderr
+    data = open_dataset("folder", tmp_path / "out")
     captions = data.captions("train")
     assert [text for _, text in captions] == ["noise", "red"]
     assert all(data.files[name].read_bytes() == clip.read_bytes() for name, _ in captions)
 
 
-def test_without_the_package_one_sentence_says_what_to_install(
+def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
@@ -153,7 +153,7 @@ def test_without_the_package_one_sentence_says_what_to_install(
 
 
 def loader(root: Path, clip: Path) -> Path:
-    """A folder that `load_dataset` reads, as it reads a repository of the hub."""
+    """A folder that `load_dataset` reads like a repository on the hub."""
     folder = root / "videos"
     (folder / "train").mkdir(parents=True)
     lines = []
@@ -169,10 +169,10 @@ def test_unpack_then_check(
 ) -> None:
     source, target = packed_folder(tmp_path / "in", clip), tmp_path / "out"
     assert run(monkeypatch, "data", "unpack", source, "-o", target) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[:2] == ["all: 1 videos, 1 pairs", "train: 3 videos, 4 pairs"]
-    assert said[2].startswith("left out: train-0000.tar/../../x (no caption")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["all: videos 1, pairs 1", "train: videos 3, pairs 4"]
+    assert lines[2].startswith("left out: train-0000.tar/../../x (no caption")
     assert run(monkeypatch, "data", "check", "folder", "--root", target) == 0
-    assert "train: 3 videos, 4 pairs" in capsys.readouterr().out
+    assert "train: videos 3, pairs 4" in capsys.readouterr().out
     assert run(monkeypatch, "data", "unpack", tmp_path / "no.tar", "-o", target) == 2
     assert "there is no file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A toy of training: random pairs that a linear encoder can learn; as a script, one real run."""
+"""A small training problem: random pairs and a linear encoder; as a script, one run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from seehear.models import RetrievalModel, build_model
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.datasets.batches import Batch
 from seehear_lab.train.config import TrainConfig
+from seehear_lab.train.distributed import process_group
 from seehear_lab.train.loop import fit
-from seehear_lab.train.world import joined_world
 
 DIM = 8
 
@@ -48,7 +48,7 @@ class ToyEncoder(nn.Module):
 
 
 class ToyPairs:
-    """Pairs are functions of their number, with noise by seed; one may be NaN, one unread."""
+    """Pairs that depend on their number, with noise by seed; one may be NaN, one unreadable."""
 
     def __init__(self, count: int = 40, *, bad: int = -1, unread: int = -1) -> None:
         rng = np.random.default_rng(0)
@@ -86,21 +86,21 @@ def toy_config(**changes: object) -> TrainConfig:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder, name, (steps, dropout, *faults) = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    with joined_world(torch.device("cpu")) as world:
+    with process_group(torch.device("cpu")) as world:
         broken = dict(fault.split("=") for fault in faults if "=" in fault)
         pairs = ToyPairs(**{kind: int(index) for kind, index in broken.items()})
-        config, judge = toy_config(steps=int(steps)), None
+        config, metric_fn = toy_config(steps=int(steps)), None
         if "disagree" in faults:  # the first process sees a gain each time, the others never
             config = replace(config, evaluate_every=2, patience=2)
-            figures = count() if world.is_first else repeat(0)
-            judge = lambda model: float(next(figures))  # noqa: E731
+            metrics = count() if world.is_first else repeat(0)
+            metric_fn = lambda model: float(next(metrics))  # noqa: E731
         model = toy_model(name, dropout=float(dropout))
         fit(
             model,
             pairs,
             config,
             folder,
-            judge=judge,
-            tell=lambda row: print(row["step"], *({"loss", "figure"} & row.keys())),  # noqa: T201
+            metric_fn=metric_fn,
+            on_log=lambda row: print(row["step"], *({"loss", "metric"} & row.keys())),  # noqa: T201
             world=world,
         )

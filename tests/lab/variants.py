@@ -1,4 +1,4 @@
-"""The models of the lab, taken out of the registry so that other tests know none of them."""
+"""The ablation models, removed from the registry so that other tests do not see them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from seehear_lab import ablations
 
 assert ablations  # imported for the models it registers
 FUSIONS = ("tefal.late", "tefal.concat", "tefal.cross", "tefal.stack")
-SENSES = ("tefal.heard", "tefal.meanp")
+MODALITIES = ("tefal.heard", "tefal.meanp")
 SETTINGS: dict[str, dict[str, Any]] = {
     key: {"dim": DIM, "sound_dim": SOUND_DIM, "heads": 2} for key in FUSIONS
 }
-SETTINGS |= {key: {"dim": DIM, "sound_dim": SOUND_DIM} for key in SENSES}
+SETTINGS |= {key: {"dim": DIM, "sound_dim": SOUND_DIM} for key in MODALITIES}
 ENTRIES = {name: registry._ENTRIES.pop(name) for name in SETTINGS}

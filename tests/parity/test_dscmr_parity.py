@@ -12,14 +12,8 @@ import torch.nn.functional as F
 
 from parity.compare import close, part
 from seehear_lab.baselines.dscmr import DSCMR, DSCMRConfig, dscmr_terms
-from seehear_lab.class_level.metrics import (
-    Distance,
-    average_precision,
-    average_precision_at,
-    mean_ap,
-    ranked_relevance,
-    unit,
-)
+from seehear_lab.class_level.metrics import Distance, average_precision_at, mean_ap, unit
+from seehear_lab.evaluate.ranks import average_precision
 
 Load = Callable[[str], dict[str, Any]]
 NAMES = {
@@ -94,9 +88,9 @@ def test_map_of_whole_and_cut_rankings(golden: Load, named: str, distance: Dista
             scores = unit(asked) @ unit(held).T
         else:
             scores = -((asked[:, None] - held[None]) ** 2).sum(-1)
-        ranked = ranked_relevance(scores, labels[:, None] == labels)
-        np.testing.assert_allclose(average_precision(ranked).mean(), expected, atol=1e-12)
-        cut = average_precision_at(ranked, 10, over="hits").mean()
+        is_right = labels[:, None] == labels
+        np.testing.assert_allclose(average_precision(scores, is_right).mean(), expected, atol=1e-12)
+        cut = average_precision_at(scores, is_right, 10, over="hits").mean()
         expected = file[f"out_map/{named}_{query}2{gallery}_k10"]
         np.testing.assert_allclose(cut, expected, atol=1e-12, rtol=0)
 

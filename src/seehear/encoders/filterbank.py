@@ -29,19 +29,19 @@ def adaptive_shift(num_samples: int, *, rows: int = ROWS) -> int:
 
 
 @cache
-def mel_filters() -> Float64[np.ndarray, "bin mel"]:
-    """128 triangles on Kaldi's mel scale, 20 Hz to 8 kHz, over 257 FFT bins (the last is unused).
+def mel_filters(
+    mels: int, *, sample_rate_hz: int, fft: int, low_hz: float, high_hz: float
+) -> Float64[np.ndarray, "bin mel"]:
+    """`mels` triangles of height 1, evenly spaced on the mel scale, over fft // 2 + 1 FFT bins.
 
-    Note: with 512 FFT points some low filters see one bin, and filter 3 sees none.
+    mel(f) = 1127 ln(1 + f / 700), as in HTK and Kaldi.
     """
-    mel = 1127.0 * np.log1p(np.arange(_FFT // 2) * SAMPLE_RATE_HZ / _FFT / 700.0)
-    low, high = (1127.0 * np.log1p(hz / 700.0) for hz in (_LOW_HZ, SAMPLE_RATE_HZ / 2))
-    step = (high - low) / (MEL_BINS + 1)
-    left = low + step * np.arange(MEL_BINS)
-    rising = (mel[:, None] - left) / step
-    falling = (left + 2 * step - mel[:, None]) / step
-    triangles = np.clip(np.minimum(rising, falling), 0.0, None)
-    return np.pad(triangles, ((0, 1), (0, 0)))
+    mel = 1127.0 * np.log1p(np.arange(fft // 2 + 1) * sample_rate_hz / fft / 700.0)
+    low, high = (1127.0 * np.log1p(hz / 700.0) for hz in (low_hz, high_hz))
+    edges = np.linspace(low, high, mels + 2)
+    rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
+    falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
+    return np.clip(np.minimum(rising, falling), 0.0, None)
 
 
 def log_mel(
@@ -52,6 +52,7 @@ def log_mel(
     Per row: mean removed, pre-emphasis 0.97, symmetric Hann window, power spectrum of 512 points.
 
     Note: above 400 samples of shift windows no longer touch and sound between them is skipped.
+    Some low filters cover one FFT bin, and filter 3 covers none.
     """
     if len(waveform) < _WINDOW:
         return np.zeros((0, MEL_BINS), np.float32)
@@ -60,7 +61,14 @@ def log_mel(
     before = np.concatenate([rows[:, :1], rows[:, :-1]], axis=1)
     windowed = (rows - _PREEMPHASIS * before) * np.hanning(_WINDOW)
     power = np.abs(np.fft.rfft(windowed, _FFT, axis=1)) ** 2
-    return np.log(np.maximum(power @ mel_filters(), _FLOOR)).astype(np.float32)
+    filters = mel_filters(
+        MEL_BINS,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        fft=_FFT,
+        low_hz=_LOW_HZ,
+        high_hz=SAMPLE_RATE_HZ / 2,
+    )
+    return np.log(np.maximum(power @ filters, _FLOOR)).astype(np.float32)
 
 
 def filter_bank(

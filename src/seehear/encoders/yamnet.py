@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
+
+from seehear.encoders.filterbank import mel_filters
 
 SAMPLE_RATE_HZ = 16000
 PATCH_S, PATCH_SHIFT_S = 0.96, 0.48
@@ -53,18 +54,6 @@ def build_graph(quantised: Path, path: Path) -> None:
     )
 
 
-@cache
-def mel_filters() -> Float64[np.ndarray, "bin mel"]:
-    """64 triangles of unit height on the HTK mel scale, 125-7500 Hz, over 257 FFT bins."""
-    mel = 1127.0 * np.log1p(np.arange(_FFT // 2 + 1) * SAMPLE_RATE_HZ / _FFT / 700.0)
-    edges = np.linspace(
-        1127.0 * np.log1p(125.0 / 700.0), 1127.0 * np.log1p(7500.0 / 700.0), _MELS + 2
-    )
-    rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
-    falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
-    return np.clip(np.minimum(rising, falling), 0.0, None)
-
-
 def log_mel_patches(
     waveform: Float32[np.ndarray, " sample"],
 ) -> Float32[np.ndarray, "patch 1 96 64"]:
@@ -80,6 +69,9 @@ def log_mel_patches(
     windows = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_SHIFT]
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)).astype(np.float32)
     magnitude = np.abs(np.fft.rfft(windows * hann, _FFT, axis=1))
-    log_mel = np.log(magnitude @ mel_filters() + _LOG_OFFSET).astype(np.float32)
+    filters = mel_filters(
+        _MELS, sample_rate_hz=SAMPLE_RATE_HZ, fft=_FFT, low_hz=125.0, high_hz=7500.0
+    )
+    log_mel = np.log(magnitude @ filters + _LOG_OFFSET).astype(np.float32)
     starts = range(0, len(log_mel) - _PATCH_FRAMES + 1, _PATCH_SHIFT_FRAMES)
     return np.stack([log_mel[s : s + _PATCH_FRAMES] for s in starts])[:, None]

@@ -1,5 +1,5 @@
-"""Variants that only a table of a paper needs; importing this registers those that are models."""
+"""Variants of TEFAL for the ablation tables of its paper; importing this registers its models."""
 
-from seehear_lab.ablations import tefal_fusions, tefal_senses, tefal_sound
+from seehear_lab.ablations import tefal_fusions, tefal_modalities, tefal_sound
 
-__all__ = ["tefal_fusions", "tefal_senses", "tefal_sound"]
+__all__ = ["tefal_fusions", "tefal_modalities", "tefal_sound"]

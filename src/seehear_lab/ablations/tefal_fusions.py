@@ -1,4 +1,4 @@
-"""The four ways to join sight and sound that lost against addition in TEFAL (Table 8)."""
+"""The four fusions of sight and sound that TEFAL compares with addition (Table 8)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seehear.nn.tokens import TokenBatch
 
 @dataclass(frozen=True, kw_only=True)
 class FusionConfig:
-    """Settings of all four with CLIP ViT-B/32 and AST-base."""
+    """Settings of all four fusions, for CLIP ViT-B/32 and AST-base."""
 
     dim: int = 512
     sound_dim: int = 768
@@ -29,11 +29,11 @@ class Fusion(RetrievalModel):
     """TEFAL with another fusion.  s = cos(E_T, fuse(E_T, E_V, E_A)).
 
     E_T = query, E_V = frames, E_A = W AST(sound) + b; see(t, x) and hear(t, x) are TEFAL's blocks.
-    Where one sound vector e_A is asked for, it is the mean of the sound tokens that the encoder
-    gives: of class and distillation token where recipes put AST before A and D.
+    e_A is the mean of the sound tokens; in recipes of A and D that is the mean of AST's class and
+    distillation tokens.
 
     Source: TEFAL, Table 8; the paper does not define e_A for A, here it is that of D.
-    Differs: an item without sound is joined with zeros, or without a token for sound.
+    Differs: an item without sound has a zero vector, or no token, in place of the sound.
     Note: `score` takes O(query * item * dim) memory; callers walk items in chunks.
     """
 
@@ -45,14 +45,14 @@ class Fusion(RetrievalModel):
         self.see = TextConditionedPool(config.dim, heads=config.heads)
 
     def encode_items(self, media: Any) -> TokenBatch:
-        """CLIP frames as they are, AST tokens in the dimension of the frames (E_A)."""
+        """CLIP frames, and AST tokens projected to their dimension (E_A)."""
         tokens = super().encode_items(media)
         return replace(tokens, audio=self.project(tokens.audio))
 
     def fuse(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item dim"]:
-        """E of every pair; without a fusion of its own, sight alone."""
+        """E of every pair; sight alone, unless a subclass overrides it."""
         return self.see(query, items.frames, items.frame_mask)
 
     def score(
@@ -64,7 +64,7 @@ class Fusion(RetrievalModel):
 
 @register("tefal.late", FusionConfig)
 class Late(Fusion):
-    """A: sound is added as it is, not conditioned on the text.  E = see(E_T, E_V) + e_A."""
+    """A: sound is added without conditioning on the text.  E = see(E_T, E_V) + e_A."""
 
     def fuse(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
@@ -74,13 +74,13 @@ class Late(Fusion):
 
 
 class TwoBlocks(Fusion):
-    """Sight and sound each through a block of its own, before they are joined."""
+    """Base of B and C: one block for sight and one for sound."""
 
     def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(config, encoder=encoder)
         self.hear = TextConditionedPool(config.dim, heads=config.heads)
 
-    def both(
+    def pooled(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item 2 dim"]:
         """E_{V|T} and E_{A|T} of every pair."""
@@ -90,9 +90,9 @@ class TwoBlocks(Fusion):
 
 @register("tefal.concat", FusionConfig)
 class Concat(TwoBlocks):
-    """B: one linear layer over both.  E = W [see(E_T, E_V); hear(E_T, E_A)] + b.
+    """B: a linear layer over both.  E = W [see(E_T, E_V); hear(E_T, E_A)] + b.
 
-    W starts as [I I], which is addition.
+    W is initialised as [I I], which is addition.
     """
 
     def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -105,12 +105,12 @@ class Concat(TwoBlocks):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item dim"]:
         """W [E_{V|T}; E_{A|T}] + b."""
-        return self.join(self.both(query, items).flatten(2))
+        return self.join(self.pooled(query, items).flatten(2))
 
 
 @register("tefal.cross", FusionConfig)
 class Cross(TwoBlocks):
-    """C: a third block draws from both.  E = join(E_T, {see(E_T, E_V), hear(E_T, E_A)})."""
+    """C: a third block attends to both.  E = join(E_T, {see(E_T, E_V), hear(E_T, E_A)})."""
 
     def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(config, encoder=encoder)
@@ -122,12 +122,12 @@ class Cross(TwoBlocks):
         """join over two tokens, which differ from query to query."""
         mask = torch.stack([items.frame_mask.any(1), items.audio_mask.any(1)], dim=1)
         each = torch.vmap(self.join, in_dims=(0, 0, None))
-        return each(query[:, None], self.both(query, items), mask)[:, 0]
+        return each(query[:, None], self.pooled(query, items), mask)[:, 0]
 
 
 @register("tefal.stack", FusionConfig)
 class Stack(Fusion):
-    """D: the sound is one more frame.  E = see(E_T, {v_1 .. v_F, e_A})."""
+    """D: the sound is an additional frame.  E = see(E_T, {v_1 .. v_F, e_A})."""
 
     def fuse(
         self, query: Float[Tensor, "query dim"], items: TokenBatch

@@ -1,1 +1,1 @@
-"""Class-level retrieval: what shares the query's class is right; DSTC's tables and its rivals."""
+"""Class-level retrieval, where every item of the query's class is right: DSTC and its rivals."""

@@ -9,20 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from seehear_lab.class_level.pairs import ClassSet, Cut, pairs_of
+from seehear.encoders.filterbank import mel_filters
+from seehear_lab.class_level.pairs import ClassSet, Split, pairs_of
 
-TIMES, BANDS, RATE_HZ = 12, 40, 8000  # mean log-mel energy in 12 stretches x 40 bands
+STRETCHES, MELS, RATE_HZ = 12, 40, 8000  # mean log-mel energy in 12 stretches x 40 mel bins
+_WINDOW, _SHIFT, _FFT = 200, 80, 256
 
 
 def read_digits(recordings: Path) -> ClassSet:
-    """Spoken digits (recordings 0-4 test, 5-9 select) with scikit-learn's written ones, by class.
+    """Read spoken digits (recordings 0-4 test, 5-9 validation), each with a written digit.
 
-    A written digit belongs to one part only; in a class they are dealt out in turn, as there are
-    fewer of them than recordings.
+    No picture is in two splits. In each class pictures are repeated in turn, as there are fewer of
+    them than recordings.
     """
     from sklearn.datasets import load_digits
 
-    sounds, spoken, part = _recordings(recordings)
+    sounds, spoken, part = _read_recordings(recordings)
     images, written = load_digits(return_X_y=True)
     chosen, rng = np.zeros(len(spoken), int), np.random.default_rng(0)
     for digit in range(10):
@@ -38,12 +40,12 @@ def read_digits(recordings: Path) -> ClassSet:
         x_name="audio",
         y_name="image",
         pairs=pairs_of(sounds, images[chosen], spoken),
-        cuts=(Cut(train=train, val=val, test=test),),
+        splits=(Split(train=train, val=val, test=test),),
         class_names=tuple("0123456789"),
     )
 
 
-def _recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, digits and parts (0 test, 1 validation, 2 training) of digit_speaker_index.wav."""
     rows = []
     with zipfile.ZipFile(path) as archive:
@@ -58,16 +60,9 @@ def _recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def stretch_log_mel(samples: np.ndarray) -> np.ndarray:
     """ln of mel energies, averaged over 12 equal stretches of a recording: 480 numbers."""
-    window, hop, fft = 200, 80, 256
-    padded = np.pad(samples, (0, max(0, window + TIMES * hop - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * np.hanning(window)
-    energy = np.log(np.abs(np.fft.rfft(frames, fft)) ** 2 @ _mel(fft) + 1e-6)
-    return np.concatenate([part.mean(0) for part in np.array_split(energy, TIMES)])
-
-
-def _mel(fft: int) -> np.ndarray:
-    mel = 1127 * np.log1p(np.arange(fft // 2 + 1) * RATE_HZ / fft / 700)
-    edges = np.linspace(1127 * np.log1p(20 / 700), mel[-1], BANDS + 2)
-    rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
-    falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
-    return np.clip(np.minimum(rising, falling), 0, None)
+    padded = np.pad(samples, (0, max(0, _WINDOW + STRETCHES * _SHIFT - len(samples))))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_SHIFT]
+    power = np.abs(np.fft.rfft(windows * np.hanning(_WINDOW), _FFT)) ** 2
+    filters = mel_filters(MELS, sample_rate_hz=RATE_HZ, fft=_FFT, low_hz=20, high_hz=RATE_HZ / 2)
+    energy = np.log(power @ filters + 1e-6)
+    return np.concatenate([part.mean(0) for part in np.array_split(energy, STRETCHES)])

@@ -1,4 +1,4 @@
-"""Pairs with a class, how they are cut into parts, and how features are scaled."""
+"""Pairs of two modalities with a class, their splits, and the scaling of features."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jaxtyping import Float32, Int
 from seehear.errors import UsageError
 
 Scale = Literal["none", "zscore", "published_norms"]
-PUBLISHED_NORMS = (25.0, 15.0)  # VGG19 fc7 and sentence CNN, about, as DSTC and DSCMR use them
+PUBLISHED_NORMS = (25.0, 15.0)  # approximate mean norms of VGG19 fc7 and sentence CNN features
 Rows = Int[np.ndarray, " row"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
-    """Row i of x and row i of y belong together and to class labels[i]."""
+    """Pairs of features: row i of x and row i of y belong together, and to class labels[i]."""
 
     x: Float32[np.ndarray, "pair x_dim"]
     y: Float32[np.ndarray, "pair y_dim"]
@@ -25,7 +25,9 @@ class Pairs:
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.labels):
-            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.labels)} labels")
+            raise ValueError(
+                f"x, y and labels have {len(self.x)}, {len(self.y)} and {len(self.labels)} rows"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,7 +37,7 @@ class Pairs:
 
 
 def pairs_of(x: Any, y: Any, labels: Any) -> Pairs:
-    """Pairs of whatever numbers a file held, as float32 and int64."""
+    """Make pairs from arrays of any number type."""
     return Pairs(
         x=np.ascontiguousarray(x, np.float32),
         y=np.ascontiguousarray(y, np.float32),
@@ -44,8 +46,8 @@ def pairs_of(x: Any, y: Any, labels: Any) -> Pairs:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Cut:
-    """Which rows train, which select, which are tested."""
+class Split:
+    """Row numbers of the training, validation and test pairs."""
 
     train: Rows
     val: Rows
@@ -54,20 +56,20 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassSet:
-    """A data set: its pairs, what x and y are, and its cuts."""
+    """A data set: its pairs, the names of x and y, and its splits."""
 
     name: str
     features: str
     x_name: str
     y_name: str
     pairs: Pairs
-    cuts: tuple[Cut, ...]
+    splits: tuple[Split, ...]
     class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Vectors:
-    """What is compared: x queries with the y gallery, y queries with the x gallery."""
+    """Vectors to compare: x queries with the y gallery, y queries with the x gallery."""
 
     x_query: np.ndarray
     y_gallery: np.ndarray
@@ -76,42 +78,44 @@ class Vectors:
 
     @classmethod
     def shared(cls, x: np.ndarray, y: np.ndarray) -> Vectors:
-        """One common space: a vector is the same as a query and in the gallery."""
+        """Vectors of one common space, where queries and gallery have the same vectors."""
         return cls(x_query=x, y_gallery=y, y_query=y, x_gallery=x)
 
     def __getitem__(self, rows: Rows) -> Vectors:
         return Vectors(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def cut_rest(train: int, rest: int, *, test: int, times: int) -> tuple[Cut, ...]:
-    """The first `train` rows always train; the `rest` is cut at random, by seeds 0, 1, ..."""
+def split_rest(train: int, rest: int, *, test: int, times: int) -> tuple[Split, ...]:
+    """Splits with the first `train` rows for training; the `rest` is split at random by seed."""
     orders = [np.random.default_rng(seed).permutation(rest) + train for seed in range(times)]
     rows = np.arange(train)
-    return tuple(Cut(train=rows, val=order[test:], test=order[:test]) for order in orders)
+    return tuple(Split(train=rows, val=order[test:], test=order[:test]) for order in orders)
 
 
-def cut_balanced(
+def split_balanced(
     labels: Int[np.ndarray, " pair"], *, parts: tuple[int, int], times: int
-) -> tuple[Cut, ...]:
-    """In every class `parts` rows (validation, test) at random, by seeds; all others train."""
+) -> tuple[Split, ...]:
+    """Random splits by seed with `parts` (validation, test) rows per class; all others train."""
     return tuple(_balanced(labels, parts, np.random.default_rng(seed)) for seed in range(times))
 
 
-def _balanced(labels: np.ndarray, parts: tuple[int, int], rng: np.random.Generator) -> Cut:
+def _balanced(labels: np.ndarray, parts: tuple[int, int], rng: np.random.Generator) -> Split:
     val, test = parts
     orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return Cut(
+    return Split(
         train=np.concatenate([order[val + test :] for order in orders]),
         val=np.concatenate([order[:val] for order in orders]),
         test=np.concatenate([order[val : val + test] for order in orders]),
     )
 
 
-def scaled(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
-    """Features as a recipe asks, measured on the training rows.
+def scale_features(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
+    """Scale features with statistics of the training rows.
 
-    zscore: mean 0 and variance 1 in every column; published_norms: one factor a modality, so that
-    the mean length is 25 and 15.
+    zscore: mean 0 and variance 1 in every column; published_norms: one factor per modality, so that
+    the mean norms are 25 and 15.
+
+    Raises: UsageError for published_norms if all features are 0.
     """
     if how == "none":
         return pairs
@@ -121,7 +125,7 @@ def scaled(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
     else:
         lengths = [float(np.linalg.norm(side[train], axis=1).mean()) for side in sides]
         if min(lengths) == 0:
-            raise UsageError("features are all 0 and cannot be scaled; use scale = 'none'")
+            raise UsageError("all features are 0 and cannot be scaled; use scale = 'none'")
         factors = [norm / length for norm, length in zip(PUBLISHED_NORMS, lengths, strict=True)]
         moved = [side * factor for side, factor in zip(sides, factors, strict=True)]
     x, y = (side.astype(np.float32) for side in moved)
@@ -129,6 +133,6 @@ def scaled(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
 
 
 def spread(columns: np.ndarray) -> np.ndarray:
-    """Standard deviation of every column, 1 where it never changes."""
+    """Standard deviation of every column, or 1 where the column is constant."""
     deviation = columns.std(0)
     return np.where(deviation > 1e-8, deviation, 1.0)

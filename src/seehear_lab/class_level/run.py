@@ -1,4 +1,4 @@
-"""Running a recipe: fit, choose a state on validation, judge it on test, for every cut."""
+"""Run a class-level recipe: fit, select a state on validation, evaluate it on test, per split."""
 
 from __future__ import annotations
 
@@ -11,80 +11,84 @@ import numpy as np
 import torch
 
 from seehear.errors import UsageError
+from seehear_lab.class_level.grid import ClassRecipe, SelectOn
 from seehear_lab.class_level.metrics import Distance, chance, mean_ap
-from seehear_lab.class_level.pairs import ClassSet, Cut, Pairs, Vectors, scaled
+from seehear_lab.class_level.pairs import ClassSet, Pairs, Split, Vectors, scale_features
 from seehear_lab.class_level.readers import read_set
-from seehear_lab.class_level.recipe import ClassRecipe
 from seehear_lab.class_level.systems import build_system
 
-FIGURES = ("x2y", "y2x", "both", "class_x2y", "class_y2x", "class_both")
-Tell = Callable[[str], None]
+METRICS = ("x2y", "y2x", "both", "class_x2y", "class_y2x", "class_both")
+State = dict[str, float]  # what a system says about itself: epoch, losses, settings
 
 
 @dataclass(kw_only=True)
-class Choice:
-    """The best state so far of one cut, by one distance."""
+class Selection:
+    """The best state so far of one split, by one distance."""
 
-    cut: int
+    split: int
     seed: int
     distance: Distance
-    judged: float = -1.0  # what it was chosen by: "both" on validation
-    state: dict[str, float] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    selected_by: float = -1.0  # "both" mAP on the pairs that select
+    state: State = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)  # on the test pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """All choices of a recipe, the chance level, and how validation went on the way."""
+    """The selections of a recipe, the chance level, and the curves of validation."""
 
-    choices: list[Choice]
-    chance: dict[str, float]  # mean over cuts
+    selections: list[Selection]
+    chance: dict[str, float]  # mean over splits
     curves: list[dict[str, float]]
     seconds: float
 
-    def values(self, figure: str, distance: Distance) -> np.ndarray:
-        """One figure of every cut and seed, in percent; the order is the same for all systems."""
-        return np.array([c.figures[figure] for c in self.choices if c.distance == distance])
+    def values(self, metric: str, distance: Distance) -> np.ndarray:
+        """One metric of every split and seed, in percent, in the same order for all systems."""
+        return np.array([s.metrics[metric] for s in self.selections if s.distance == distance])
 
 
-def judge(vectors: Vectors, labels: np.ndarray, distance: Distance) -> dict[str, float]:
-    """mAP in both directions and their mean, plain and class-averaged."""
+def evaluate_vectors(vectors: Vectors, labels: np.ndarray, distance: Distance) -> dict[str, float]:
+    """mAP in both directions and their mean, plain and class-averaged (METRICS)."""
     pair = (labels, labels)
-    there = mean_ap(vectors.x_query, vectors.y_gallery, pair, distance=distance)
-    back = mean_ap(vectors.y_query, vectors.x_gallery, pair, distance=distance)
+    x2y = mean_ap(vectors.x_query, vectors.y_gallery, pair, distance=distance)
+    y2x = mean_ap(vectors.y_query, vectors.x_gallery, pair, distance=distance)
     return {
-        "x2y": there.map,
-        "y2x": back.map,
-        "both": (there.map + back.map) / 2,
-        "class_x2y": there.class_map,
-        "class_y2x": back.class_map,
-        "class_both": (there.class_map + back.class_map) / 2,
+        "x2y": x2y.map,
+        "y2x": y2x.map,
+        "both": (x2y.map + y2x.map) / 2,
+        "class_x2y": x2y.class_map,
+        "class_y2x": y2x.class_map,
+        "class_both": (x2y.class_map + y2x.class_map) / 2,
     }
 
 
-def run(recipe: ClassRecipe, root: Path, *, tell: Tell = lambda line: None) -> Outcome:
-    """Every seed on every cut; cuts that train on the same pairs are judged along one training.
+def run(
+    recipe: ClassRecipe, root: Path, *, on_log: Callable[[str], None] = lambda line: None
+) -> Outcome:
+    """Run every seed on every split; splits with the same training pairs share one training.
 
-    Raises: UsageError if a set has no validation pairs of its own and the recipe wants them.
+    Raises: UsageError if the recipe selects on validation and the set has no validation pairs.
     """
-    begun, held = time.perf_counter(), read_set(recipe.set, root)
-    cuts = held.cuts[: recipe.cuts or None]
-    if recipe.select == "val" and any(np.isin(cut.val, cut.test).any() for cut in cuts):
+    begun, data = time.perf_counter(), read_set(recipe.set, root)
+    splits = data.splits[: recipe.splits or None]
+    if recipe.select == "val" and any(np.isin(s.val, s.test).any() for s in splits):
         raise UsageError(
-            f"{recipe.set!r} has no validation pairs beside its test pairs; "
+            f"the validation pairs of {recipe.set!r} are test pairs; "
             "set select to 'last' (or to 'test' for a replication)"
         )
-    choices, curves = [], []
-    for numbers in _same_training(cuts):
+    selections, curves = [], []
+    for numbers in _same_training(splits):
         for seed in recipe.seeds:
-            own = [Choice(cut=n, seed=seed, distance=d) for n in numbers for d in recipe.distances]
-            for row in _follow(recipe, held, cuts, own):
+            own = [
+                Selection(split=n, seed=seed, distance=d) for n in numbers for d in recipe.distances
+            ]
+            for row in _fit(recipe, data, splits, own):
                 curves.append({"seed": seed, **row})
-                tell(" ".join(f"{key} {value:.4g}" for key, value in row.items()))
-            choices += own
-    by_chance = [chance(*(held.pairs.labels[cut.test],) * 2) for cut in cuts]
+                on_log(" ".join(f"{key} {value:.4g}" for key, value in row.items()))
+            selections += own
+    by_chance = [chance(*(data.pairs.labels[split.test],) * 2) for split in splits]
     return Outcome(
-        choices=choices,
+        selections=selections,
         chance={
             name: float(np.mean([getattr(c, name) for c in by_chance]))
             for name in vars(by_chance[0])
@@ -94,72 +98,77 @@ def run(recipe: ClassRecipe, root: Path, *, tell: Tell = lambda line: None) -> O
     )
 
 
-def _follow(
-    recipe: ClassRecipe, held: ClassSet, cuts: Sequence[Cut], choices: Sequence[Choice]
+def _fit(
+    recipe: ClassRecipe,
+    data: ClassSet,
+    splits: Sequence[Split],
+    selections: Sequence[Selection],
 ) -> Iterator[dict[str, float]]:
-    """Fit once; after every state judge each cut, and stop when none gets better any more."""
-    train = cuts[choices[0].cut].train
-    pairs = scaled(held.pairs, train, recipe.scale)
+    """Fit once and update the selections after every state; stop when no split improves."""
+    train = splits[selections[0].split].train
+    pairs = scale_features(data.pairs, train, recipe.scale)
     others = np.setdiff1d(np.arange(len(pairs)), train)
     hidden = Pairs(x=pairs.x[others], y=pairs.y[others], labels=np.full(len(others), -1))
-    torch.manual_seed(choices[0].seed)
+    torch.manual_seed(selections[0].seed)
     system = build_system(recipe.system.name, recipe.system.settings)
-    stale = 0
+    without_gain = 0
     for state in system.fit(pairs[train], hidden):
-        found = _Found(system.vectors(hidden), others, held.pairs.labels)
-        before = [choice.judged for choice in choices]
-        values = [_consider(recipe.select, choice, state, found, cuts) for choice in choices]
-        is_better = before != [choice.judged for choice in choices]
-        stale = 0 if is_better else stale + 1
-        yield {**state, **_means(recipe, choices, values)}
-        if "epoch" in state and stale >= recipe.patience and recipe.select != "last":
+        encoded = _Encoded(system.vectors(hidden), others, data.pairs.labels)
+        before = [each.selected_by for each in selections]
+        values = [
+            _update(recipe.select, each, state, encoded, splits[each.split]) for each in selections
+        ]
+        is_better = before != [each.selected_by for each in selections]
+        without_gain = 0 if is_better else without_gain + 1
+        yield {**state, **_means(recipe, selections, values)}
+        if "epoch" in state and without_gain >= recipe.patience and recipe.select != "last":
             return
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
-    """Vectors of all pairs that do not train, and the labels of the whole set."""
+class _Encoded:
+    """Vectors of all pairs that are not trained on, and the labels of all pairs."""
 
     vectors: Vectors
     rows: np.ndarray
     labels: np.ndarray
 
-    def judge(self, rows: np.ndarray, distance: Distance) -> dict[str, float]:
-        return judge(self.vectors[np.searchsorted(self.rows, rows)], self.labels[rows], distance)
+    def evaluate(self, rows: np.ndarray, distance: Distance) -> dict[str, float]:
+        vectors = self.vectors[np.searchsorted(self.rows, rows)]
+        return evaluate_vectors(vectors, self.labels[rows], distance)
 
 
-def _consider(
-    select: str, choice: Choice, state: dict[str, float], found: _Found, cuts: Sequence[Cut]
+def _update(
+    select: SelectOn, selection: Selection, state: State, encoded: _Encoded, split: Split
 ) -> float:
-    """What this state is judged by; if it is the best so far, it is judged on the test pairs."""
-    cut = cuts[choice.cut]
+    """Select the state if it is the best so far; return the metric that it is selected by."""
     if select == "last":
-        choice.judged, choice.state = choice.judged + 1, state
-        choice.figures = found.judge(cut.test, choice.distance)
-        return choice.figures["both"]
-    figures = found.judge(cut.val if select == "val" else cut.test, choice.distance)
-    if figures["both"] > choice.judged:
-        choice.judged, choice.state = figures["both"], state
-        choice.figures = found.judge(cut.test, choice.distance)
-    return figures["both"]
+        selection.selected_by, selection.state = selection.selected_by + 1, state
+        selection.metrics = encoded.evaluate(split.test, selection.distance)
+        return selection.metrics["both"]
+    rows = split.val if select == "val" else split.test
+    metric = encoded.evaluate(rows, selection.distance)["both"]
+    if metric > selection.selected_by:
+        selection.selected_by, selection.state = metric, state
+        selection.metrics = encoded.evaluate(split.test, selection.distance)
+    return metric
 
 
 def _means(
-    recipe: ClassRecipe, choices: Sequence[Choice], values: Sequence[float]
+    recipe: ClassRecipe, selections: Sequence[Selection], values: Sequence[float]
 ) -> dict[str, float]:
-    """Mean over cuts of what states were judged by, for each distance."""
+    """The mean over splits of the metric that selects, for each distance."""
     part = "test" if recipe.select == "last" else recipe.select
+    pairs = list(zip(selections, values, strict=True))
     return {
-        f"{part}_{distance}": float(
-            np.mean([v for c, v in zip(choices, values, strict=True) if c.distance == distance])
-        )
+        f"{part}_{distance}": float(np.mean([v for s, v in pairs if s.distance == distance]))
         for distance in recipe.distances
     }
 
 
-def _same_training(cuts: Sequence[Cut]) -> list[list[int]]:
-    """Numbers of the cuts that train on the same pairs, together."""
+def _same_training(splits: Sequence[Split]) -> list[list[int]]:
+    """Numbers of the splits, grouped by their training pairs."""
     groups: dict[bytes, list[int]] = {}
-    for number, cut in enumerate(cuts):
-        groups.setdefault(np.sort(cut.train).tobytes(), []).append(number)
+    for number, split in enumerate(splits):
+        groups.setdefault(np.sort(split.train).tobytes(), []).append(number)
     return list(groups.values())

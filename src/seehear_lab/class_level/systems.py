@@ -1,4 +1,4 @@
-"""Systems by name: DSTC and its rivals behind one interface, each with its settings."""
+"""Class-level systems by name: DSTC and its rivals behind one interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from seehear.errors import UsageError
 from seehear_lab.class_level.pairs import Pairs, Vectors
-from seehear_lab.settings import build, nearest
+from seehear_lab.recipes.reader import build, suggest
 
 SYSTEMS = {  # name: module, class, settings
     "acmr": ("seehear_lab.baselines.acmr", "ACMR", "ACMRConfig"),
@@ -27,31 +27,31 @@ SYSTEMS = {  # name: module, class, settings
     "scm": ("seehear_lab.baselines.semantic", "SM", "SCMConfig"),
     "sm": ("seehear_lab.baselines.semantic", "SM", "SemanticConfig"),
 }
-TRANSDUCTIVE = ("jrl",)  # they see the features of test items while they train, never the labels
+TRANSDUCTIVE = ("jrl",)  # train on the features of test items too, never on their labels
 
 
 class System(Protocol):
-    """What can be fitted to pairs with classes, and then gives vectors that are compared."""
+    """A system that is fitted to pairs with classes and then encodes pairs."""
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """Pause at every state that may be chosen (an epoch, a setting) and say what it is.
+        """Train, and yield the facts of every state that may be selected (an epoch, a setting).
 
         `unlabelled` are the other pairs of the set, with labels of -1.
         """
         ...
 
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Vectors in the present state."""
+        """Encode pairs in the current state."""
         ...
 
 
 def build_system(name: str, settings: Mapping[str, Any]) -> System:
-    """A fresh system; settings that are not named have its paper's values.
+    """Build an untrained system; missing settings have the paper's values.
 
     Raises: UsageError if there is no such system or setting.
     """
     if name not in SYSTEMS:
-        raise UsageError(f"no class-level system named {name!r}{nearest(name, SYSTEMS)}")
-    module, system, config = SYSTEMS[name]
-    held = import_module(module)
-    return getattr(held, system)(build(getattr(held, config), settings, where=name))
+        raise UsageError(f"no class-level system named {name!r}{suggest(name, SYSTEMS)}")
+    module_name, system, config = SYSTEMS[name]
+    module = import_module(module_name)
+    return getattr(module, system)(build(getattr(module, config), settings, where=name))

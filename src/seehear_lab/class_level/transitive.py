@@ -1,4 +1,4 @@
-"""Training DSTC in its two steps."""
+"""Train DSTC in its two steps."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from seehear_lab.losses.transitive import (
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStepConfig:
-    """DSTC for pairs of any size; the paper says neither epochs nor batch sizes.
+    """Settings of DSTC; the paper gives neither epochs nor batch sizes.
 
     `freeze_classifier` is our reading of the paper's learning rate of 1e-10 after step 1: it
-    belongs to the classifiers. Given to everything (`lr_step2` 1e-10) the translators stay as they
-    started, and retrieval is chance.
+    applies to the classifiers only. With `lr_step2` 1e-10 for everything, the translators never
+    train and retrieval stays at chance.
     """
 
-    x_layers: tuple[int, ...] = (256, 256)  # after the features
+    x_layers: tuple[int, ...] = (256, 256)  # sizes after the features
     y_layers: tuple[int, ...] = (512, 256)
     translator: tuple[int, ...] = (128, 64, 128)
     weights: TransitiveWeights = field(default_factory=TransitiveWeights)
@@ -41,12 +41,12 @@ class TwoStepConfig:
     lr: float = 1e-4
     lr_step2: float = 1e-4
     freeze_classifier: bool = True
-    weighted: bool = False  # draw every class as often as any other: AudioSetZSL
-    query_translation: bool = False  # compare in the gallery's space instead
+    weighted: bool = False  # sample all classes equally often: AudioSetZSL
+    query_translation: bool = False  # translate the query instead of the gallery
 
 
 class TwoStep:
-    """Step 1: encoders and classifiers by cross-entropy. Step 2: classifiers frozen, all losses.
+    """DSTC. Step 1 trains encoders and classifiers; step 2 freezes classifiers, uses all losses.
 
     Source: DSTC, section 3.2.
     """
@@ -55,7 +55,7 @@ class TwoStep:
         self.config = config
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state an epoch of step 2."""
+        """Train; yield the mean losses after every epoch of step 2."""
         config = self.config
         self.model = self._build(train)
         only_ce = TransitiveWeights(pc=0, dstc=0, cpc=0, cdstc=0)
@@ -65,31 +65,22 @@ class TwoStep:
         if config.freeze_classifier:
             self.model.classify_x.requires_grad_(False)
             self.model.classify_y.requires_grad_(False)
-        moving = [weight for weight in self.model.parameters() if weight.requires_grad]
-        optimiser = torch.optim.Adam(moving, lr=config.lr_step2)
+        trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
+        optimiser = torch.optim.Adam(trainable, lr=config.lr_step2)
         for epoch in range(config.epochs_step2):
             yield {"epoch": epoch + 1, **self._epoch(train, config.weights, optimiser)}
 
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Native and translated vectors of both modalities, in evaluation mode."""
-        model, query_moves = self.model.eval(), self.config.query_translation
+        """Encode pairs: own and translated vectors of both modalities."""
+        model = self.model.eval()
         with torch.no_grad():
             x = model.encode_x(torch.from_numpy(pairs.x))
             y = model.encode_y(torch.from_numpy(pairs.y))
             as_x, as_y = model.to_x(y).numpy(), model.to_y(x).numpy()
         own_x, own_y = x.numpy(), y.numpy()
-        if query_moves:
+        if self.config.query_translation:
             return Vectors(x_query=as_y, y_gallery=own_y, y_query=as_x, x_gallery=own_x)
         return Vectors(x_query=own_x, y_gallery=as_x, y_query=own_y, x_gallery=as_y)
-
-    def accuracies(self, pairs: Pairs) -> tuple[float, float]:
-        """Percent of x and of y that their own classifiers get right."""
-        with torch.no_grad():
-            model = self.model.eval()
-            x = model.classify_x(model.encode_x(torch.from_numpy(pairs.x))).argmax(1)
-            y = model.classify_y(model.encode_y(torch.from_numpy(pairs.y))).argmax(1)
-        right = [(side.numpy() == pairs.labels).mean() for side in (x, y)]
-        return 100 * float(right[0]), 100 * float(right[1])
 
     def _build(self, train: Pairs) -> DSTC:
         config = self.config
@@ -107,7 +98,7 @@ class TwoStep:
     def _epoch(
         self, train: Pairs, weights: TransitiveWeights, optimiser: torch.optim.Optimizer
     ) -> dict[str, float]:
-        """One pass; the mean of every loss."""
+        """Train for one epoch; return the mean of every loss."""
         self.model.train()
         sums: dict[str, float] = {}
         count = 0

@@ -1,0 +1,1 @@
+"""Data sets as TOML specs, and videos and captions as batches."""

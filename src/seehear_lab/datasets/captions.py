@@ -1,4 +1,4 @@
-"""Readers of caption files: a file -> (video id, caption) in its order."""
+"""Readers of caption files; each returns (video id, caption) in the order of the file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Options = Mapping[str, str]
 
 
 def msrvtt_json(path: Path, options: Options) -> Captions:
-    """`{"sentences": [{"video_id", "caption"}, ...]}`."""
+    """Read `{"sentences": [{"video_id", "caption"}, ...]}`."""
     return [(row["video_id"], row["caption"]) for row in _json(path)["sentences"]]
 
 
 def csv_columns(path: Path, options: Options) -> Captions:
-    """A table with a header; the columns `id` and `text` are named by the spec."""
+    """Read a table with a header; options `id` and `text` name its columns."""
     column, text = options["id"], options.get("text", "")
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
@@ -31,40 +31,43 @@ def csv_columns(path: Path, options: Options) -> Captions:
 
 
 def tab_first_last(path: Path, options: Options) -> Captions:
-    """Lines of fields between tabs: the id comes first, the caption last."""
+    """Read lines of tab-separated fields: the id first, the caption last."""
     rows = [line.split("\t") for line in _lines(path)]
     return [(row[0], row[-1].strip()) for row in rows]
 
 
 def id_then_text(path: Path, options: Options) -> Captions:
-    """Lines of an id, a blank, and a caption; `#` begins a remark."""
+    """Read lines of an id, a blank and a caption; lines that start with `#` are comments."""
     rows = [line.partition(" ") for line in _lines(path) if not line.startswith("#")]
     return [(name, text.strip()) for name, _, text in rows]
 
 
 def lines(path: Path, options: Options) -> Captions:
-    """One id a line, no captions."""
+    """Read one id per line, without captions."""
     return [(line, "") for line in _lines(path)]
 
 
 def vatex_json(path: Path, options: Options) -> Captions:
-    """`[{"videoID", "enCap": [...]}, ...]`: ten English captions each."""
+    """Read `[{"videoID", "enCap": [...]}, ...]`: ten English captions each."""
     return [(row["videoID"], text) for row in _json(path) for text in row["enCap"]]
 
 
 def didemo_json(path: Path, options: Options) -> Captions:
-    """`[{"video": "name.mp4", "description"}, ...]`."""
+    """Read `[{"video": "name.mp4", "description"}, ...]`."""
     return [(Path(row["video"]).stem, row["description"]) for row in _json(path)]
 
 
 def activitynet_json(path: Path, options: Options) -> Captions:
-    """`{"v_id": {"sentences": [...]}, ...}`."""
-    held = _json(path).items()
-    return [(name, text.strip()) for name, row in held for text in row["sentences"]]
+    """Read `{"v_id": {"sentences": [...]}, ...}`."""
+    videos = _json(path).items()
+    return [(name, text.strip()) for name, row in videos for text in row["sentences"]]
 
 
 def jsonl(path: Path, options: Options) -> Captions:
-    """Lines of `{"video": "file", "caption": "text"}`; `text` may name another key than caption."""
+    """Read lines of `{"video": "file", "caption": "text"}`; option `text` names another key.
+
+    Raises: UsageError for a line that is not a caption.
+    """
     found, key = [], options.get("text") or "caption"
     for number, line in enumerate(_lines(path), start=1):
         try:
@@ -72,8 +75,8 @@ def jsonl(path: Path, options: Options) -> Captions:
             found.append((str(row["video"]), str(row[key])))
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"line {number} of '{path}' is no caption; expected "
-                '{"video": "file.mp4", "caption": "what is seen and heard"}'
+                f"line {number} of '{path}' is not a caption; expected "
+                '{"video": "file.mp4", "caption": "a dog barks at the sea"}'
             ) from error
     return found
 
@@ -92,7 +95,7 @@ READERS: dict[str, Callable[[Path, Options], Captions]] = {
 
 
 def as_paragraphs(captions: Captions) -> Captions:
-    """One caption of each video: all its sentences in the order of the file."""
+    """One caption per video: all its sentences, in the order of the file."""
     together: dict[str, list[str]] = {}
     for name, text in captions:
         together.setdefault(name, []).append(text)
@@ -108,4 +111,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"'{path}' is no JSON: {error}") from error
+        raise UsageError(f"'{path}' is not valid JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Is a data set whole? Counts, missing and unreadable videos, sound; what differs from papers."""
+"""Check a data set: counts, missing and unreadable videos, sound tracks, changed list files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ NO_AUDIO = "no_audio.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found, in words, and how many of the findings are problems."""
+    """Findings as lines of text, and how many of them are problems."""
 
     lines: tuple[str, ...]
     problems: int
 
 
-def check(data: DataSet, *, tell: Callable[[str], None] = lambda line: None) -> Findings:
-    """Read the lists, look for every video, probe each; write no_audio.txt into the root."""
+def check(data: DataSet, *, on_log: Callable[[str], None] = lambda line: None) -> Findings:
+    """Read the lists and probe every video; write no_audio.txt into the root.
+
+    `on_log` receives a line after every 1,000 videos.
+    """
     lines, problems, wanted = [], 0, set()
     for name, split in data.spec.splits.items():
         try:
@@ -35,77 +38,79 @@ def check(data: DataSet, *, tell: Callable[[str], None] = lambda line: None) -> 
             continue
         ids = dict.fromkeys(video for video, _ in captions)
         wanted |= ids.keys()
-        lines += [f"{name}: {len(ids)} videos, {len(captions)} pairs"]
-        said = _differences(split, len(ids), len(captions))
-        lines += [f"{name}: {each}" for each in said]
-        problems += len(said)
-    there = {name: path for name in sorted(wanted) if (path := data.file(name))}
-    missing = sorted(wanted - there.keys())
+        different = _differences(split, len(ids), len(captions))
+        lines.append(f"{name}: videos {len(ids)}, pairs {len(captions)}")
+        lines += [f"{name}: {each}" for each in different]
+        problems += len(different)
+    found = {name: path for name in sorted(wanted) if (path := data.file(name))}
+    missing = sorted(wanted - found.keys())
     if missing:
-        lines.append(_listed(f"{len(missing)} of {len(wanted)} videos are missing", missing))
-    unread, silent = _probed(there, tell)
-    if unread:
-        lines.append(_listed(f"{len(unread)} videos cannot be read", unread))
-    lines += _sound(data, len(wanted) - len(missing) - len(unread), silent)
-    listed, changed = _lists(data)
-    lines += listed
+        lines.append(_listed(f"missing videos: {len(missing)} of {len(wanted)}", missing))
+    unreadable, silent = _probe(found, on_log)
+    if unreadable:
+        lines.append(_listed(f"unreadable videos: {len(unreadable)}", unreadable))
+    lines += _sound(data, len(found) - len(unreadable), silent)
+    list_lines, changed = _list_files(data)
+    lines += list_lines
     lines += [f"known: {each}" for each in data.spec.known]
-    return Findings(lines=tuple(lines), problems=problems + len(missing) + len(unread) + changed)
+    problems += len(missing) + len(unreadable) + changed
+    return Findings(lines=tuple(lines), problems=problems)
 
 
 def _differences(split: Split, videos: int, pairs: int) -> list[str]:
     counts = (("videos", split.videos, videos), ("pairs", split.pairs, pairs))
     return [
-        f"{found} {what} where the papers have {stated}"
-        for what, stated, found in counts
-        if stated and stated != found
+        f"{what} {found}, published {published}"
+        for what, published, found in counts
+        if published and published != found
     ]
 
 
-def _probed(videos: Mapping[str, Path], tell: Callable[[str], None]) -> tuple[list[str], list[str]]:
-    """Videos that cannot be read, with the reason, and those without a sound track."""
-    unread, silent = [], []
+def _probe(
+    videos: Mapping[str, Path], on_log: Callable[[str], None]
+) -> tuple[list[str], list[str]]:
+    """Videos that cannot be read, with the reason, and videos without a sound track."""
+    unreadable, silent = [], []
 
-    def look(path: Path) -> str:
+    def status(path: Path) -> str:
         try:
             return "" if probe(path).has_audio else "silent"
         except MediaError as error:
             return f"{error}"
 
     with ThreadPoolExecutor(2) as pool:
-        for number, (name, found) in enumerate(
-            zip(videos, pool.map(look, videos.values()), strict=True), 1
-        ):
+        rows = zip(videos, pool.map(status, videos.values()), strict=True)
+        for number, (name, found) in enumerate(rows, 1):
             if found == "silent":
                 silent.append(name)
             elif found:
-                unread.append(f"{name} ({found})")
+                unreadable.append(f"{name} ({found})")
             if number % 1000 == 0:
-                tell(f"{number} of {len(videos)} videos probed")
-    return unread, silent
+                on_log(f"{number} of {len(videos)} videos probed")
+    return unreadable, silent
 
 
 def _sound(data: DataSet, readable: int, silent: list[str]) -> list[str]:
     (data.root / NO_AUDIO).write_text("".join(f"{name}\n" for name in silent), encoding="utf-8")
     with_sound = readable - len(silent)
-    said = [f"sound: {with_sound} of {readable} videos have a track; {NO_AUDIO} lists the others"]
-    stated = data.spec.sound
-    if stated and (with_sound, readable) != (stated.with_sound, stated.videos):
-        said.append(f"sound: the papers have {stated.with_sound} of {stated.videos}")
-    return said
+    lines = [f"videos with a sound track: {with_sound} of {readable}; {NO_AUDIO} lists the others"]
+    published = data.spec.sound
+    if published and (with_sound, readable) != (published.with_sound, published.videos):
+        lines.append(f"published: {published.with_sound} of {published.videos} with a sound track")
+    return lines
 
 
-def _lists(data: DataSet) -> tuple[list[str], int]:
-    """What each list file is, to be told beside a result; how many are not those described."""
-    said, changed = [], 0
+def _list_files(data: DataSet) -> tuple[list[str], int]:
+    """The SHA-256 of each list file, and how many differ from the spec."""
+    lines, changed = [], 0
     for name in data.lists:
         if (data.root / name).is_file():
             found = sha256_of(data.root / name)
-            said.append(f"{name}: sha256 {found}")
+            lines.append(f"{name}: sha256 {found}")
             if data.spec.sha256.get(name, found) != found:
-                said.append(f"{name} is not the file that was described (sha256 differs)")
+                lines.append(f"{name} differs from the file in the spec (sha256)")
                 changed += 1
-    return said, changed
+    return lines, changed
 
 
 def _listed(what: str, names: list[str], *, most: int = 5) -> str:

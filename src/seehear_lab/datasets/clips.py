@@ -1,4 +1,4 @@
-"""Video files as training pairs and as a gallery: decoded frames, filter banks, word ids."""
+"""Video files and captions as training pairs and as a gallery: frames, filter banks, word ids."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ from seehear.media import probe, read_clip
 from seehear.types import Clip, MediaSpec
 from seehear_lab.ablations.tefal_sound import FIXED_SHIFT
 from seehear_lab.datasets.batches import Batch, chunks
+from seehear_lab.datasets.spec import Pair
 
 Sampler = Literal["segment_middle", "per_second"]
+NOTHING_READABLE = "no video of the split can be read; run seehear-lab data check"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """How a video becomes arrays; the defaults are X-Pool's and TEFAL's on MSR-VTT."""
+    """How videos and captions are read; the defaults are X-Pool's and TEFAL's on MSR-VTT."""
 
     frames: int = 12
     sampler: Sampler = "segment_middle"
     words: int = 77
-    crop: bool = False  # in training: half to all of the picture at random, and mirrored half
+    crop: bool = False  # random crop and mirroring in training
     shift: Literal["adaptive", "fixed"] = "adaptive"  # of the filter bank
-    on_unread: Literal["stop", "skip"] = "stop"
-    workers: int = 2  # threads that decode
+    on_unread: Literal["stop", "skip"] = "stop"  # what to do with an unreadable video
+    workers: int = 2  # decoding threads
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipMedia:
-    """A batch of videos as the towers take them; `banks` of a silent one is zero."""
+    """A batch of videos as the towers take them; `banks` is zero where there is no sound."""
 
     pixels: Float[Tensor, "item frame 3 side side"]
     frame_mask: Bool[Tensor, "item frame"]
@@ -49,89 +51,77 @@ class ClipMedia:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WordIds:
-    """A batch of captions, padded."""
+    """A batch of captions as word ids, padded; `mask` is 1 for words and 0 for padding."""
 
     ids: Int[Tensor, "query word"]
     mask: Int[Tensor, "query word"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """A caption and the file it belongs to."""
-
-    name: str
-    path: Path
-    caption: str
-    provenance: str = ""
-
-
 class ClipReader:
-    """Reads videos and captions for a pair of towers."""
+    """Reads videos and captions in the form that the towers take."""
 
     def __init__(self, config: ClipConfig, *, words: Words, side_px: int) -> None:
         self.config, self.words, self.side_px = config, words, side_px
-        self.unread: list[str] = []  # with the reason, for the log
+        self.unread: list[str] = []  # unreadable videos, with the reason
 
     def captions(self, captions: Sequence[str]) -> WordIds:
-        """Captions as word ids, cut at `words`; the last one kept is the end."""
-        rows = [self.words.ids(caption)[0] for caption in captions]
-        rows = [self._cut(row) for row in rows]
+        """Captions as word ids, truncated to `words`; the end token is always kept."""
+        rows = [self._truncate(self.words.ids(caption)[0]) for caption in captions]
         width = max(map(len, rows))
         ids, mask = np.zeros((2, len(rows), width), np.int64)
         for at, row in enumerate(rows):
             ids[at, : len(row)], mask[at, : len(row)] = row, 1
         return WordIds(ids=torch.from_numpy(ids), mask=torch.from_numpy(mask))
 
-    def _cut(self, row: Int[np.ndarray, " word"]) -> Int[np.ndarray, " word"]:
+    def _truncate(self, row: Int[np.ndarray, " word"]) -> Int[np.ndarray, " word"]:
         longest = self.config.words
         return row if len(row) <= longest else np.append(row[: longest - 1], row[-1])
 
     def videos(self, paths: Sequence[Path], *, seeds: Sequence[int] | None = None) -> ClipMedia:
-        """Files as a batch; with `seeds`, cropped and mirrored at random.
+        """Read files as a batch; `seeds`, one per file, turn on random crops and mirroring.
 
         Raises: MediaError for a file that cannot be read.
         """
         with ThreadPoolExecutor(max(self.config.workers, 1)) as pool:
-            read = list(pool.map(self._video, paths, seeds or [None] * len(paths)))
-        pixels = torch.zeros(len(read), self.config.frames, 3, self.side_px, self.side_px)
+            videos = list(pool.map(self._video, paths, seeds or [None] * len(paths)))
+        pixels = torch.zeros(len(videos), self.config.frames, 3, self.side_px, self.side_px)
         mask = torch.zeros(pixels.shape[:2], dtype=torch.bool)
-        for row, (frames, _, _) in enumerate(read):
+        for row, (frames, _, _) in enumerate(videos):
             pixels[row, : len(frames)], mask[row, : len(frames)] = frames, True
         return ClipMedia(
             pixels=pixels,
             frame_mask=mask,
-            banks=torch.stack([bank for _, bank, _ in read]),
-            has_sound=torch.tensor([has_sound for _, _, has_sound in read]),
+            banks=torch.stack([bank for _, bank, _ in videos]),
+            has_sound=torch.tensor([has_sound for _, _, has_sound in videos]),
         )
 
-    def readable(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """The pairs of a gallery; those whose video cannot be decoded are left out and named.
+    def drop_unreadable(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs whose video can be decoded; adds the others to `unread`.
 
-        Raises: MediaError if that is all of them.
+        All pairs, without a check, where `on_unread` is "stop".
+
+        Raises: MediaError if no video can be decoded.
         """
         if self.config.on_unread == "stop":
             return list(pairs)
         with ThreadPoolExecutor(max(self.config.workers, 1)) as pool:
             paths = list(dict.fromkeys(pair.path for pair in pairs))
-            good = {
-                path
-                for path, is_read in zip(paths, pool.map(self._is_read, paths), strict=True)
-                if is_read
-            }
-        if not good:
-            raise MediaError("not one video of the split can be read; see seehear-lab data check")
-        return [pair for pair in pairs if pair.path in good]
+            checks = zip(paths, pool.map(self._is_readable, paths), strict=True)
+            readable = {path for path, is_readable in checks if is_readable}
+        if not readable:
+            raise MediaError(NOTHING_READABLE)
+        return [pair for pair in pairs if pair.path in readable]
 
-    def _is_read(self, path: Path) -> bool:
+    def _is_readable(self, path: Path) -> bool:
         try:
-            self._clip(path)
+            self._decode(path)
         except MediaError as error:
             self.unread.append(f"{error}")
             return False
         return True
 
     def _video(self, path: Path, seed: int | None) -> tuple[Tensor, Tensor, bool]:
-        clip = self._clip(path)
+        clip = self._decode(path)
         frames = clip.frames[: self.config.frames]
         if seed is not None and self.config.crop:
             frames = random_crop(frames, np.random.default_rng(seed))
@@ -142,10 +132,10 @@ class ClipReader:
             bank, _ = filter_bank(clip.waveform, shift=shift)
         return preprocess(frames, side_px=self.side_px), torch.from_numpy(bank), has_sound
 
-    def _clip(self, path: Path) -> Clip:
+    def _decode(self, path: Path) -> Clip:
         duration_s = probe(path).duration_s
         if duration_s <= 0:
-            raise MediaError(f"{path.name!r} does not say how long it is; copy it again")
+            raise MediaError(f"the header of {path.name!r} has no duration; copy the file again")
         wanted = self.config.frames
         rate = 1.0 if self.config.sampler == "per_second" else wanted / duration_s
         spec = MediaSpec(
@@ -153,7 +143,7 @@ class ClipReader:
         )
         clip = read_clip(path, 0.0, duration_s, spec)
         if not len(clip.frames):
-            raise MediaError(f"{path.name!r} has no picture; the data set expects videos")
+            raise MediaError(f"{path.name!r} has no frames; the data set expects videos")
         return clip
 
 
@@ -167,9 +157,9 @@ class ClipPairs:
         return len(self.pairs)
 
     def batch(self, indices: Sequence[int], seeds: Sequence[int]) -> Batch:
-        """Some pairs. A file that cannot be read stops the run, or the next pair takes its place.
+        """Read some pairs; where `on_unread` is "skip" the next readable pair replaces a bad one.
 
-        Raises: MediaError for an unread file where `on_unread` is "stop".
+        Raises: MediaError for an unreadable file where `on_unread` is "stop".
         """
         chosen = [self.pairs[index] for index in indices]
         try:
@@ -177,12 +167,12 @@ class ClipPairs:
         except MediaError:
             if self.reader.config.on_unread == "stop":
                 raise
-            chosen = [self._readable(index) for index in indices]
+            chosen = [self._next_readable(index) for index in indices]
             media = self.reader.videos([pair.path for pair in chosen], seeds=seeds)
         query = self.reader.captions([pair.caption for pair in chosen])
         return Batch(query=query, media=media, names=tuple(pair.name for pair in chosen))
 
-    def _readable(self, index: int) -> Pair:
+    def _next_readable(self, index: int) -> Pair:
         for step in range(len(self.pairs)):
             pair = self.pairs[(index + step) % len(self.pairs)]
             try:
@@ -191,14 +181,14 @@ class ClipPairs:
                 self.reader.unread.append(f"{error}")
             else:
                 return pair
-        raise MediaError("not one video of the split can be read; see seehear-lab data check")
+        raise MediaError(NOTHING_READABLE)
 
 
 class ClipGallery:
-    """Captioned files as a gallery: each file once, every caption a query.
+    """Captioned files as a gallery: each file is one item, every caption a query.
 
-    `bank`: captions of training, for corrections that may not look at test queries. Where unread
-    files are to be skipped, they are looked for now and left out.
+    `bank` holds training captions, for hubness corrections that must not use test queries. Where
+    `on_unread` is "skip", every file is decoded once now and unreadable ones are dropped.
 
     Raises: MediaError for a file whose header cannot be read where `on_unread` is "stop".
     """
@@ -207,13 +197,13 @@ class ClipGallery:
         self, pairs: Sequence[Pair], reader: ClipReader, *, bank: Sequence[str] = ()
     ) -> None:
         self.reader, self._bank = reader, bank
-        pairs = reader.readable(pairs)
+        pairs = reader.drop_unreadable(pairs)
         self.paths = list(dict.fromkeys(pair.path for pair in pairs))
         number = {path: at for at, path in enumerate(self.paths)}
         first = {pair.path: pair.name for pair in reversed(pairs)}
         self.item_ids = tuple(first[path] for path in self.paths)
         self.query_ids = tuple(f"{pair.name}#{at}" for at, pair in enumerate(pairs))
-        self.own: Int[np.ndarray, " query"] = np.array([number[pair.path] for pair in pairs])
+        self.target: Int[np.ndarray, " query"] = np.array([number[pair.path] for pair in pairs])
         self.has_sound: Bool[np.ndarray, " item"] = np.array(
             [probe(path).has_audio for path in self.paths]
         )
@@ -237,7 +227,7 @@ class ClipGallery:
 def random_crop(
     frames: UInt8[np.ndarray, "frame height width 3"], rng: np.random.Generator
 ) -> UInt8[np.ndarray, "frame crop_height crop_width 3"]:
-    """The same half to whole of every frame, near square, mirrored half of the time.
+    """One random crop for all frames, mirrored with probability 1/2.
 
     Source: X-Pool's public code (scale 0.5 to 1, aspect 3/4 to 4/3).
     """

@@ -1,6 +1,7 @@
-"""digits-av: clips that show digits while a voice says others; a proof of learning for two cores.
+"""The data set digits-av: clips show handwritten digits while a voice says other digits.
 
-Clips are written as video files, read back through `seehear.media`, and kept as arrays.
+Small enough to train on two cores. Clips are written as video files, read back with
+`seehear.media`, and cached as arrays.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from seehear_lab.datasets import digits_media as media
 
 Level = Literal["whole", "part"]
 SLOTS: dict[Level, int] = {"whole": 2, "part": 6}
-NAMED: dict[Level, int] = {"whole": 2, "part": 3}  # of each modality, in a caption
+NAMED: dict[Level, int] = {"whole": 2, "part": 3}  # digits per modality in a caption
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PER_MILLE_SILENT, PER_MILLE_NOISE = 20, 15  # 35 of 45 pairs of digits: a caption is unique
+PER_MILLE_SILENT, PER_MILLE_NOISE = 20, 15  # 45 unordered pairs of digits exist: 35 stay unique
 SHIFT = 200  # samples at 16 kHz between rows of the filter bank: 12.5 ms
 MELS = 64  # pairs of the 128 mel bins, averaged
-VERSION = 1  # of the recipe below; a cache of another version is made anew
+VERSION = 1  # of how clips are made; part of the cache key
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsSpec:
-    """Which clips: everything that the cache depends on."""
+    """The parameters of a split; together they are the cache key."""
 
     level: Level
     split: media.Split
@@ -42,7 +43,7 @@ class DigitsSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DigitClips:
-    """Clips as arrays. `said` is -1 where no digit is heard: a silent clip, or one with noise."""
+    """Clips as arrays. `said` is -1 in clips without speech (silent, or with noise)."""
 
     level: Level
     frames: UInt8[np.ndarray, "item frame side side"]
@@ -50,30 +51,29 @@ class DigitClips:
     has_sound: Int[np.ndarray, " item"]  # 0 no audio stream, 1 speech, 2 noise
     shown: Int[np.ndarray, "item slot"]
     said: Int[np.ndarray, "item slot"]
-    shown_named: Int[np.ndarray, "item named"]  # what the caption names
+    shown_named: Int[np.ndarray, "item named"]  # digits in the caption
     said_named: Int[np.ndarray, "item named"]
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def caption(self, seen_of: int, heard_of: int | None = None) -> str:
-        """What is shown in one clip and said in another (or the same one)."""
-        heard_of = seen_of if heard_of is None else heard_of
-        return caption(self.shown_named[seen_of], self.said_named[heard_of])
+    def caption(self, row: int) -> str:
+        """The caption of a clip."""
+        return caption(self.shown_named[row], self.said_named[row])
 
 
 def caption(shown: Iterable[int], said: Iterable[int]) -> str:
-    """Digits in words; what is said may be nothing (-1)."""
+    """A caption such as "shown two five said nine one"; digits of -1 are left out."""
     seen = " ".join(WORDS[digit] for digit in shown)
     heard = " ".join(WORDS[digit] for digit in said if digit >= 0)
     return f"shown {seen} said {heard}" if heard else f"shown {seen}"
 
 
 def digits_av(spec: DigitsSpec, *, fsdd: Path, cache: Path) -> DigitClips:
-    """The clips of a split, from the cache if they were made before.
+    """Load the clips of a split from `cache`; make them first if they are not there.
 
-    No two captions of a split of at most 1,000 clips are equal. Pictures and recordings of one
-    split are in no other.
+    `fsdd` is the folder of the Free Spoken Digit Dataset. Captions are unique in splits of at most
+    1,000 clips. Splits share no pictures and no recordings.
     """
     key = hashlib.sha256(f"{VERSION} {sorted(asdict(spec).items())}".encode()).hexdigest()[:12]
     path = cache / f"digits-av-{spec.level}-{spec.split}-{key}.npz"
@@ -83,16 +83,16 @@ def digits_av(spec: DigitsSpec, *, fsdd: Path, cache: Path) -> DigitClips:
         partial = path.with_suffix(".partial.npz")
         np.savez(partial, **arrays)
         partial.rename(path)
-    with np.load(path) as held:
-        return DigitClips(level=spec.level, **{name: held[name] for name in held.files})
+    with np.load(path) as cached:
+        return DigitClips(level=spec.level, **{name: cached[name] for name in cached.files})
 
 
 def _make(spec: DigitsSpec, material: media.Material) -> dict[str, np.ndarray]:
-    """Draw digits, write each clip, read it back."""
+    """Sample digits, write each clip, read it back."""
     rng = np.random.default_rng([spec.seed, *spec.level.encode(), *spec.split.encode()])
-    rows = list(_drawn(spec, rng))
-    read = [_filmed(shown, said, kind, material, rng) for shown, said, kind, _, _ in rows]
-    frames, banks = zip(*read, strict=True)
+    rows = list(_sample_rows(spec, rng))
+    clips = [_render(shown, said, kind, material, rng) for shown, said, kind, _, _ in rows]
+    frames, banks = zip(*clips, strict=True)
     shown, said, kind, shown_named, said_named = (
         np.stack(column) for column in zip(*rows, strict=True)
     )
@@ -107,9 +107,9 @@ def _make(spec: DigitsSpec, material: media.Material) -> dict[str, np.ndarray]:
     }
 
 
-def _drawn(spec: DigitsSpec, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
-    """(shown, said, kind of sound, shown and said as named) of each clip; the silent first."""
-    taken: set[bytes] = set()
+def _sample_rows(spec: DigitsSpec, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
+    """(shown, said, kind of sound, shown and said in the caption) per clip; silent clips first."""
+    used: set[bytes] = set()
     slots, named = SLOTS[spec.level], NAMED[spec.level]
     silent, noisy = (spec.count * share // 1000 for share in (PER_MILLE_SILENT, PER_MILLE_NOISE))
     number = 0
@@ -120,21 +120,21 @@ def _drawn(spec: DigitsSpec, rng: np.random.Generator) -> Iterator[tuple[np.ndar
         first, other = rng.integers(slots - named + 1, size=2)
         seen, heard = shown[first : first + named], said[other : other + named]
         key = (np.sort(seen) if kind != 1 else seen).tobytes() + heard.tobytes()
-        if spec.count <= 1000 and key in taken:
+        if spec.count <= 1000 and key in used:
             continue
-        taken.add(key)
+        used.add(key)
         number += 1
         yield shown, said, np.array(kind), seen, heard
 
 
-def _filmed(
+def _render(
     shown: Int[np.ndarray, " slot"],
     said: Int[np.ndarray, " slot"],
     kind: Int[np.ndarray, ""],
     material: media.Material,
     rng: np.random.Generator,
 ) -> tuple[UInt8[np.ndarray, "frame side side"], Float16[np.ndarray, "row mel"]]:
-    """One clip through a file: written with sound, read back by the media room."""
+    """Write one clip to a temporary file and read it back with `seehear.media`."""
     sound = media.say(said, material, rng) if kind == 1 else None
     if kind == 2:
         sound = media.noise(len(shown), rng)
@@ -151,13 +151,13 @@ def _filmed(
 
 
 def vocabulary() -> dict[str, int]:
-    """Word -> id; 0 is padding."""
+    """The id of each word, from 1; 0 is padding."""
     words = ("<start>", "<end>", "shown", "said", *WORDS)
     return {word: number for number, word in enumerate(words, start=1)}
 
 
 def word_ids(captions: Sequence[str], *, length: int = 12) -> Int[np.ndarray, "query word"]:
-    """Captions as padded ids between start and end."""
+    """Captions as ids between <start> and <end>, padded with 0."""
     known = vocabulary()
     ids = np.zeros((len(captions), length), np.int64)
     for row, caption in zip(ids, captions, strict=True):

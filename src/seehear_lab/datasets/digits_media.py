@@ -1,4 +1,4 @@
-"""The raw material of digits-av: handwritten and spoken digits, and clips written from them."""
+"""Raw material of digits-av: handwritten and spoken digits, and how clips are written."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ TAKES = {"test": range(5), "val": range(5, 10), "train": range(10, 50)}  # 0-4: 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Material:
-    """Pictures and recordings of one split, by digit; no two splits share one."""
+    """Pictures and recordings of one split, by digit."""
 
     pictures: tuple[UInt8[np.ndarray, "picture 8 8"], ...]
     recordings: tuple[tuple[Wave, ...], ...]
 
 
 def load_material(fsdd: Path, split: Split) -> Material:
-    """scikit-learn's digits, split by item, and the Free Spoken Digit Dataset.
+    """Load scikit-learn's digits and the Free Spoken Digit Dataset for one split.
 
-    Recordings 0-4 of each speaker and digit are its official test; 5-9 are held out of training.
+    Recordings 0-4 of each speaker and digit are the official test split, 5-9 validation.
 
-    Raises: UsageError if `fsdd` holds no recordings.zip.
+    Raises: UsageError if `fsdd` has no recordings.zip.
     """
     from sklearn.datasets import load_digits  # extra [lab]
 
     images, labels = load_digits(return_X_y=True)
     pictures = []
     for digit in range(10):
-        own = np.clip(images[labels == digit] * 16, 0, 255).astype(np.uint8).reshape(-1, 8, 8)
-        own = own[np.random.default_rng(digit).permutation(len(own))]
-        low, high = (round(share * len(own)) for share in SHARE[split])
-        pictures.append(own[low:high])
+        images_of = np.clip(images[labels == digit] * 16, 0, 255).astype(np.uint8)
+        images_of = images_of.reshape(-1, 8, 8)
+        images_of = images_of[np.random.default_rng(digit).permutation(len(images_of))]
+        low, high = (round(share * len(images_of)) for share in SHARE[split])
+        pictures.append(images_of[low:high])
     return Material(pictures=tuple(pictures), recordings=_recordings(fsdd, TAKES[split]))
 
 
@@ -55,8 +56,8 @@ def _recordings(fsdd: Path, takes: range) -> tuple[tuple[Wave, ...], ...]:
     path = fsdd / "recordings.zip"
     if not path.is_file():
         raise UsageError(
-            f"there is no '{path}'; it is the folder recordings/ of "
-            "github.com/Jakobovski/free-spoken-digit-dataset as one zip"
+            f"there is no '{path}'; make it by zipping the folder recordings/ of "
+            "github.com/Jakobovski/free-spoken-digit-dataset"
         )
     spoken: list[list[Wave]] = [[] for _ in range(10)]
     with zipfile.ZipFile(path) as archive:
@@ -66,11 +67,11 @@ def _recordings(fsdd: Path, takes: range) -> tuple[tuple[Wave, ...], ...]:
             digit, _, take = Path(name).stem.split("_")
             if int(take) in takes:
                 spoken[int(digit)].append(_wave(archive.read(name)))
-    return tuple(tuple(own) for own in spoken)
+    return tuple(map(tuple, spoken))
 
 
 def _wave(data: bytes) -> Wave:
-    """A recording at equal loudness, at most one slot long."""
+    """Read a recording, normalised in loudness and cut to one slot."""
     with wave.open(io.BytesIO(data)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32)
     samples = samples[: round(SLOT_S * RATE_HZ)]
@@ -80,7 +81,7 @@ def _wave(data: bytes) -> Wave:
 def show(
     digits: Sequence[int], material: Material, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "frame side side"]:
-    """Pictures at FPS: one slot for each digit, 24 pixels of digit somewhere on a dark ground."""
+    """Frames at FPS: one slot per digit, 24 x 24 pixels at a random place on black."""
     frames = []
     for digit in digits:
         small = material.pictures[digit][rng.integers(len(material.pictures[digit]))]
@@ -92,7 +93,7 @@ def show(
 
 
 def say(digits: Sequence[int], material: Material, rng: np.random.Generator) -> Wave:
-    """Sound at RATE_HZ: one recording somewhere in each slot, each by any speaker."""
+    """Sound at RATE_HZ: one recording per slot at a random time, each by a random speaker."""
     slot = round(SLOT_S * RATE_HZ)
     sound = np.zeros(slot * len(digits), np.float32)
     for place, digit in enumerate(digits):
@@ -103,7 +104,7 @@ def say(digits: Sequence[int], material: Material, rng: np.random.Generator) -> 
 
 
 def noise(slots: int, rng: np.random.Generator) -> Wave:
-    """Hiss, hum or knocks that have nothing to do with the pictures."""
+    """Random noise: hiss, hum or knocks."""
     count = round(SLOT_S * RATE_HZ) * slots
     hiss = rng.normal(0, 0.05, count)
     hum = 0.2 * np.sin(2 * np.pi * rng.uniform(80, 600) * np.arange(count) / RATE_HZ)
@@ -114,7 +115,7 @@ def noise(slots: int, rng: np.random.Generator) -> Wave:
 def write_clip(
     path: Path, frames: UInt8[np.ndarray, "frame side side"], sound: Wave | None
 ) -> None:
-    """An mkv file: H.264 pictures, and AAC sound unless there is none."""
+    """Write an mkv file with H.264 video and, unless `sound` is None, AAC sound."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS, width=SIDE_PX, height=SIDE_PX)
         video.pix_fmt, video.options = "yuv420p", {"preset": "ultrafast", "threads": "1"}
@@ -134,7 +135,7 @@ def write_clip(
 
 
 def draw(count: int, rng: np.random.Generator) -> Int[np.ndarray, " slot"]:
-    """`count` digits, each different from the one before it."""
+    """Draw `count` random digits, each different from the one before it."""
     steps = rng.integers(1, 10, count)
     steps[0] = rng.integers(10)
     return np.cumsum(steps) % 10

@@ -1,4 +1,4 @@
-"""digits-av as the pairs that training reads and the gallery that evaluation searches."""
+"""digits-av as training pairs and as a gallery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seehear_lab.datasets.digits_towers import DigitsEncoder, DigitsMedia
 def digits_media(
     clips: DigitClips, seen: Int[np.ndarray, " item"], heard: Int[np.ndarray, " item"]
 ) -> DigitsMedia:
-    """The pictures of some clips with the sound of others (or the same)."""
+    """Frames of the clips `seen` with the sound of the clips `heard`."""
     return DigitsMedia(
         frames=torch.from_numpy(clips.frames[seen]),
         banks=torch.from_numpy(clips.banks[heard]),
@@ -26,26 +26,24 @@ def digits_media(
 
 
 class DigitPairs:
-    """Training pairs: the pictures of a clip with the sound of another one drawn by the seed.
+    """Training pairs: the frames of one clip with the sound of another, chosen by the seed.
 
-    The caption says what is shown in the one and said in the other, so each epoch is new. Pictures
-    move by up to 2 pixels, sound by up to 75 ms and a little in loudness. `is_deaf`: all is silent,
-    and captions say what is shown. `is_shuffled`: slots come in another order each time, captions
-    name other stretches, and every second pair is the clip before it in another order yet, which
-    only a model of order can tell apart.
+    Frames are shifted by up to 2 pixels, sound by up to 75 ms and in loudness. `is_muted` removes
+    all sound, also from captions. `is_shuffled` puts the slots into a new order every time, and
+    makes every second pair a hard negative: the clip before it in another order.
     """
 
     def __init__(
-        self, clips: DigitClips, *, is_deaf: bool = False, is_shuffled: bool = False
+        self, clips: DigitClips, *, is_muted: bool = False, is_shuffled: bool = False
     ) -> None:
-        self.clips = muted(clips) if is_deaf else clips
+        self.clips = mute(clips) if is_muted else clips
         self.is_shuffled = is_shuffled
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def batch(self, indices: Sequence[int], seeds: Sequence[int]) -> Batch:
-        """Clips by number; sounds, small moves and orders by seed."""
+        """Read clips by number; the seeds choose sounds, shifts and orders."""
         draws = [np.random.default_rng(seed) for seed in seeds]
         seen = np.array(indices)
         heard = np.array([rng.integers(len(self)) for rng in draws])
@@ -76,20 +74,20 @@ class DigitPairs:
 def shuffle(
     digits: Int[np.ndarray, " slot"], sequence: Tensor, *, rng: np.random.Generator, named: int
 ) -> Int[np.ndarray, " named"]:
-    """Bring the slots of a sequence into another order, in place; some digits in a row of it."""
+    """Shuffle the slots of a sequence in place; return `named` consecutive digits of it."""
     order, first = rng.permutation(len(digits)), rng.integers(len(digits) - named + 1)
     sequence.copy_(sequence.unflatten(0, (len(digits), -1))[order].flatten(0, 1))
     return digits[order][first : first + named]
 
 
 class DigitGallery:
-    """A split as it was written: every clip with its own sound and its own caption."""
+    """A split as a gallery: every clip with its own sound and its own caption."""
 
-    def __init__(self, clips: DigitClips, *, is_deaf: bool = False) -> None:
-        self.clips = clips = muted(clips) if is_deaf else clips
+    def __init__(self, clips: DigitClips, *, is_muted: bool = False) -> None:
+        self.clips = clips = mute(clips) if is_muted else clips
         self.item_ids = tuple(f"clip{number}" for number in range(len(clips)))
         self.query_ids = tuple(f"caption{number}" for number in range(len(clips)))
-        self.own: Int[np.ndarray, " query"] = np.arange(len(clips))
+        self.target: Int[np.ndarray, " query"] = np.arange(len(clips))
         self.has_sound: Bool[np.ndarray, " item"] = clips.has_sound > 0
 
     def queries(self, rows: slice) -> torch.Tensor:
@@ -104,13 +102,13 @@ class DigitGallery:
 
 
 def digits_encoder(clips: DigitClips, *, dim: int = 64) -> DigitsEncoder:
-    """Fresh towers that fit the clips."""
+    """New towers of the right sizes for the clips."""
     _, rows, mels = clips.banks.shape
     return DigitsEncoder(dim, rows=rows, mels=mels, words=len(vocabulary()) + 1)
 
 
-def muted(clips: DigitClips) -> DigitClips:
-    """The same pictures without a sound."""
-    nothing = {"has_sound": np.zeros_like(clips.has_sound)}
-    nothing |= {"said_named": np.full_like(clips.said_named, -1)}
-    return DigitClips(**(vars(clips) | nothing))
+def mute(clips: DigitClips) -> DigitClips:
+    """The same frames without sound."""
+    silence = {"has_sound": np.zeros_like(clips.has_sound)}
+    silence |= {"said_named": np.full_like(clips.said_named, -1)}
+    return DigitClips(**(vars(clips) | silence))

@@ -1,4 +1,4 @@
-"""Small towers for digits-av, trained from scratch: CLIP's two and AST's one, in miniature."""
+"""Small text, frame and sound towers for digits-av, trained from scratch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seehear.nn.tokens import TokenBatch
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DigitsMedia:
-    """A batch of clips as arrays; the bank of a clip without sound is not looked at."""
+    """A batch of clips; banks are ignored where `has_sound` is False."""
 
     frames: UInt8[Tensor, "item frame side side"]
     banks: Float16[Tensor, "item row mel"]
@@ -23,7 +23,7 @@ class DigitsMedia:
 
 
 class TextTower(nn.Module):
-    """Words and positions through a small transformer; the vector of the last word."""
+    """A small transformer over words; the caption's vector is that of its last word."""
 
     def __init__(self, dim: int, *, words: int, length: int, layers: int = 2) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class TextTower(nn.Module):
         self.out = nn.Linear(dim, dim, bias=False)
 
     def forward(self, ids: Int[Tensor, "query word"]) -> Float[Tensor, "query dim"]:
-        """One vector of each caption."""
+        """One vector per caption."""
         mask = ids > 0
         x = self.words(ids) + self.positions[: ids.shape[1]]
         for block in self.blocks:
@@ -44,7 +44,7 @@ class TextTower(nn.Module):
 
 
 class FrameTower(nn.Module):
-    """Three strided convolutions over one small grey picture, and a linear layer."""
+    """Three strided convolutions over one small grey frame, and a linear layer."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class FrameTower(nn.Module):
     def forward(
         self, frames: UInt8[Tensor, "item frame side side"]
     ) -> Float[Tensor, "item frame dim"]:
-        """One token of each frame; the tower does not know when a frame is shown."""
+        """One token per frame, without its time."""
         pixels = frames.flatten(0, 1)[:, None].float() / 128 - 0.5
         return self.out(self.convolutions(pixels).flatten(1)).unflatten(0, frames.shape[:2])
 
 
 class SoundTower(nn.Module):
-    """A filter bank in patches of 0.2 s by half the pitches, positions, a transformer over them.
+    """A small transformer over patches of the filter bank: 0.2 s by half of the mel bins.
 
     Differs: AST cuts patches with one linear layer; two strided convolutions before that learn
     from far fewer recordings.
@@ -88,7 +88,7 @@ class SoundTower(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, banks: Float[Tensor, "item row mel"]) -> Float[Tensor, "item sound dim"]:
-        """Patch tokens, frequency first."""
+        """One token per patch, frequency first."""
         patches = self.convolutions(banks[:, None].float()).transpose(2, 3)
         x = patches.flatten(2).transpose(1, 2) + self.positions
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -107,11 +107,11 @@ class DigitsEncoder(nn.Module):
         self.sound = SoundTower(dim, rows=rows, mels=mels)
 
     def encode_query(self, query: Int[Tensor, "query word"]) -> Float[Tensor, "query dim"]:
-        """Captions as vectors."""
+        """One vector per caption."""
         return self.text(query)
 
     def encode_items(self, media: DigitsMedia) -> TokenBatch:
-        """A token of each frame and the patches of the sound."""
+        """One token per frame and per patch of sound."""
         frames, audio = self.sight(media.frames), self.sound(media.banks)
         return TokenBatch(
             frames=frames,
@@ -120,18 +120,18 @@ class DigitsEncoder(nn.Module):
             audio_mask=media.has_sound[:, None].expand(audio.shape[:2]),
         )
 
-    def take(self, trained: Mapping[str, Tensor]) -> None:
-        """Weights of towers trained on clips of this length, or on shorter ones.
+    def load_shorter(self, trained: Mapping[str, Tensor]) -> None:
+        """Load the weights of towers trained on clips of this length or shorter.
 
-        What was learned about the places of the sound is repeated until the clip ends.
+        Position embeddings of the sound are repeated until the end of the clip.
         """
-        places = trained["sound.positions"].unflatten(0, (self.sound.pitches, -1))
+        positions = trained["sound.positions"].unflatten(0, (self.sound.pitches, -1))
         times = len(self.sound.positions) // len(trained["sound.positions"])
-        longer = places.repeat(1, times, 1).flatten(0, 1)
+        longer = positions.repeat(1, times, 1).flatten(0, 1)
         self.load_state_dict({**trained, "sound.positions": longer})
 
 
-def start_from_text(over_time: PositionedTransformer, text: TextTower) -> None:
-    """Copy blocks and positions of the text tower, of the same sizes, as CLIP4Clip does."""
-    over_time.position.weight.data.copy_(text.positions.data)
-    over_time.blocks.load_state_dict(text.blocks.state_dict())
+def start_from_text(temporal: PositionedTransformer, text: TextTower) -> None:
+    """Copy layers and positions of a text tower of the same size, as CLIP4Clip does."""
+    temporal.position.weight.data.copy_(text.positions.data)
+    temporal.blocks.load_state_dict(text.blocks.state_dict())

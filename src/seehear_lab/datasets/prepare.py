@@ -1,4 +1,4 @@
-"""Smaller copies of videos, as the papers trained on: 3 pictures a second, shorter side 224."""
+"""Copy a data set with smaller videos, as in the papers: 3 frames per second, short side 224."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FPS, SIDE_PX, RATE_HZ = 3, 224, 16000
 
 
 def prepare(
-    data: DataSet, root: Path, *, tell: Callable[[str], None] = lambda line: None
+    data: DataSet, root: Path, *, on_log: Callable[[str], None] = lambda line: None
 ) -> list[str]:
-    """Make `root` the same data set with smaller copies; what is there is left as it is.
+    """Write smaller copies of all videos, and the list files, into `root`.
 
-    A copy appears whole or not at all, so the work can be stopped and taken up again. Returns the
-    videos that have no copy, with the reason.
+    Returns the videos that could not be copied, with the reason. Existing copies are kept, and a
+    copy gets its name only when it is complete: run it again after an interruption.
 
-    Note: compression moves R@1 by up to a point; say in a result that copies were used.
+    Note: compression changes R@1 by up to a point; state in a result that copies were used.
     """
     for name in data.lists:
         if (data.root / name).is_file():
@@ -35,10 +35,10 @@ def prepare(
             shutil.copyfile(data.root / name, root / name)
     left_out, made = [], dict[Path, Path]()
     for number, path in enumerate(dict.fromkeys(data.files.values()), start=1):
-        place = path.relative_to(data.folder).with_suffix(".mp4")
-        target = root / data.spec.videos / place
+        relative = path.relative_to(data.folder).with_suffix(".mp4")
+        target = root / data.spec.videos / relative
         if made.setdefault(target, path) != path:
-            left_out.append(f"{path.name} (its copy would replace that of {made[target].name})")
+            left_out.append(f"{path.name} (its copy would overwrite that of {made[target].name})")
         elif not target.exists():
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,23 +46,23 @@ def prepare(
             except MediaError as error:
                 left_out.append(f"{path.name} ({error})")
         if number % 100 == 0:
-            tell(f"{number} videos prepared")
+            on_log(f"{number} videos prepared")
     return left_out
 
 
 def copy(path: Path, target: Path) -> None:
-    """One video at 3 pictures a second, its sound as one channel at 16 kHz.
+    """Copy one video at 3 frames per second, with mono sound at 16 kHz.
 
     Raises: MediaError if it cannot be read.
     """
     duration_s = probe(path).duration_s
     if duration_s <= 0:
-        raise MediaError(f"{path.name!r} does not say how long it is; copy it again")
+        raise MediaError(f"the header of {path.name!r} has no duration; copy the file again")
     most = max(round(duration_s * FPS), 4)
     spec = MediaSpec(side_px=SIDE_PX, frames_per_s=FPS, max_frames=most, sample_rate_hz=RATE_HZ)
     clip = read_clip(path, 0.0, duration_s, spec)
     if not len(clip.frames):
-        raise MediaError(f"{path.name!r} has no picture")
+        raise MediaError(f"{path.name!r} has no frames")
     partial = target.with_suffix(".partial.mp4")
     _write(partial, clip)
     partial.rename(target)
@@ -93,6 +93,6 @@ def _write(path: Path, clip: Clip) -> None:
 def _even(
     frames: UInt8[np.ndarray, "frame height width 3"],
 ) -> UInt8[np.ndarray, "frame even_height even_width 3"]:
-    """H.264 wants even sides: a last odd row or column is cut."""
+    """Drop a last odd row or column: H.264 needs even sides."""
     height, width = frames.shape[1:3]
     return np.ascontiguousarray(frames[:, : height // 2 * 2, : width // 2 * 2])

@@ -1,4 +1,4 @@
-"""A data set is data: what its TOML says, and its splits read from a folder."""
+"""Data set specs (TOML files in specs/), and the splits of a data set in a folder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Literal
 from seehear.errors import UsageError
 from seehear.media.scan import SUFFIXES
 from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
-from seehear_lab.settings import build, nearest, read_toml
+from seehear_lab.recipes.reader import build, read_toml, suggest
 
-OWN_FOLDER = "folder"  # the name of a data set that has no spec
+OWN_FOLDER = "folder"  # the name of a data set without a spec
 OWN_FILE = re.compile(r"captions(?:\.([\w-]+))?\.(jsonl|csv)")  # its captions, of a split or all
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFile:
-    """Where captions lie and how they are read; `id`, `text`, `provenance` name its columns."""
+    """A caption file and its reader; `id`, `text` and `provenance` name columns."""
 
     file: str
     reader: str
     pairing: Literal["each_caption", "paragraph"] = "each_caption"
     id: str = ""
     text: str = ""
-    provenance: str = ""  # who wrote a caption: figures are also given for each
+    provenance: str = ""  # author of a caption; metrics are also given per author
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ids:
-    """Which videos of the caption file: those of a list, or of a range of numbers."""
+    """The videos of a split: those of a list file, or a range of numbers."""
 
     file: str = ""
     reader: str = "lines"
@@ -45,7 +45,7 @@ class Ids:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A part of a data set, with the counts of the papers; 0 where none is known."""
+    """A split, with the published counts; 0 where none is known."""
 
     captions: CaptionFile
     ids: Ids | None = None
@@ -55,7 +55,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class SoundCounts:
-    """How many videos of the common archive have a sound track."""
+    """Published number of videos, and of those with a sound track."""
 
     videos: int
     with_sound: int
@@ -63,12 +63,12 @@ class SoundCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """A data set: how to get it, what it holds, what is known to be wrong with it."""
+    """A data set: where to get it, its splits, its known faults."""
 
     title: str
     licence: str
     obtain: str
-    videos: str  # folder of the videos, below the root
+    videos: str  # folder of the videos inside the root
     splits: Mapping[str, Split]
     known: tuple[str, ...] = ()
     sound: SoundCounts | None = None
@@ -76,26 +76,26 @@ class Spec:
 
 
 def list_specs() -> tuple[str, ...]:
-    """The names of all data sets that are described here."""
+    """Names of all data sets with a spec."""
     folder = files("seehear_lab.datasets") / "specs"
     return tuple(sorted(Path(str(each)).stem for each in folder.iterdir()))
 
 
 def load_spec(name: str) -> Spec:
-    """The description of a data set.
+    """Load the spec of a data set.
 
     Raises: UsageError if there is none of that name.
     """
     if name not in list_specs():
-        raise UsageError(f"no data set named {name!r}{nearest(name, list_specs())}")
+        raise UsageError(f"no data set named {name!r}{suggest(name, list_specs())}")
     path = Path(str(files("seehear_lab.datasets") / "specs" / f"{name}.toml"))
     return build(Spec, read_toml(path), where=path.name)
 
 
 def spec_of_folder(root: Path) -> Spec:
-    """The description of a folder of one's own: captions.jsonl, captions.SPLIT.jsonl, or as .csv.
+    """Make a spec for a folder with captions.jsonl or captions.SPLIT.jsonl (or .csv).
 
-    Raises: UsageError if it has none of them.
+    Raises: UsageError if the folder has none of them.
     """
     splits = {}
     for path in sorted(root.glob("captions*")):
@@ -111,8 +111,8 @@ def spec_of_folder(root: Path) -> Spec:
     if not splits:
         raise UsageError(
             f"'{root}' has neither captions.jsonl nor captions.SPLIT.jsonl (nor .csv); write one "
-            'line for each caption: {"video": "file.mp4", "caption": "what is seen and heard"}, or '
-            "let seehear-lab data unpack make it out of tars"
+            'line per caption: {"video": "file.mp4", "caption": "a dog barks at the sea"}, or '
+            "make the folder from tars with seehear-lab data unpack"
         )
     return Spec(title=root.name, licence="", obtain="", videos=".", splits=splits)
 
@@ -122,12 +122,37 @@ def _first_line(path: Path) -> str:
         return file.readline()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A caption and its video file; `provenance` is the author of the caption, where known."""
+
+    name: str
+    path: Path
+    caption: str
+    provenance: str = ""
+
+
 @dataclass(frozen=True)
 class DataSet:
-    """A spec and the folder it describes."""
+    """A spec and the root folder of the data set."""
 
     spec: Spec
     root: Path
+
+    def pairs(self, split: str) -> tuple[list[Pair], int]:
+        """The pairs of a split whose video exists, and the number of the others.
+
+        Raises: UsageError for an unknown split, a missing file, or a split without videos.
+        """
+        captions = self.captions(split)
+        pairs = [
+            Pair(name=name, path=path, caption=text, provenance=source)
+            for (name, text), source in zip(captions, self.provenance(split), strict=True)
+            if (path := self.file(name))
+        ]
+        if not pairs:
+            raise UsageError(f"no video of the split {split!r} is in '{self.folder}'")
+        return pairs, len(captions) - len(pairs)
 
     def captions(self, split: str) -> Captions:
         """(video id, caption) of a split, in the order of its files.
@@ -136,7 +161,7 @@ class DataSet:
         """
         if split not in self.spec.splits:
             raise UsageError(
-                f"{self.spec.title} has no split {split!r}{nearest(split, self.spec.splits)}"
+                f"{self.spec.title} has no split {split!r}{suggest(split, self.spec.splits)}"
             )
         part = self.spec.splits[split]
         found = self._read(part.captions)
@@ -146,7 +171,7 @@ class DataSet:
         return as_paragraphs(found) if part.captions.pairing == "paragraph" else found
 
     def provenance(self, split: str) -> list[str]:
-        """Who wrote each of `captions(split)`; "" where nothing is said."""
+        """The author of each of `captions(split)`; "" where unknown."""
         part = self.spec.splits[split].captions
         if not part.provenance:
             return [""] * len(self.captions(split))
@@ -166,41 +191,41 @@ class DataSet:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Name -> video: its path below the video folder, with and without suffix, and its stem."""
+        """Video files by name: the relative path with and without suffix, and the stem."""
         found: dict[str, Path] = {}
         for path in sorted(self.folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file():
-                place = path.relative_to(self.folder)
-                found[place.as_posix()] = path
-                found.setdefault(place.with_suffix("").as_posix(), path)
+                relative = path.relative_to(self.folder)
+                found[relative.as_posix()] = path
+                found.setdefault(relative.with_suffix("").as_posix(), path)
                 found.setdefault(path.stem, path)
         return found
 
     @property
     def folder(self) -> Path:
-        """Where the videos lie."""
+        """The folder of the videos."""
         return self.root / self.spec.videos
 
     @property
     def lists(self) -> list[str]:
-        """The files that say which videos and captions there are."""
+        """The caption and id files of all splits, relative to the root."""
         splits = self.spec.splits.values()
         named = [split.captions.file for split in splits]
         named += [split.ids.file for split in splits if split.ids and split.ids.file]
         return list(dict.fromkeys(named))
 
     def file(self, name: str) -> Path | None:
-        """The video of an id, whatever its format; None if it is not there."""
+        """The video file of an id, in any format; None if there is none."""
         suffix = Path(name).suffix
         bare = name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
         return self.files.get(name) or self.files.get(bare)
 
 
-def open_set(name: str, root: Path) -> DataSet:
-    """A data set by name, or a folder of one's own (`folder`), as it lies below `root`.
+def open_dataset(name: str, root: Path) -> DataSet:
+    """Open a data set by name in the folder `root`; "folder" is any folder with captions.
 
     Raises: UsageError if there is no such folder or no data set of that name.
     """
     if not root.is_dir():
-        raise UsageError(f"there is no folder '{root}'; name the one that holds the data set")
+        raise UsageError(f"there is no folder '{root}'; pass the folder of the data set")
     return DataSet(spec_of_folder(root) if name == OWN_FOLDER else load_spec(name), root)

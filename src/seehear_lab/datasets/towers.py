@@ -1,4 +1,4 @@
-"""CLIP and AST as towers that learn: the encoder of any registered model."""
+"""Trainable CLIP and AST towers: the encoder of any registered model."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ KEPT_PATCHES = 49  # of each group of frames, in CenterCLIP with ViT-B/32
 
 
 class ClipAst(nn.Module):
-    """CLIP over frames and captions, AST over filter banks; without AST nothing is heard.
+    """CLIP over frames and captions, AST over filter banks; without AST there is no sound.
 
-    Sounds come as patches; with `is_whole` as AST's class and distillation token.
+    Sound tokens are AST's patches, or with `has_pooled_sound` its class and distillation tokens.
     """
 
-    def __init__(self, clip: Path, ast: Path | None, *, is_whole: bool = False) -> None:
+    def __init__(self, clip: Path, ast: Path | None, *, has_pooled_sound: bool = False) -> None:
         super().__init__()
-        self.is_whole = is_whole
+        self.has_pooled_sound = has_pooled_sound
         self.clip = ClipTowers(clip)
         self.ast = AstTower(ast) if ast else None
 
@@ -44,28 +44,28 @@ class ClipAst(nn.Module):
 
     @property
     def words(self) -> Words:
-        """Captions as CLIP reads them."""
+        """CLIP's tokeniser."""
         return self.clip.words
 
     @property
     def side_px(self) -> int:
-        """Side of a picture."""
+        """Side of a frame in pixels."""
         return self.clip.side_px
 
     @property
     def dim(self) -> int:
-        """Size of the space of captions and frames."""
+        """Dimension of captions and frames."""
         return self.clip.dim
 
     @property
     def sound_dim(self) -> int:
-        """Size of a sound token; that of a frame where there is no AST."""
+        """Dimension of a sound token; that of a frame where there is no AST."""
         return int(self.ast.model.config.hidden_size) if self.ast else self.dim
 
     def recompute(self) -> None:
-        """Keep no activations inside the towers; they run again when gradients are asked for."""
+        """Turn on activation checkpointing: less memory, a second forward pass."""
         for model in (self.clip.model, *([self.ast.model] if self.ast else [])):
-            newer = getattr(model, "activation_checkpointing_enable", None)  # its name in 5.23
+            newer = getattr(model, "activation_checkpointing_enable", None)  # transformers 5.23
             (newer or model.gradient_checkpointing_enable)()
 
     def encode_query(self, query: WordIds) -> Float[Tensor, "query dim"]:
@@ -74,14 +74,14 @@ class ClipAst(nn.Module):
         return output.pooler_output
 
     def encode_items(self, media: ClipMedia) -> TokenBatch:
-        """The projected class token of each frame, the tokens of the sound."""
+        """The projected class token of each frame, and the sound tokens."""
         items, frames = media.pixels.shape[:2]
         seen = self.clip.encode_pixels(media.pixels.flatten(0, 1)).unflatten(0, (items, frames))
         if self.ast is None:
             audio = torch.zeros(items, 0, self.dim, device=seen.device, dtype=seen.dtype)
         else:
-            encode = self.ast.encode_whole if self.is_whole else self.ast.encode_banks
-            audio = _heard(encode, media)
+            encode = self.ast.encode_whole if self.has_pooled_sound else self.ast.encode_banks
+            audio = _sound_tokens(encode, media)
         return TokenBatch(
             frames=seen,
             frame_mask=media.frame_mask,
@@ -90,11 +90,11 @@ class ClipAst(nn.Module):
         )
 
 
-class Composed(nn.Module):
-    """A paper's own picture tower around a CLIP; with AST, each frame has one vector of sound.
+class PaperTowers(nn.Module):
+    """A paper's own vision tower on top of CLIP; with AST, one sound vector per frame.
 
-    Differs: ECLIPSE takes the vectors from a ResNet-18 trained on VGGSound, over 10 s around each
-    frame; here they are AST's tokens, averaged over the frame's share of the clip.
+    Differs: ECLIPSE's sound vectors come from a ResNet-18 trained on VGGSound, over 10 s around
+    each frame; here they are AST's tokens, averaged over the frame's share of the clip.
     """
 
     def __init__(self, make: Callable[[Any, int], ClipEncoder], clip: Path, ast: Path | None):
@@ -111,47 +111,49 @@ class Composed(nn.Module):
         return self.tower.clip
 
     def recompute(self) -> None:
-        """Raises: UsageError, as these towers call CLIP's blocks part by part."""
+        """Not supported: these towers call CLIP's layers one by one. Raises: UsageError."""
         raise UsageError(
-            "train.recompute works on plain CLIP and AST, not on a paper's own picture tower; "
+            "train.recompute works with plain CLIP and AST, not with a paper's own vision tower; "
             "leave it out, or set train.chunk"
         )
 
     def encode_query(self, query: WordIds) -> Float[Tensor, "query *token dim"]:
-        """Captions as the paper's tower gives them."""
+        """Captions encoded by the paper's tower."""
         return self.tower.encode_query(query.ids)
 
     def encode_items(self, media: ClipMedia) -> TokenBatch:
-        """Frames as the paper's tower gives them."""
-        audio, audio_mask = self._sounds(media)
+        """Frames encoded by the paper's tower."""
+        audio, audio_mask = self._sound_per_frame(media)
         batch = FrameBatch(
             pixels=media.pixels, frame_mask=media.frame_mask, audio=audio, audio_mask=audio_mask
         )
         return self.tower.encode_items(batch)
 
-    def _sounds(
+    def _sound_per_frame(
         self, media: ClipMedia
     ) -> tuple[Float[Tensor, "item sound dim"], Bool[Tensor, "item sound"]]:
         if self.ast is None:
-            nothing = media.pixels.new_zeros(len(media.pixels), 0, self.dim)
-            return nothing, media.frame_mask[:, :0]
-        grid = _heard(self.ast.encode_banks, media).unflatten(1, (self.ast.grid.rows, -1))
+            none = media.pixels.new_zeros(len(media.pixels), 0, self.dim)
+            return none, media.frame_mask[:, :0]
+        grid = _sound_tokens(self.ast.encode_banks, media).unflatten(1, (self.ast.grid.rows, -1))
         over_time = grid.mean(1).mT  # [item dim column]
         sounds = F.adaptive_avg_pool1d(over_time, media.frame_mask.shape[1]).mT
         return sounds, media.frame_mask & media.has_sound[:, None]
 
 
-def _heard(encode: Callable[[Tensor], Tensor], media: ClipMedia) -> Float[Tensor, "item token dim"]:
-    """AST's tokens of the clips that sound; zeros, which masks cover, where nothing is to hear.
+def _sound_tokens(
+    encode: Callable[[Tensor], Tensor], media: ClipMedia
+) -> Float[Tensor, "item token dim"]:
+    """AST's tokens of the clips with sound; zeros, which are masked, for the others.
 
-    Note: of a batch without any sound AST gets one clip, so that it has gradients (of zero) for
-    the other processes to add to.
+    Note: AST always encodes one clip at least, so that its gradients exist (as zeros) in a process
+    whose batch has no sound.
     """
-    sounding = media.has_sound.nonzero()[:, 0]
-    rows = sounding if len(sounding) else sounding.new_zeros(1)
+    with_sound = media.has_sound.nonzero()[:, 0]
+    rows = with_sound if len(with_sound) else with_sound.new_zeros(1)
     tokens = encode(media.banks[rows])
-    heard = tokens.new_zeros(len(media.banks), *tokens.shape[1:])
-    return heard.index_copy(0, rows, tokens)
+    padded = tokens.new_zeros(len(media.banks), *tokens.shape[1:])
+    return padded.index_copy(0, rows, tokens)
 
 
 def _merging(clip: Any, sound_dim: int) -> ClipEncoder:
@@ -160,17 +162,19 @@ def _merging(clip: Any, sound_dim: int) -> ClipEncoder:
     return MergingEncoder(clip, clusters=min(KEPT_PATCHES, patches))
 
 
-PICTURE_TOWERS: Mapping[str, Callable[[Any, int], ClipEncoder]] = {
+VISION_TOWERS: Mapping[str, Callable[[Any, int], ClipEncoder]] = {
     "centerclip": _merging,
     "eclipse": lambda clip, sound_dim: ListeningEncoder(clip, sound_dim=sound_dim),
     "ts2net": lambda clip, sound_dim: ShiftingEncoder(clip),
     "xclip": lambda clip, sound_dim: WordsEncoder(clip),
 }
 
-HEARD_WHOLE = ("tefal.late", "tefal.stack")  # one vector of sound: the mean of AST's first two
+POOLED_SOUND = ("tefal.late", "tefal.stack")  # use the mean of AST's first two tokens
 
 
-def towers_of(model: str, clip: Path, ast: Path | None) -> ClipAst | Composed:
-    """The towers that a registered model is trained on: its paper's own, or plain CLIP and AST."""
-    make = PICTURE_TOWERS.get(model)
-    return Composed(make, clip, ast) if make else ClipAst(clip, ast, is_whole=model in HEARD_WHOLE)
+def build_towers(model: str, clip: Path, ast: Path | None) -> ClipAst | PaperTowers:
+    """Build the towers of a registered model: its paper's own, or plain CLIP and AST."""
+    make = VISION_TOWERS.get(model)
+    if make:
+        return PaperTowers(make, clip, ast)
+    return ClipAst(clip, ast, has_pooled_sound=model in POOLED_SOUND)

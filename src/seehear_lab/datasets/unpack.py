@@ -1,7 +1,7 @@
-"""Captioned videos packed by others (webdataset tars, Hugging Face `datasets`) as a plain folder.
+"""Unpack webdataset tars or a Hugging Face data set into a folder of videos and captions.
 
-The folder has a file captions.SPLIT.jsonl and a folder of videos for each split, which is what
-`seehear_lab.datasets.spec` reads. Nothing is written under a name taken from an archive.
+Each split becomes a file captions.SPLIT.jsonl and a folder of videos, as `datasets.spec` reads
+them. File names never come from the archive.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from seehear.media.scan import VIDEO
 
 CAPTION_NAMES = ("caption", "captions", "text", "sentence", "sentences", "description")
 SUFFIXES = {f".{name}" for name in VIDEO.split()}
-ON_DISK = ("dataset_dict.json", "dataset_info.json")  # what `save_to_disk` leaves
+ON_DISK = ("dataset_dict.json", "dataset_info.json")  # files of `save_to_disk`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A video somewhere in an archive, with its captions."""
+    """A video in an archive, with its captions."""
 
-    name: str  # what the archive calls it: for reports and for a part of the file name
+    name: str  # its name in the archive, for reports and as a part of the file name
     suffix: str
     captions: tuple[str, ...]
     open: Callable[[], IO[bytes]]
 
 
-Samples = Iterator[Sample | str]  # or why something was left out
+Samples = Iterator[Sample | str]  # a string: the reason why a sample was left out
 
 
 def unpack(
-    source: str, folder: Path, *, tell: Callable[[str], None] = lambda line: None
+    source: str, folder: Path, *, on_log: Callable[[str], None] = lambda line: None
 ) -> list[str]:
-    """Write videos and captions of `source` into `folder`; what was left out, and why.
+    """Write the videos and captions of `source` into `folder`; return what was left out, and why.
 
-    `source`: a tar or a folder of tars (the part of a name before its number is the split), a
-    folder of `datasets.save_to_disk`, or whatever `datasets.load_dataset` takes. Videos that are
-    there already are left as they are, so the work can be stopped and taken up again.
+    `source` is a tar, a folder of tars (the name up to its number is the split), a folder of
+    `datasets.save_to_disk`, or anything that `datasets.load_dataset` accepts. Existing videos are
+    kept: run it again after an interruption.
 
     Raises: UsageError if it is none of these.
     """
@@ -67,30 +67,30 @@ def unpack(
             lines += [{"video": video, "caption": text} for text in sample.captions]
         if not lines:
             continue
-        with whole(folder / f"captions.{split}.jsonl") as file:
+        with atomic_write(folder / f"captions.{split}.jsonl") as file:
             file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n".encode() for line in lines)
-        tell(f"{split}: {len({line['video'] for line in lines})} videos, {len(lines)} pairs")
+        on_log(f"{split}: videos {len({line['video'] for line in lines})}, pairs {len(lines)}")
     return left_out
 
 
 def _file_name(number: int, sample: Sample) -> str:
-    """A name that no archive can choose: a number, and harmless letters for the reader."""
-    return f"{number:06d}_{_harmless(sample.name)[-60:]}{sample.suffix}"
+    """A safe file name: the number, and the letters and digits of the name in the archive."""
+    return f"{number:06d}_{_safe_name(sample.name)[-60:]}{sample.suffix}"
 
 
-def _harmless(name: str) -> str:
+def _safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "_", name)
 
 
 def _write_video(path: Path, sample: Sample) -> None:
     if not path.exists():
-        with sample.open() as held, whole(path) as file:
-            shutil.copyfileobj(held, file)
+        with sample.open() as source, atomic_write(path) as file:
+            shutil.copyfileobj(source, file)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when it is complete, or not at all."""
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which gets its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -105,34 +105,34 @@ def _splits(source: str) -> Iterator[tuple[str, Samples]]:
     path = Path(source)
     tars = sorted(path.glob("*.tar")) if path.is_dir() else [path] * (path.suffix == ".tar")
     if not tars:
-        yield from _of_datasets(source)
+        yield from _read_datasets(source)
         return
     if not path.exists():
         raise UsageError(f"there is no file '{path}'")
-    for split, own in groupby(sorted(tars, key=_split_of), _split_of):
-        yield split, (sample for tar in own for sample in _of_tar(tar))
+    for split, group in groupby(sorted(tars, key=_split_of), _split_of):
+        yield split, (sample for tar in group for sample in _read_tar(tar))
 
 
 def _split_of(tar: Path) -> str:
-    """`train-000001.tar` belongs to `train`, `000001.tar` to `all`."""
+    """The split of a tar: "train" for train-000001.tar, "all" for 000001.tar."""
     found = re.match(r"[A-Za-z]+(?:[-_]?[A-Za-z]+)*", tar.stem)
     return found[0] if found else "all"
 
 
-def _of_tar(path: Path) -> Samples:
-    """The samples of a tar: neighbours whose names are equal up to the first dot."""
+def _read_tar(path: Path) -> Samples:
+    """The samples of a tar: consecutive files whose names are equal up to the first dot."""
     try:
         with tarfile.open(path) as tar:
             files = (member for member in tar if member.isfile())
-            for key, members in groupby(files, lambda member: _cut(member.name)[0]):
-                parts = {_cut(member.name)[1]: member for member in members}
+            for key, members in groupby(files, lambda member: _split_name(member.name)[0]):
+                parts = {_split_name(member.name)[1]: member for member in members}
                 yield _sample(f"{path.name}/{key}", parts, tar)
     except (tarfile.TarError, EOFError, OSError) as error:
         yield f"the rest of {path.name} ({error})"
 
 
-def _cut(name: str) -> tuple[str, str]:
-    """(key, extension), as webdataset cuts: at the first dot of the last part."""
+def _split_name(name: str) -> tuple[str, str]:
+    """(key, extension), split at the first dot of the file name as webdataset does."""
     last = PurePosixPath(name).name
     stem, dot, extension = last.partition(".")
     return name.removesuffix(last) + stem, (dot + extension).lower()
@@ -156,36 +156,36 @@ def _sample(name: str, parts: Mapping[str, tarfile.TarInfo], tar: tarfile.TarFil
     return Sample(name=name, suffix=videos[0], captions=captions, open=lambda: read(videos[0]))
 
 
-def _captions(held: Any) -> tuple[str, ...]:
-    """Captions out of a text, a list of texts, or a table that has them under a usual name."""
-    if isinstance(held, dict):
-        held = next((held[name] for name in CAPTION_NAMES if name in held), ())
-    texts: list[Any] = held if isinstance(held, list) else [held]
+def _captions(value: Any) -> tuple[str, ...]:
+    """Captions from a string, a list of strings, or a table with a key in CAPTION_NAMES."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in CAPTION_NAMES if name in value), ())
+    texts: list[Any] = value if isinstance(value, list) else [value]
     return tuple(" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip())
 
 
-def _of_datasets(source: str) -> Iterator[tuple[str, Samples]]:
+def _read_datasets(source: str) -> Iterator[tuple[str, Samples]]:
     try:
         import datasets  # extra [lab]
     except ImportError as error:
         raise UsageError(
-            f"'{source}' holds no tar, and reading it as a data set of Hugging Face needs the "
+            f"'{source}' has no .tar file, and reading it as a Hugging Face data set needs the "
             "package datasets; install seehear[lab]"
         ) from error
     is_saved = any((Path(source) / name).is_file() for name in ON_DISK)
     try:
-        held = datasets.load_from_disk(source) if is_saved else datasets.load_dataset(source)
-    except Exception as error:  # its errors share no base
+        loaded = datasets.load_from_disk(source) if is_saved else datasets.load_dataset(source)
+    except Exception as error:  # its errors share no base class
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"'{source}' is no tar, no folder of tars and no data set of Hugging Face ({reason})"
+            f"'{source}' is not a tar, a folder of tars or a Hugging Face data set ({reason})"
         ) from error
-    for split, part in held.items() if isinstance(held, dict) else [("all", held)]:
-        yield _harmless(str(split)), _of_columns(source, part)
+    for split, part in loaded.items() if isinstance(loaded, dict) else [("all", loaded)]:
+        yield _safe_name(str(split)), _read_columns(source, part)
 
 
-def _of_columns(source: str, part: Any) -> Samples:
-    """The rows of a data set: a column of videos, and one of captions."""
+def _read_columns(source: str, part: Any) -> Samples:
+    """The rows of a data set with a column of videos and one of captions."""
     from datasets import Video
 
     columns: list[str] = part.column_names
@@ -194,18 +194,20 @@ def _of_columns(source: str, part: Any) -> Samples:
     captions = [name for name in CAPTION_NAMES if name in columns]
     if not videos or not captions:
         raise UsageError(
-            f"'{source}' has the columns {', '.join(columns)}; expected one named video (of the "
-            f"kind Video, or paths) and one named {' or '.join(CAPTION_NAMES)}: rename_column"
+            f"'{source}' has the columns {', '.join(columns)}; expected a column of videos (type "
+            f"Video, or paths in a column named video) and one named {' or '.join(CAPTION_NAMES)}; "
+            "rename them with rename_column"
         )
     if marked:
         part = part.cast_column(videos[0], Video(decode=False))
     for number, row in enumerate(part):
         texts = _captions(row[captions[0]])
-        yield _of_row(f"row {number}", row[videos[0]], texts, Path(source))
+        yield _read_row(f"row {number}", row[videos[0]], texts, Path(source))
 
 
-def _of_row(name: str, held: Any, captions: tuple[str, ...], root: Path) -> Sample | str:
-    path, data = (held.get("path"), held.get("bytes")) if isinstance(held, dict) else (held, None)
+def _read_row(name: str, video: Any, captions: tuple[str, ...], root: Path) -> Sample | str:
+    is_dict = isinstance(video, dict)
+    path, data = (video.get("path"), video.get("bytes")) if is_dict else (video, None)
     if not captions:
         return f"{name} (no caption)"
     if not path and not data:
@@ -214,5 +216,5 @@ def _of_row(name: str, held: Any, captions: tuple[str, ...], root: Path) -> Samp
     suffix = suffix if suffix in SUFFIXES else ".mp4"
     if data:
         return Sample(name=name, suffix=suffix, captions=captions, open=lambda: BytesIO(data))
-    file = root / path  # an absolute path stays what it is
+    file = root / path  # an absolute path stays absolute
     return Sample(name=name, suffix=suffix, captions=captions, open=lambda: file.open("rb"))

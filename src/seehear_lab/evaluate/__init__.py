@@ -1,0 +1,1 @@
+"""Score a gallery and report ranks, metrics and comparisons."""

@@ -1,4 +1,4 @@
-"""From scores and ranks to the numbers of a table, with how sure they are."""
+"""Retrieval metrics from scores and ranks, with bootstrap intervals and paired comparisons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from seehear_lab.evaluate.ranks import Ranks, ranks_of_any, ranks_of_own
+from seehear_lab.evaluate.ranks import Ranks, rank_any_target, rank_one_target
 
 Direction = Literal["t2v", "v2t_grouped", "v2t_any_caption"]
 Percent = Callable[[Ranks], float]
@@ -31,12 +31,12 @@ class Metrics:
 
 
 def recall(ranks: Ranks, k: int) -> float:
-    """Queries in percent whose right answer is among the first k; a tied rank counts its mean."""
+    """R@K in percent: queries whose expected rank is at most k (a tied rank counts as its mean)."""
     return 100 * float((ranks.expected <= k).mean())
 
 
 def summarise(ranks: Ranks) -> Metrics:
-    """All figures of one direction. Raises: ValueError without queries."""
+    """All metrics of one direction. Raises: ValueError without queries."""
     if not len(ranks):
         raise ValueError("no query to summarise")
     r1, r5, r10, r50 = (recall(ranks, k) for k in (1, 5, 10, 50))
@@ -58,53 +58,55 @@ def rank(
     video_of: Int[np.ndarray, " caption"],
     direction: Direction,
 ) -> Ranks:
-    """Ranks in one direction of scores[caption, video]; every caption belongs to one video.
+    """Ranks of scores[caption, video] in one direction; `video_of` is the video of each caption.
 
     t2v: every caption is a query. v2t_grouped: a video is compared with each video's best caption
-    (CLIP4Clip, X-Pool, X-CLIP). v2t_any_caption: the best own caption among all single captions
-    (Collaborative Experts, QB-Norm), which is far harder.
+    (CLIP4Clip, X-Pool, X-CLIP). v2t_any_caption: the best caption of the video among all single
+    captions (Collaborative Experts, QB-Norm), which is much harder.
+
+    Raises: ValueError for a NaN, or for a video without a caption in the v2t directions.
     """
     if direction == "t2v":
-        return ranks_of_own(scores, video_of)
+        return rank_one_target(scores, video_of)
     if direction == "v2t_any_caption":
-        return ranks_of_any(scores.T, video_of)
+        return rank_any_target(scores.T, video_of)
     videos = np.arange(scores.shape[1])
     has_caption = np.isin(videos, video_of)
     if not has_caption.all():
         raise ValueError(f"video {int(has_caption.argmin())} has no caption; leave it out for v2t")
+    if np.isnan(scores).any():
+        return rank_one_target(scores, video_of)  # raises, naming the pair
     best = np.full((len(videos), len(videos)), -np.inf)  # [caption group, video]
     np.maximum.at(best, video_of, scores)
-    if np.isnan(scores).any():
-        return ranks_of_own(scores, video_of)  # names the pair
-    return ranks_of_own(best.T, videos)
+    return rank_one_target(best.T, videos)
 
 
 def breakdown(ranks: Ranks, labels: np.ndarray) -> Mapping[str, Metrics]:
-    """Figures of the queries under each label, e.g. whether their item has sound."""
+    """Metrics of the queries under each label, e.g. with and without sound."""
     return {str(label): summarise(ranks[labels == label]) for label in np.unique(labels)}
 
 
 def interval(
     ranks: Ranks,
-    figure: Percent = lambda ranks: recall(ranks, 1),
+    metric: Percent = lambda ranks: recall(ranks, 1),
     *,
     groups: Int[np.ndarray, " query"] | None = None,
     times: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of a figure (percentiles) over queries.
+    """95 % bootstrap interval (percentiles) of a metric over queries.
 
-    With `groups`, e.g. the video of each caption, whole groups are drawn: captions of one video
-    are not independent.
+    `groups`, e.g. the video of each caption, resamples groups instead of queries: captions of one
+    video are not independent.
     """
-    draws = _draws(len(ranks), groups, times, seed)
-    low, high = np.percentile([figure(ranks[rows]) for rows in draws], [2.5, 97.5])
+    draws = _resample(len(ranks), groups, times, seed)
+    low, high = np.percentile([metric(ranks[rows]) for rows in draws], [2.5, 97.5])
     return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Run a against run b on the same queries: difference, 95 % interval, two-sided p."""
+    """Run a minus run b on the same queries: difference, 95 % interval, two-sided p."""
 
     difference: float
     low: float
@@ -115,39 +117,39 @@ class Comparison:
 def compare(
     a: Ranks,
     b: Ranks,
-    figure: Percent = lambda ranks: recall(ranks, 1),
+    metric: Percent = lambda ranks: recall(ranks, 1),
     *,
     groups: Int[np.ndarray, " query"] | None = None,
     times: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap of figure(a) - figure(b); p by swapping the two at random (group by group).
+    """Paired bootstrap of metric(a) - metric(b); p from random swaps of a and b, group by group.
 
-    Raises: ValueError if they have not the same number of queries.
+    Raises: ValueError if the numbers of queries differ.
     """
     if len(a) != len(b):
         raise ValueError(f"{len(a)} queries against {len(b)}; compare runs on the same queries")
-    difference = figure(a) - figure(b)
-    draws = _draws(len(a), groups, times, seed)
-    low, high = np.percentile([figure(a[rows]) - figure(b[rows]) for rows in draws], [2.5, 97.5])
+    difference = metric(a) - metric(b)
+    draws = _resample(len(a), groups, times, seed)
+    low, high = np.percentile([metric(a[rows]) - metric(b[rows]) for rows in draws], [2.5, 97.5])
     rng = np.random.default_rng(seed)
     group = np.arange(len(a)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    swapped = [_swapped(a, b, (rng.random(group.max() + 1) < 0.5)[group]) for _ in range(times)]
-    by_chance = np.array([figure(x) - figure(y) for x, y in swapped])
+    swapped = [_swap(a, b, (rng.random(group.max() + 1) < 0.5)[group]) for _ in range(times)]
+    by_chance = np.array([metric(x) - metric(y) for x, y in swapped])
     extreme = int((np.abs(by_chance) >= abs(difference) - 1e-9).sum())
     return Comparison(
         difference=difference, low=float(low), high=float(high), p=(extreme + 1) / (times + 1)
     )
 
 
-def _swapped(a: Ranks, b: Ranks, swap: np.ndarray) -> tuple[Ranks, Ranks]:
-    def mixed(x: Ranks, y: Ranks) -> Ranks:
-        return Ranks(**{k: np.where(swap, vars(y)[k], v) for k, v in vars(x).items()})
+def _swap(a: Ranks, b: Ranks, is_swapped: np.ndarray) -> tuple[Ranks, Ranks]:
+    def mix(x: Ranks, y: Ranks) -> Ranks:
+        return Ranks(**{k: np.where(is_swapped, vars(y)[k], v) for k, v in vars(x).items()})
 
-    return mixed(a, b), mixed(b, a)
+    return mix(a, b), mix(b, a)
 
 
-def _draws(
+def _resample(
     count: int, groups: Int[np.ndarray, " query"] | None, times: int, seed: int
 ) -> list[Int[np.ndarray, " drawn"]]:
     rng = np.random.default_rng(seed)

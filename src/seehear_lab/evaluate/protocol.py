@@ -1,4 +1,4 @@
-"""Score a gallery with a model, in chunks: never more than a budget of bytes at a time."""
+"""Score all queries and items of a gallery with a model, in chunks of bounded memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
 from seehear.rank import dual_softmax, inverted_softmax, qb_norm
 from seehear.rank.hubness import LABELS
-from seehear_lab.datasets.batches import Gallery, chunks, joined, taken, to_device
+from seehear_lab.datasets.batches import Gallery, chunks, concat_items, select_rows, to_device
 from seehear_lab.evaluate.folded import folded
 
-BUDGET_BYTES = 256 * 2**20  # of what `score` needs for one block
+BUDGET_BYTES = 256 * 2**20  # memory that `score` may need for one block
 Method = Literal["none", "dual_softmax", "inverted_softmax", "qb_norm", "dual_softmax_qb_norm"]
-BANKED = ("qb_norm", "dual_softmax_qb_norm")  # need the scores of other captions
+NEED_BANK = ("qb_norm", "dual_softmax_qb_norm")  # need the scores of other captions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoded:
-    """A gallery after its towers: what every score is made of."""
+    """The encoded captions and items of a gallery."""
 
     query: Float[Tensor, "query *token dim"]
     items: TokenBatch
@@ -34,7 +34,7 @@ class Encoded:
 
 @torch.inference_mode()
 def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encoded:
-    """All captions and items through the towers, `batch` at a time, on the model's device."""
+    """Encode all captions and items, `batch` at a time, on the model's device."""
     model.eval()
     device = model.logit_scale.device
     captions = (gallery.queries(rows) for rows in chunks(len(gallery.query_ids), batch))
@@ -42,14 +42,14 @@ def encode(model: RetrievalModel, gallery: Gallery, *, batch: int = 64) -> Encod
         model.encode_items(to_device(gallery.media(rows), device))
         for rows in chunks(len(gallery.item_ids), batch)
     ]
-    return Encoded(query=encode_captions(model, captions), items=joined(items))
+    return Encoded(query=encode_captions(model, captions), items=concat_items(items))
 
 
 @torch.inference_mode()
 def encode_captions(
     model: RetrievalModel, batches: Iterable[Any]
 ) -> Float[Tensor, "query *token dim"]:
-    """Batches of captions through the text tower, on the model's device; zeros where words end."""
+    """Encode batches of captions on the model's device; words are padded with zeros."""
     device = model.logit_scale.device
     encoded = [model.encode_query(to_device(batch, device)) for batch in batches]
     if encoded[0].ndim == 3:
@@ -62,13 +62,13 @@ def encode_captions(
 def score_all(
     model: RetrievalModel, encoded: Encoded, *, budget_bytes: int = BUDGET_BYTES
 ) -> Float32[np.ndarray, "query item"]:
-    """scores[query, item] of the whole gallery, block by block.
+    """scores[query, item] of a gallery, block by block.
 
-    Blocks are as high as they can be, so that what a model computes of an item alone is computed
-    once. Items may be kept in half precision. Models that fold are scored folded.
+    A block has as many queries as fit the budget, so that work that depends on an item alone runs
+    once. Items may be stored in half precision. X-Pool and TEFAL run in their folded form.
 
-    Note: a block is sized as if a model kept four vectors and two weights a token for every pair
-    (nothing where it folds), and six vectors for every token of an item.
+    Note: the estimate of memory is four vectors and two weights per token for every pair (none in
+    folded form), and six vectors for every token of an item.
     """
     query, items = encoded.query, encoded.items
     tokens = items.frames.shape[1] + items.audio.shape[1]
@@ -81,7 +81,7 @@ def score_all(
     wide = budget_bytes // per_item if fast else min(pairs // high, budget_bytes // per_item)
     scores = np.empty((len(query), len(items.frames)), np.float32)
     for columns in chunks(scores.shape[1], max(wide, 1)):
-        block = taken(items, columns)
+        block = select_rows(items, columns)
         block = replace(
             block, frames=block.frames.to(query.dtype), audio=block.audio.to(query.dtype)
         )
@@ -92,7 +92,7 @@ def score_all(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TwoStage:
-    """Scores whose order is the order of two stages; and of stage 1, with its recall in percent."""
+    """Scores of a two-stage search, the scores of stage 1 alone, and its recall in percent."""
 
     scores: Float64[np.ndarray, "query item"]
     stage1: Float64[np.ndarray, "query item"]
@@ -103,30 +103,32 @@ class TwoStage:
 def score_two_stage(
     model: RetrievalModel,
     encoded: Encoded,
-    own: Int[np.ndarray, " query"],
+    target: Int[np.ndarray, " query"],
     *,
     keep: int,
     stage1: Literal["seen", "union"] = "seen",
 ) -> TwoStage:
-    """Only `keep` items of each query get the model's score; the rest stay below, as in stage 1.
+    """Re-rank the best `keep` items of each query; the others follow in the order of stage 1.
 
-    "seen" keeps the items with the nearest summaries, as the papers do; "union" takes half of them
-    by sight and half by sound, each under uniform attention, as a search of a library does.
+    "seen" keeps the items with the nearest summaries, as in the papers. "union" keeps half of them
+    by sight and half by sound, each pooled with uniform attention, as a search of a library does.
+    `target` is the right item of each query, for the recall of stage 1.
 
     Source: TEFAL, Table 9.
-    Raises: ValueError if `keep` is not within 1 .. the number of items, or nothing is heard.
+    Raises: ValueError if `keep` is not within 1 .. the number of items, or if the model has no
+    sound and `stage1` is "union".
     """
     query, items = encoded.query, encoded.items
     if not 1 <= keep <= len(items.frames):
-        raise ValueError(f"keep={keep} of {len(items.frames)} items; choose from 1 to that")
+        raise ValueError(f"keep={keep} must be within 1 .. {len(items.frames)}, the gallery's size")
     is_union = stage1 == "union"
     first = _union(query, model, items) if is_union else _nearness(query, model.summary(items))
     kept, score = first.topk(keep, dim=1).indices, folded(model) or model.score
     scores = first.clone()
     for row, candidates in enumerate(kept):
-        second = score(query[row : row + 1], taken(items, candidates))[0].double()
+        second = score(query[row : row + 1], select_rows(items, candidates))[0].double()
         scores[row, candidates] = second - second.min() + first[row].max() + 1
-    found = (kept.cpu() == torch.from_numpy(own)[:, None]).any(1)
+    found = (kept.cpu() == torch.from_numpy(target)[:, None]).any(1)
     recall = 100 * float(found.double().mean())
     return TwoStage(scores=scores.cpu().numpy(), stage1=first.cpu().numpy(), stage1_recall=recall)
 
@@ -140,30 +142,30 @@ def _nearness(
 def _union(
     query: Float[Tensor, "query dim"], model: RetrievalModel, items: TokenBatch
 ) -> Float[Tensor, "query item"]:
-    """Minus the better of an item's two places: by sight, and by sound."""
+    """Minus the better of an item's two ranks: by sight and by sound."""
     see, hear = getattr(model, "see", None), getattr(model, "hear", None)
     if see is None or hear is None:
-        raise ValueError("the model has no blocks for sight and sound; use stage1='seen'")
+        raise ValueError("the model does not pool sight and sound separately; use stage1='seen'")
     lists = (
         _nearness(query, see.uniform(items.frames, items.frame_mask)),
         _nearness(query, hear.uniform(items.audio, items.audio_mask)),
     )
-    places = [each.argsort(1, descending=True).argsort(1).double() for each in lists]
-    return -torch.minimum(places[0], places[1] + 0.5)  # no two items tie
+    ranks = [each.argsort(1, descending=True).argsort(1).double() for each in lists]
+    return -torch.minimum(ranks[0], ranks[1] + 0.5)  # 0.5: no two items tie
 
 
-def corrected(
+def correct_hubness(
     scores: Float[np.ndarray, "query item"],
     method: Method,
     *,
     bank_scores: Float[np.ndarray, "bank item"] | None = None,
 ) -> tuple[Float[np.ndarray, "query item"], str]:
-    """Scores after a hubness correction, and how the row is to be labelled in a table.
+    """Scores after a hubness correction, and the label of the row in a table.
 
-    "transductive" rows look at all test queries at once, "inductive" ones at a bank of others. Both
-    corrections at once are QB-Norm on what dual softmax makes of scores and bank.
+    "transductive" corrections use all test queries at once, "inductive" ones a bank of other
+    queries. "dual_softmax_qb_norm" applies dual softmax to scores and bank, then QB-Norm.
 
-    Source: for both at once TEFAL, Table 3, which does not say in which order.
+    Source: TEFAL, Table 3, for both at once; the order is ours, as the paper does not give it.
     Raises: ValueError if QB-Norm gets no bank.
     """
     if method == "none":

@@ -1,4 +1,4 @@
-"""Ranks that survive ties: where the right answer stands among all, best first, from 1."""
+"""Ranks and average precision with ties: the mean over all ways to order equal scores."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float, Float64, Int
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranks:
-    """One rank of each query. `expected`: the mean over all ways to break the ties.
+    """The rank of the right item of each query, from 1, and its average precision.
 
-    The other two break every tie for, or against, the right answer; without ties all are equal.
-    `precision` is the average precision of each query, expected over ties in the same way.
+    `expected` is the mean over all ways to break ties; `optimistic` breaks every tie in favour of
+    the right item, `pessimistic` against it. Without ties all three are equal. `precision` is
+    average precision, 0 to 1, also the mean over ways to break ties.
     """
 
     expected: Float64[np.ndarray, " query"]
@@ -29,21 +30,23 @@ class Ranks:
 
     @property
     def has_ties(self) -> bool:
-        """True if some rank depends on how ties are broken."""
+        """True if a rank depends on how ties are broken."""
         return bool((self.optimistic != self.pessimistic).any())
 
 
-def ranks_of_own(scores: Float[np.ndarray, "query item"], own: Int[np.ndarray, " query"]) -> Ranks:
-    """Ranks where each query has one right item: its column `own`.
+def rank_one_target(
+    scores: Float[np.ndarray, "query item"], target: Int[np.ndarray, " query"]
+) -> Ranks:
+    """Rank the one right item of each query: column `target[query]`.
 
     rank = 1 + #greater + #equal others / 2;  AP = mean of 1 / rank over the ways to break ties.
 
-    Raises: ValueError for a NaN or for an item that is not there.
+    Raises: ValueError for a NaN or a target that does not exist.
     """
-    _check(scores, own, limit=scores.shape[1])
-    mine = scores[np.arange(len(scores)), own][:, None]
-    greater = (scores > mine).sum(1)
-    equal = (scores == mine).sum(1) - 1
+    _check(scores, target, limit=scores.shape[1])
+    own = scores[np.arange(len(scores)), target][:, None]
+    greater = (scores > own).sum(1)
+    equal = (scores == own).sum(1) - 1
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, scores.shape[1] + 1))])
     return Ranks(
         expected=1 + greater + equal / 2,
@@ -53,57 +56,84 @@ def ranks_of_own(scores: Float[np.ndarray, "query item"], own: Int[np.ndarray, "
     )
 
 
-def ranks_of_any(scores: Float[np.ndarray, "query item"], own: Int[np.ndarray, " item"]) -> Ranks:
-    """Ranks of the best of several right items: those whose `own` is the number of the query.
+def rank_any_target(
+    scores: Float[np.ndarray, "query item"], query_of: Int[np.ndarray, " item"]
+) -> Ranks:
+    """Rank the best of several right items: those with `query_of[item]` equal to the query.
 
-    With g others above the best right one, o others and e right ones equal to it:
+    With g others above the best right item, and o others and e right ones equal to it:
     rank = 1 + g + o / (e + 1).
 
     Raises: ValueError for a NaN, or for a query without a right item.
     """
-    is_right = own[None] == np.arange(len(scores))[:, None]
-    _check(scores, own, limit=len(scores))
+    is_right = query_of[None] == np.arange(len(scores))[:, None]
+    _check(scores, query_of, limit=len(scores))
     if not is_right.any(1).all():
         raise ValueError(f"query {int(is_right.any(1).argmin())} has no right item")
     best = np.where(is_right, scores, -np.inf).max(1, keepdims=True)
     greater = (scores > best).sum(1)
     others = ((scores == best) & ~is_right).sum(1)
     right = ((scores == best) & is_right).sum(1)
-    pairs = zip(scores, is_right, strict=True)
     return Ranks(
         expected=1 + greater + others / (right + 1),
         optimistic=1 + greater,
         pessimistic=1 + greater + others,
-        precision=np.array([average_precision(row, hits) for row, hits in pairs]),
+        precision=average_precision(scores, is_right),
     )
 
 
 def average_precision(
-    scores: Float[np.ndarray, " item"], is_right: Bool[np.ndarray, " item"]
-) -> float:
-    """Average precision of one query, expected over random ways to break ties.
+    scores: Float[np.ndarray, "query item"], is_right: Bool[np.ndarray, "query item"]
+) -> Float64[np.ndarray, " query"]:
+    """Average precision of each query, 0 to 1: the mean over all ways to order equal scores.
 
-    A run of n equal scores with r right ones, after s items with R right ones, adds
-    sum_k (r / n) (R + 1 + (k - 1)(r - 1) / (n - 1)) / (s + k),  k = 1 .. n.
+    AP = 1/R sum_k right(k) hits(k) / k without ties. A run of n equal scores with r right ones,
+    after s items with h right ones, adds
+    sum_k (r / n) (h + 1 + (k - 1)(r - 1) / (n - 1)) / (s + k),  k = 1 .. n.
+    0 where no item is right.
 
     Source: McSherry and Najork, ECIR 2008.
+    Note: O(query * item log item) time, several arrays of scores' size.
     """
-    _, group, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
-    right = np.bincount(group, is_right)
-    before = np.cumsum(sizes) - sizes
-    place = np.arange(len(scores)) - np.repeat(before, sizes)  # k - 1
-    n, r = np.repeat(sizes, sizes), np.repeat(right, sizes)
-    found = np.repeat(np.cumsum(right) - right, sizes)
-    share = found + 1 + place * (r - 1) / np.maximum(n - 1, 1)
-    return float((r / n * share / (np.arange(len(scores)) + 1)).sum() / is_right.sum())
+    order = np.argsort(-scores, axis=1)
+    ranked = np.take_along_axis(scores, order, axis=1)
+    right = np.take_along_axis(is_right, order, axis=1)
+    hits = np.cumsum(right, axis=1)
+    found = np.einsum("qi,qi->q", hits / np.arange(1, scores.shape[1] + 1), right)
+    is_equal = np.zeros(right.shape, bool)  # to the item before
+    is_equal[:, 1:] = ranked[:, 1:] == ranked[:, :-1]
+    if is_equal.any():
+        found += _tie_correction(is_equal, right, hits)
+    return found / np.maximum(hits[:, -1], 1)
+
+
+def _tie_correction(
+    is_equal: Bool[np.ndarray, "query item"],
+    right: Bool[np.ndarray, "query item"],
+    hits: Int[np.ndarray, "query item"],
+) -> Float64[np.ndarray, " query"]:
+    """What the sum of `average_precision` changes by when runs of equal scores are shuffled."""
+    is_tied = is_equal.copy()
+    is_tied[:, :-1] |= is_equal[:, 1:]
+    query, place = np.nonzero(is_tied)  # items of runs, run after run; places from 0
+    starts = np.flatnonzero(~is_equal[query, place])
+    run = np.cumsum(~is_equal[query, place]) - 1
+    n, r = np.bincount(run), np.bincount(run, right[query, place])
+    first = place[starts]
+    before = (hits - right)[query[starts], first]
+    expected = (before + 1)[run] + (place - first[run]) * ((r - 1) / (n - 1))[run]
+    change = (r / n)[run] * expected - (hits * right)[query, place]
+    return np.bincount(query, change / (place + 1), minlength=len(hits))
 
 
 def _check(
-    scores: Float[np.ndarray, "query item"], own: Int[np.ndarray, " any"], *, limit: int
+    scores: Float[np.ndarray, "query item"], target: Int[np.ndarray, " any"], *, limit: int
 ) -> None:
-    bad = np.isnan(scores)
-    if bad.any():
-        query, item = (int(place[0]) for place in np.nonzero(bad))
-        raise ValueError(f"the score of query {query} and item {item} is NaN; no rank is possible")
-    if len(own) and not 0 <= own.min() <= own.max() < limit:
-        raise ValueError(f"right answers lie within 0 .. {limit - 1}, got {own.min()}, {own.max()}")
+    is_nan = np.isnan(scores)
+    if is_nan.any():
+        query, item = (int(index[0]) for index in np.nonzero(is_nan))
+        raise ValueError(f"the score of query {query} and item {item} is NaN; it has no rank")
+    if len(target) and not 0 <= target.min() <= target.max() < limit:
+        raise ValueError(
+            f"targets must be within 0 .. {limit - 1}, got {target.min()} to {target.max()}"
+        )

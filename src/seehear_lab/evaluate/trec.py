@@ -1,4 +1,4 @@
-"""Run and qrels files as TREC's tools read and write them, and two runs compared."""
+"""Run and qrels files in TREC's format, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seehear_lab.evaluate.metrics import Comparison, compare, recall
 from seehear_lab.evaluate.ranks import Ranks, average_precision
 
 RUN, QRELS = "run.txt", "qrels.txt"
-NEVER = np.iinfo(np.int64).max  # the rank of what a run does not list
+NEVER = np.iinfo(np.int64).max  # the rank of an item that a run does not list
 Scores = Mapping[str, Mapping[str, float]]  # query -> item -> score
 
 
@@ -29,10 +29,9 @@ def write_run(
     tag: str,
     depth: int = 1000,
 ) -> None:
-    """The best `depth` items of each query, readable by trec_eval and ir-measures.
+    """Write the best `depth` items of each query, readable by trec_eval and ir-measures.
 
-    Note: TREC's tools sort by score; equal ones they order by id, so ties are theirs to break.
-    Blanks in ids become %20.
+    Note: TREC's tools sort by score and break ties by id. Blanks in ids become %20.
     """
     depth = min(depth, scores.shape[1])
     order: Int[np.ndarray, "query hit"] = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
@@ -45,35 +44,36 @@ def write_run(
 
 
 def write_qrels(path: Path, gallery: Gallery) -> None:
-    """Which item is right for each query."""
-    pairs = zip(gallery.query_ids, gallery.own, strict=True)
-    lines = [f"{_one_word(query)} 0 {_one_word(gallery.item_ids[own])} 1\n" for query, own in pairs]
+    """Write the right item of each query."""
+    items = [_one_word(item) for item in gallery.item_ids]
+    pairs = zip(gallery.query_ids, gallery.target, strict=True)
+    lines = [f"{_one_word(query)} 0 {items[target]} 1\n" for query, target in pairs]
     path.write_text("".join(lines), encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class RunComparison:
     """R@`at` of two runs on the same queries, in percent."""
 
     at: int
     queries: int
     first: float
     second: float
-    gain: Comparison  # of the first over the second
+    gain: Comparison  # first minus second
 
 
-def compare_runs(first: Path, second: Path, *, at: int) -> Compared:
-    """Two runs (files, or folders of `train`) against the qrels beside the first, pair by pair.
+def compare_runs(first: Path, second: Path, *, at: int) -> RunComparison:
+    """Compare two runs (files, or folders of `train`) on the qrels in the folder of the first.
 
-    Queries with the same right item are drawn together.
+    Queries with the same right item are resampled together.
 
-    Raises: UsageError if a file is not there or no TREC file, or the queries differ.
+    Raises: UsageError if a file does not exist or is not in TREC's format, or queries differ.
     """
     files = [path / RUN if path.is_dir() else path for path in (first, second)]
     right = _read(files[0].with_name(QRELS), 4, score=3)
     ranks = [_ranks(file, right) for file in files]
     owners = np.array([min(items) for items in right.values()])
-    return Compared(
+    return RunComparison(
         at=at,
         queries=len(right),
         first=recall(ranks[0], at),
@@ -87,36 +87,34 @@ def compare_runs(first: Path, second: Path, *, at: int) -> Compared:
 
 
 def _ranks(file: Path, right: Scores) -> Ranks:
-    """Ranks of the best right item of each query; one that is not listed is never found."""
+    """Ranks of the best right item of each query; infinite if the run does not list one."""
     run = _read(file, 6, score=4)
     if run.keys() != right.keys():
         raise UsageError(
-            f"'{file}' and the qrels are about different queries ({len(run)} and {len(right)}); "
+            f"'{file}' and the qrels have different queries ({len(run)} and {len(right)}); "
             "compare runs on the same test split"
         )
-    places = [_place(run[query], right[query]) for query in right]
-    expected, best, worst, precision = map(np.array, zip(*places, strict=True))
+    rows = [_rank(run[query], right[query]) for query in right]
+    expected, best, worst, precision = map(np.array, zip(*rows, strict=True))
     return Ranks(expected=expected, optimistic=best, pessimistic=worst, precision=precision)
 
 
-def _place(
-    listed: Mapping[str, float], right: Mapping[str, float]
-) -> tuple[float, int, int, float]:
+def _rank(listed: Mapping[str, float], right: Mapping[str, float]) -> tuple[float, int, int, float]:
     is_right = np.array([right.get(item, 0) > 0 for item in listed])
     if not is_right.any():
         return np.inf, NEVER, NEVER, 0.0
     scores = np.array(list(listed.values()))
     best = scores[is_right].max()
-    greater, tied = int((scores > best).sum()), scores == best
-    others, own = int((tied & ~is_right).sum()), int((tied & is_right).sum())
+    greater, is_tied = int((scores > best).sum()), scores == best
+    others, own = int((is_tied & ~is_right).sum()), int((is_tied & is_right).sum())
     share = is_right.sum() / sum(grade > 0 for grade in right.values())
-    precision = share * average_precision(scores, is_right)
+    precision = share * float(average_precision(scores[None], is_right[None])[0])
     return 1 + greater + others / (own + 1), 1 + greater, 1 + greater + others, precision
 
 
 def _read(path: Path, columns: int, *, score: int) -> Scores:
     if not path.is_file():
-        raise UsageError(f"there is no file '{path}'; runs of seehear-lab train have it")
+        raise UsageError(f"there is no file '{path}'; seehear-lab train writes it into its folder")
     found: dict[str, dict[str, float]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.split()
@@ -126,7 +124,7 @@ def _read(path: Path, columns: int, *, score: int) -> Scores:
             found.setdefault(words[0], {})[words[2]] = float(words[score])
         except ValueError:
             raise UsageError(
-                f"line {number} of '{path}' has not the {columns} columns of TREC"
+                f"line {number} of '{path}' does not have the {columns} columns of TREC's format"
             ) from None
     return found
 

@@ -1,4 +1,4 @@
-"""The state of a run on disk: a folder a step, whole or not there."""
+"""Checkpoints of a training run: one folder per step, renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PREFIX = "step-"
 
 @dataclass(kw_only=True)
 class Progress:
-    """Where a run is: what, beside weights and optimiser, decides how it goes on."""
+    """The state of a run next to weights and optimiser."""
 
     step: int = 0  # optimiser steps done
-    best: float = -float("inf")  # of the validation figure
+    best: float = -float("inf")  # best validation metric
     best_step: int = 0
     without_gain: int = 0  # evaluations since the best one
 
@@ -35,7 +35,7 @@ def save(
     progress: Progress,
     rng: Mapping[str, Tensor],
 ) -> None:
-    """Write `folder`/step-N and drop the older ones; a crash leaves the last one whole."""
+    """Write `folder`/step-N and delete older checkpoints; a crash keeps the last complete one."""
     target = folder / f"{PREFIX}{progress.step:08d}"
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -51,16 +51,16 @@ def save(
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint of a run, if it has one."""
+    """The newest checkpoint of a run, or None."""
     return max(folder.glob(f"{PREFIX}*"), default=None)
 
 
 def load(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, rank: int = 0
 ) -> tuple[Progress, dict[str, Tensor]]:
-    """Put a checkpoint into model and optimiser; its progress, and the random states of a process.
+    """Load a checkpoint into model and optimiser; return progress and the rank's random states.
 
-    Raises: ModelError if it does not fit the model.
+    Raises: ModelError if the checkpoint is of another model.
     """
     load_weights(model, path / "model.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
@@ -70,13 +70,13 @@ def load(
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     progress = Progress(**json.loads((path / "progress.json").read_text(encoding="utf-8")))
-    mine = f"{rank}."
+    prefix = f"{rank}."
     states = load_file(path / "rng.safetensors").items()
-    return progress, {key.removeprefix(mine): v for key, v in states if key.startswith(mine)}
+    return progress, {key.removeprefix(prefix): v for key, v in states if key.startswith(prefix)}
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """The weights of a model, tensors that share memory written once each."""
+    """Write the weights of a model; tensors that share memory are written separately."""
     state = {
         name: value.detach().clone().contiguous() for name, value in model.state_dict().items()
     }
@@ -84,13 +84,13 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Weights written by `save_weights`. Raises: ModelError if they do not fit."""
+    """Load weights of `save_weights`. Raises: ModelError if they are of another model."""
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise ModelError(
-            f"'{path}' is of another model ({reason}); train into another folder"
+            f"'{path}' has the weights of another model ({reason}); train into another folder"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The optimiser of a run and its learning rate over time."""
+"""The optimiser, the learning rate schedule and gradient clipping."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from seehear_lab.train.config import TrainConfig
 
 
 def new_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over all parameters that learn, in the groups of the run.
+    """AdamW over all trainable parameters, in the groups of the config.
 
-    Differs: weight decay reaches every parameter of its group, norms and biases too, as in X-Pool.
-    Raises: UsageError for a group that fits no parameter.
+    Note: weight decay applies to every parameter of a group, norms and biases too, as in X-Pool.
+    Raises: UsageError for a group that matches no parameter.
     """
     rest: list[nn.Parameter] = []
     members: list[list[nn.Parameter]] = [[] for _ in config.groups]
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            fits = (
-                own for group, own in zip(config.groups, members, strict=True) if group.name in name
-            )
-            next(fits, rest).append(parameter)
+            groups = zip(config.groups, members, strict=True)
+            matching = (own for group, own in groups if group.name in name)
+            next(matching, rest).append(parameter)
     for group, own in zip(config.groups, members, strict=True):
         if not own:
             raise UsageError(f"no parameter's name contains {group.name!r}; see train.groups")
@@ -43,8 +42,8 @@ def new_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     )
 
 
-def lr_share(step: int, *, total: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step (from 0): a line up from 0, then half a cosine.
+def lr_factor(step: int, *, total: int, warmup: float) -> float:
+    """Factor on the learning rate at a step (from 0): linear warm-up, then half a cosine to 0.
 
     Source: X-Pool's public code.
     """
@@ -54,12 +53,12 @@ def lr_share(step: int, *, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(total - rising, 1)))
 
 
-def set_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Give every group its share of its own peak."""
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set the learning rate of every group to `factor` times its base rate."""
     for group in optimizer.param_groups:
-        group["lr"] = share * group["base_lr"]
+        group["lr"] = factor * group["base_lr"]
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], norm: float) -> float:
-    """Scale all gradients so that their common norm is at most `norm`; the norm they had."""
+    """Scale all gradients so that their global norm is at most `norm`; return the norm before."""
     return float(nn.utils.clip_grad_norm_(parameters, norm))

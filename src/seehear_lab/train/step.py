@@ -1,4 +1,4 @@
-"""One batch forward and backward: towers, score, loss; in pieces where memory asks for it."""
+"""Forward and backward pass of one batch: towers, scores, loss; optionally in chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from seehear.errors import SeeHearError
 from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
-from seehear_lab.datasets.batches import Batch, chunks, joined
+from seehear_lab.datasets.batches import Batch, chunks, concat_items
 from seehear_lab.losses import (
     avma_loss,
     camoe_dsl,
@@ -22,7 +22,7 @@ from seehear_lab.losses import (
     symmetric_infonce,
 )
 from seehear_lab.train.config import TrainConfig
-from seehear_lab.train.world import World, gather
+from seehear_lab.train.distributed import World, gather
 
 Loss = Callable[
     [RetrievalModel, TokenBatch, Float[Tensor, "batch batch"], TrainConfig], Float[Tensor, ""]
@@ -43,26 +43,26 @@ LOSSES: dict[str, Loss] = {
 
 
 class TrainingError(SeeHearError):
-    """Training cannot go on: a loss or a gradient is not finite."""
+    """A loss or a gradient is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """How a batch becomes gradients."""
+class BatchGradients:
+    """Computes the gradients of a batch over all processes."""
 
     config: TrainConfig
     world: World
     device: torch.device
 
     def backward(self, model: RetrievalModel, batch: Batch) -> float:
-        """Add the gradients of one batch to the model's; its loss over all processes.
+        """Add the gradients of one batch to the model's; return the loss over all processes.
 
         Raises: TrainingError if the loss is not finite, naming the pairs at fault.
         """
-        whole = 0 < self.config.chunk < len(batch.names)
-        loss = self._cached(model, batch) if whole else self._plain(model, batch)
+        is_chunked = 0 < self.config.chunk < len(batch.names)
+        loss = self._chunked(model, batch) if is_chunked else self._plain(model, batch)
         if not torch.isfinite(loss):
-            raise TrainingError(_blame(model, batch))
+            raise TrainingError(_explain_nan(model, batch))
         return float(loss.detach())
 
     def _autocast(self) -> torch.autocast:
@@ -75,78 +75,77 @@ class Step:
 
     def _plain(self, model: RetrievalModel, batch: Batch) -> Tensor:
         loss = self._loss(model, *self._encode(model, batch))
-        self._back(loss)
+        self._backward(loss)
         return loss
 
-    def _back(self, loss: Tensor) -> None:
+    def _backward(self, loss: Tensor) -> None:
         if torch.isfinite(loss):
             (loss / self.config.accumulate).backward()
 
-    def _cached(self, model: RetrievalModel, batch: Batch) -> Tensor:
-        """Gradient caching: towers without memory, then the loss, then towers piece by piece.
+    def _chunked(self, model: RetrievalModel, batch: Batch) -> Tensor:
+        """Gradient caching: encode without gradients, back-propagate the loss, then each chunk.
 
-        The gradients are those of the whole batch; the towers run forward twice, with the same
-        dropout.
+        Gives the gradients of the full batch. The towers run forward twice, with the same dropout.
 
         Source: Gao et al., "Scaling deep contrastive learning batch size under memory limited
         setup", 2021.
         """
-        pieces = [batch.rows(rows) for rows in chunks(len(batch.names), self.config.chunk)]
+        parts = [batch.rows(rows) for rows in chunks(len(batch.names), self.config.chunk)]
         states, encoded = [], []
-        for piece in pieces:
-            states.append(_rng_state(self.device))
+        for part in parts:
+            states.append(rng_state(self.device))
             with torch.no_grad():
-                encoded.append(self._encode(model, piece))
-        query = _leaf(torch.cat([part for part, _ in encoded]))
-        items = _leaf(joined([part for _, part in encoded]))
+                encoded.append(self._encode(model, part))
+        query = _leaf(torch.cat([query for query, _ in encoded]))
+        items = _leaf(concat_items([items for _, items in encoded]))
         loss = self._loss(model, query, items)
-        self._back(loss)
-        after = _rng_state(self.device)
+        self._backward(loss)
+        after = rng_state(self.device)
         if torch.isfinite(loss):
-            self._second_pass(model, pieces, states, (query, items))
-        _set_rng_state(after, self.device)
+            self._backward_chunks(model, parts, states, (query, items))
+        set_rng_state(after, self.device)
         return loss
 
-    def _second_pass(
+    def _backward_chunks(
         self,
         model: RetrievalModel,
-        pieces: list[Batch],
-        states: list[list[Tensor]],
+        parts: list[Batch],
+        states: list[dict[str, Tensor]],
         leaves: tuple[Tensor, TokenBatch],
     ) -> None:
         start = 0
-        for piece, state in zip(pieces, states, strict=True):
-            rows = slice(start, start + len(piece.names))
-            _set_rng_state(state, self.device)
-            query, items = self._encode(model, piece)
-            made = [
+        for part, state in zip(parts, states, strict=True):
+            rows = slice(start, start + len(part.names))
+            set_rng_state(state, self.device)
+            query, items = self._encode(model, part)
+            encoded = [
                 (query, leaves[0]),
                 (items.frames, leaves[1].frames),
                 (items.audio, leaves[1].audio),
             ]
             pairs = [
                 (new, old.grad[rows, *(slice(n) for n in new.shape[1:])])
-                for new, old in made
+                for new, old in encoded
                 if old.grad is not None and new.requires_grad
             ]
             torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
             start = rows.stop
 
     def _loss(self, model: RetrievalModel, query: Tensor, items: TokenBatch) -> Tensor:
-        """The loss over the pairs of all processes; each scores its own queries."""
-        everything = gather(items, self.world)
+        """The loss over the pairs of all processes; each process scores its own queries."""
+        all_items = gather(items, self.world)
         size = self.config.score_rows or len(query)
         with self._autocast():
             if size < len(query):
                 blocks = [
-                    checkpoint(model.logits, query[rows], everything, use_reentrant=False)
+                    checkpoint(model.logits, query[rows], all_items, use_reentrant=False)
                     for rows in chunks(len(query), size)
                 ]
                 logits = torch.cat(blocks)
             else:
-                logits = model.logits(query, everything)
-        every = gather(logits.float(), self.world)
-        return LOSSES[self.config.loss](model, everything, every, self.config)
+                logits = model.logits(query, all_items)
+        all_logits = gather(logits.float(), self.world)
+        return LOSSES[self.config.loss](model, all_items, all_logits, self.config)
 
 
 def _leaf(values: Any) -> Any:
@@ -156,37 +155,38 @@ def _leaf(values: Any) -> Any:
     return type(values)(**{name: _leaf(value) for name, value in vars(values).items()})
 
 
-def _rng_state(device: torch.device) -> list[Tensor]:
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Random states of the CPU and, for a GPU, of the device."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
 
 
-def _set_rng_state(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+def set_rng_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Restore what `rng_state` returned; missing states are left unchanged."""
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @torch.no_grad()
-def _blame(model: RetrievalModel, batch: Batch) -> str:
-    """Which pairs a loss that is not finite comes from, in one sentence."""
-    model.eval()  # without dropout, pair by pair
+def _explain_nan(model: RetrievalModel, batch: Batch) -> str:
+    """An error message that names the pairs whose encoding is not finite."""
+    model.eval()  # without dropout
     bad = []
     for row, name in enumerate(batch.names):
-        one = batch.rows(slice(row, row + 1))
-        values = [model.encode_query(one.query), *_present(model.encode_items(one.media))]
+        pair = batch.rows(slice(row, row + 1))
+        items = model.encode_items(pair.media)
+        tokens = items.frames[items.frame_mask], items.audio[items.audio_mask]
+        values = [model.encode_query(pair.query), *tokens]
         if not all(torch.isfinite(value).all() for value in values):
             bad.append(name)
     if bad:
         return (
             f"the loss is not finite because of {', '.join(bad[:5])} ({len(bad)} of "
-            f"{len(batch.names)} pairs of the batch); look at that file or leave it out"
+            f"{len(batch.names)} pairs of the batch); check the file or leave it out"
         )
     return (
-        f"the loss is not finite although each of the {len(batch.names)} pairs of this process is; "
-        "lower train.lr or train.logit_scale"
+        f"the loss is not finite although all {len(batch.names)} pairs of this process encode to "
+        "finite values; lower train.lr or train.logit_scale"
     )
-
-
-def _present(items: TokenBatch) -> tuple[Tensor, Tensor]:
-    return items.frames[items.frame_mask], items.audio[items.audio_mask]

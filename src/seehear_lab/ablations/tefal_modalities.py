@@ -1,4 +1,4 @@
-"""TEFAL with less: the sound branch alone, and plain means in the place of attention."""
+"""TEFAL without a part: the sound branch alone, and means instead of attention."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from seehear.nn.tokens import TokenBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensesConfig:
-    """Settings of both with CLIP ViT-B/32 and AST-base."""
+class ModalityConfig:
+    """Settings of both variants, for CLIP ViT-B/32 and AST-base."""
 
     dim: int = 512
     sound_dim: int = 768
 
 
 class ProjectedSound(RetrievalModel):
-    """Sound tokens in the dimension of the frames, as TEFAL has them."""
+    """Base of both: sound tokens projected to the dimension of frames, as in TEFAL."""
 
-    def __init__(self, config: SensesConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+    def __init__(self, config: ModalityConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(encoder=encoder)
         self.project = nn.Linear(config.sound_dim, config.dim)
         nn.init.trunc_normal_(self.project.weight, std=0.02)
         nn.init.zeros_(self.project.bias)
 
     def encode_items(self, media: Any) -> TokenBatch:
-        """CLIP frames as they are, AST tokens in the dimension of the frames (E_A)."""
+        """CLIP frames, and AST tokens projected to their dimension (E_A)."""
         tokens = super().encode_items(media)
         return replace(tokens, audio=self.project(tokens.audio))
 
 
-@register("tefal.heard", SensesConfig)
-class Heard(ProjectedSound):
-    """The text-audio branch alone.  s = cos(E_T, E_{A|T}); a silent item scores 0.
+@register("tefal.heard", ModalityConfig)
+class SoundOnly(ProjectedSound):
+    """The text-audio branch alone.  s = cos(E_T, E_{A|T}); an item without sound scores 0.
 
     Source: TEFAL, section 4.3, "audio only".
     """
 
-    def __init__(self, config: SensesConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+    def __init__(self, config: ModalityConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(config, encoder=encoder)
         self.hear = TextConditionedPool(config.dim)
 
@@ -61,14 +61,14 @@ class Heard(ProjectedSound):
         return cosines(query, heard)
 
 
-@register("tefal.meanp", SensesConfig)
-class BothMeans(ProjectedSound):
+@register("tefal.meanp", ModalityConfig)
+class MeanPooled(ProjectedSound):
     """Sight and sound without attention.  u = LN_V(mean E_V) + LN_A(mean E_A);  s = cos(E_T, u).
 
-    What TEFAL is when every token weighs the same: the text has no say in what is pooled.
+    TEFAL with equal weights for all tokens: pooling does not depend on the text.
     """
 
-    def __init__(self, config: SensesConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
+    def __init__(self, config: ModalityConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(config, encoder=encoder)
         self.see, self.hear = nn.LayerNorm(config.dim), nn.LayerNorm(config.dim)
 

@@ -1,4 +1,4 @@
-"""The processes of a run (torchrun): what they exchange, with gradients that are right."""
+"""Processes of a distributed run (torchrun): devices, gathering with gradients, broadcasts."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from seehear.errors import UsageError
 
 @dataclass(frozen=True)
 class World:
-    """How many processes train together, and which one this is."""
+    """The number of processes in a run, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """The one that writes logs and checkpoints."""
+        """True in the process that writes logs and checkpoints."""
         return self.rank == 0
 
 
-def own_device(name: str) -> torch.device:
-    """Where this process computes; of several GPUs of a machine, the one of its local rank.
+def select_device(name: str) -> torch.device:
+    """The device of this process; "cuda" means the GPU of its local rank.
 
-    Raises: UsageError for a device that is not here.
+    Raises: UsageError for a device that torch cannot use.
     """
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:  # torch raises one or the other
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"torch cannot compute on {name!r} here ({reason}); choose another --device"
+            f"torch cannot use the device {name!r} here ({reason}); choose another --device"
         ) from error
     if name != "cuda":
         return torch.device(name)
@@ -48,9 +48,9 @@ def own_device(name: str) -> torch.device:
 
 
 @contextmanager
-def joined_world(device: torch.device) -> Iterator[World]:
-    """The processes that torchrun started, or this one alone."""
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+def process_group(device: torch.device) -> Iterator[World]:
+    """Join the processes that torchrun started; a world of one process without torchrun."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield World()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -61,10 +61,10 @@ def joined_world(device: torch.device) -> Iterator[World]:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes in the order of their ranks.
+    """Concatenate the rows of all processes in the order of their ranks.
 
-    Backward adds up what every process wants of these rows, so that after the gradients of the
-    parameters are averaged, they are those of one process with all rows.
+    Backward sums the gradients of all processes. After the gradients of the parameters are
+    averaged, they equal those of one process with all rows.
     """
 
     @staticmethod
@@ -82,9 +82,9 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(batch: Any, world: World) -> Any:
-    """A tensor, or every tensor of a dataclass, with the rows of all processes.
+    """A tensor, or every tensor of a dataclass, with the rows of all processes; differentiable.
 
-    Note: every process has to bring tensors of the same shape.
+    Note: tensors must have the same shape in every process.
     """
     if world.size == 1:
         return batch
@@ -96,7 +96,7 @@ def gather(batch: Any, world: World) -> Any:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
-    """Give all processes the mean of their gradients."""
+    """Replace the gradients of every process by their mean."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if world.size == 1 or not grads:
         return
@@ -107,26 +107,31 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
         grad.copy_(part.view_as(grad))
 
 
-def as_first(value: float, world: World) -> float:
-    """The number that the first process has, so that all decide alike."""
+def broadcast_value(value: float, world: World) -> float:
+    """The value of the first process, in all processes."""
     if world.size == 1:
         return value
-    held = [value]
-    dist.broadcast_object_list(held, 0)
-    return held[0]
+    values = [value]
+    dist.broadcast_object_list(values, 0)
+    return values[0]
 
 
-def of_all(values: Iterable[str], world: World) -> list[str]:
-    """What any process has to tell, sorted, each once."""
-    every: list[Any] = [list(values)]
-    if world.size > 1:
-        mine, every = every[0], [None] * world.size
-        dist.all_gather_object(every, mine)
-    return sorted({value for each in every for value in each})
+def gather_strings(values: Iterable[str], world: World) -> list[str]:
+    """The strings of all processes, sorted, without duplicates."""
+    return sorted({value for each in gather_objects(list(values), world) for value in each})
 
 
-def broadcast_from_first(module: nn.Module, world: World) -> None:
-    """Start all processes with the weights of the first."""
+def gather_objects(value: Any, world: World) -> list[Any]:
+    """The picklable value of each process, by rank."""
+    if world.size == 1:
+        return [value]
+    values: list[Any] = [None] * world.size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def broadcast_weights(module: nn.Module, world: World) -> None:
+    """Copy the weights of the first process to all others."""
     if world.size > 1:
         for value in module.state_dict().values():
             dist.broadcast(value, 0)

@@ -1,24 +1,25 @@
-"""What a training run shows while it runs: a bar for people, lines for files."""
+"""Progress of a training run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seehear_lab.train.loop import OnLog
+
 EVERY = 50  # steps between two lines where there is no bar
-Tell = Callable[[dict[str, Any]], None]
 
 
 @contextmanager
-def told_steps(*, is_shown: bool = True) -> Iterator[Tell]:
-    """Takes the rows of `fit`: validation as lines, steps as a bar on a terminal or as lines.
+def show_progress(*, is_shown: bool = True) -> Iterator[OnLog]:
+    """A function for the `on_log` of `fit`; shows validation as lines and steps as a bar or lines.
 
-    `is_shown` is False in all processes of a run but the first.
+    `is_shown` is False in every process but the first.
     """
     console = Console(stderr=True)
     bar = Progress(
@@ -33,11 +34,11 @@ def told_steps(*, is_shown: bool = True) -> Iterator[Tell]:
     with bar:
         task = bar.add_task("starting", total=None)
 
-        def tell(row: dict[str, Any]) -> None:
+        def on_log(row: dict[str, Any]) -> None:
             if not is_shown:
                 return
-            if "figure" in row:
-                _line(bar, f"step {row['step']}: R@1 on validation {row['figure']:.1f}")
+            if "metric" in row:
+                _print_line(bar, f"step {row['step']}: R@1 on validation {row['metric']:.1f}")
             elif not bar.disable:
                 bar.update(
                     task,
@@ -46,13 +47,14 @@ def told_steps(*, is_shown: bool = True) -> Iterator[Tell]:
                     description=f"loss {row['loss']:.4f}",
                 )
             elif row["step"] % EVERY == 0 or row["step"] == 1:
-                _line(bar, f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s")
+                message = f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s"
+                _print_line(bar, message)
 
-        yield tell
+        yield on_log
 
 
-def _line(bar: Progress, line: str) -> None:
-    """One line on standard output, above the bar if there is one."""
+def _print_line(bar: Progress, line: str) -> None:
+    """Print on standard output, or above the bar if there is one."""
     if bar.disable:
         sys.stdout.write(line + "\n")
     else:

@@ -1,0 +1,1 @@
+"""Recipes (one table row each, as TOML) and the reader of every TOML file of the lab."""
