@@ -1,4 +1,4 @@
-"""The one object behind every face: it wires the rooms and decides nothing."""
+"""`Library`: the one object that commands, the service and Python code use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from seehear.types import (
 
 
 class Library:
-    """A folder of tables that remembers what was seen and heard in your videos.
+    """A searchable index of your videos and sounds, in a folder or on S3.
 
     with Library.create("my.seehear") as library:
         library.add(["~/Videos"])
@@ -43,35 +43,29 @@ class Library:
     def create(
         cls, root: str | Path, *, engine: str = "auto", models: str | Path | None = None
     ) -> Library:
-        """A new, empty library in a folder of its own, or below `s3://bucket/prefix`.
-
-        The engine is chosen here, once.
+        """A new, empty library in a new folder, or at `s3://bucket/prefix`; chooses its engine.
 
         `models` is a folder of weights for `clip-ast`; with it, "auto" means that engine.
-        Raises: ModelError without the weights; LibraryError for a taken folder or a network one.
+        Raises: ModelError without weights; LibraryError for a folder in use or a network folder.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
-        Store.create(
-            root,
-            model=chosen.manifest,
-            seen_dim=chosen.seen_dim,
-            heard_dim=chosen.heard_dim,
-        ).close()
+        dims = {"seen_dim": chosen.seen_dim, "heard_dim": chosen.heard_dim}
+        Store.create(root, model=chosen.manifest, **dims).close()
         return cls.open(root)
 
     @classmethod
     def open(cls, root: str | Path) -> Library:
-        """An existing library. Raises: LibraryError if there is none or it cannot be read."""
+        """An existing library. Raises: LibraryError if it is missing or cannot be read."""
         return cls(Store.open(root))
 
     @staticmethod
     def is_at(root: str | Path) -> bool:
-        """Whether something lies at a place already."""
+        """Whether the folder or prefix already has content."""
         return not backend_for(root).is_empty()
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine the library was built with. Raises: ModelError if it cannot be loaded."""
+        """The library's engine. Raises: ModelError if it cannot be loaded."""
         return load_engine(self._store.model)
 
     def plan(
@@ -96,22 +90,16 @@ class Library:
         work: Work = index_all,
         progress: Progress | None = None,
     ) -> Report:
-        """Index files and folders; unchanged files are passed over, bad ones are reported.
+        """Index files and folders; unchanged files are skipped, unreadable ones reported.
 
-        What an interrupted run committed stays. `prune` takes out files below `paths` that no
-        longer exist. Raises: LibraryError while another process adds.
+        Everything that an interrupted run committed stays. `prune` removes missing files below
+        `paths`. Raises: LibraryError while another process writes.
         """
         engine = self.engine
         with Store.open(self._store.root, write=True) as writer:
             todo = plan or ingest.make_plan(writer, listed(paths))
             report = ingest.run(
-                engine,
-                writer,
-                todo,
-                prune=prune,
-                workers=workers,
-                work=work,
-                progress=progress,
+                engine, writer, todo, prune=prune, workers=workers, work=work, progress=progress
             )
         self._store.refresh()
         return report
@@ -126,7 +114,7 @@ class Library:
     ) -> Report:
         """Index all files again with another engine; the old index answers until it is done.
 
-        Raises: NothingDoneError without a change; LibraryError if a file cannot be read any more.
+        Raises: NothingDoneError without a change; LibraryError if a file can no longer be read.
         """
         chosen = create_engine(engine, models=Path(models) if models else None)
         with Store.open(self._store.root, write=True) as writer:
@@ -146,10 +134,10 @@ class Library:
         where: Filter | None = None,
         stage1: Stage1 = "union",
     ) -> Answer:
-        """The best moments for a text, or for what they should be like.
+        """The best moments for a text, or the most similar ones to an example.
 
-        `like` is a sound, picture or clip (a path, or read already) or a moment of this library.
-        Raises: UsageError for a question that cannot be meant; MediaError for a bad example.
+        `like` is a sound, picture or clip (a path, or decoded) or an item of this library.
+        Raises: UsageError for an invalid query; MediaError for an unreadable example.
         """
         clip = like if isinstance(like, Clip) else None
         place = clip.path if clip else "" if isinstance(like, Item) or not like else str(like)
@@ -170,31 +158,31 @@ class Library:
         )
 
     def item(self, item_id: str) -> Item:
-        """One moment. Raises: LibraryError if it is not here."""
+        """One item. Raises: LibraryError if it is unknown."""
         return self._store.item(item_id)
 
     def video(self, video_id: str) -> Video:
-        """One indexed file. Raises: LibraryError if it is not here."""
+        """One indexed file. Raises: LibraryError if it is unknown."""
         return self._store.video(video_id)
 
     def thumbnail(self, item_id: str) -> bytes:
-        """A small picture of an item, empty where there is nothing to see."""
+        """A small picture of an item; empty for sound only."""
         return self._store.thumbnail(item_id)
 
     def items(self, *, where: Filter | None = None) -> Iterator[Item]:
-        """All moments that pass, with their summary vectors."""
+        """All items that pass the filter, with their summary vectors."""
         return self._store.items(where=where)
 
     def tokens(self, item_ids: Sequence[str]) -> Tokens:
-        """Stored tokens of moments, in the order asked for."""
+        """Stored tokens of items, in the given order."""
         return self._store.tokens(item_ids)
 
     def videos(self) -> tuple[Video, ...]:
-        """All indexed files, by content."""
+        """All indexed files; equal files count once."""
         return self._store.videos()
 
     def status(self) -> Status:
-        """What the library holds, and what could not be indexed."""
+        """Counts of the library, and files that could not be indexed."""
         videos, counts = self._store.videos(), self._store.counts()
         return Status(
             root=str(self._store.root),
@@ -209,7 +197,7 @@ class Library:
         )
 
     def remove(self, paths: Paths) -> int:
-        """Take files, or all below folders, out; returns how many. Raises: NothingDoneError."""
+        """Remove files, or all below folders; returns how many. Raises: NothingDoneError."""
         roots = listed(paths)
         lost = [
             (path, video.sha256)
@@ -227,11 +215,11 @@ class Library:
         return len(lost) + len(failed)
 
     def verify(self, *, full: bool = False) -> list[str]:
-        """Problems in words, none if all is well; `full` compares every checksum."""
+        """One sentence per problem; `full` compares every checksum."""
         return [line for line in self._store.verify(full=full) if not line.startswith("note: ")]
 
     def maintain(self) -> list[str]:
-        """Compact the tables and clear away what old versions left; what was done, in words."""
+        """Compact the tables and delete old versions; one sentence per step."""
         with Store.open(self._store.root, write=True) as writer:
             done = writer.maintain(lambda: self.engine.calibration_queries())
         self._store.refresh()
@@ -246,11 +234,11 @@ class Library:
         return preload_frames(self.engine, self._store)
 
     def refresh(self) -> None:
-        """Look at what another process added."""
+        """See what another process has committed."""
         self._store.refresh()
 
     def close(self) -> None:
-        """Let go of the tables."""
+        """Close the tables."""
         self._store.close()
 
     def __enter__(self) -> Library:
