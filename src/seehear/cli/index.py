@@ -38,34 +38,35 @@ ModelsOption = Annotated[
     Path | None, typer.Option(help="Folder of weights for clip-ast; with it, auto means clip-ast.")
 ]
 
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option(help="Skip files that match this pattern (repeatable).")
+]
+PruneOption = Annotated[bool, typer.Option("--prune", help="Remove files that no longer exist.")]
+RetryOption = Annotated[bool, typer.Option("--retry", help="Try again files that failed before.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes; default: all cores.")
+]
+RayOption = Annotated[str | None, typer.Option(help="Index on the Ray cluster at this address.")]
+FailOption = Annotated[
+    bool, typer.Option("--fail-on-error", help="Exit with code 5 if a file could not be indexed.")
+]
+
 
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Files, and folders with everything below.")],
     library: LibraryOption,
     engine: EngineOption = "auto",
     models: ModelsOption = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Skip files that match this pattern (repeatable).")
-    ] = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove files that no longer exist.")
-    ] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Try again files that failed before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes; default: all cores.")
-    ] = None,
-    ray: Annotated[
-        str | None, typer.Option(help="Index on the Ray cluster at this address.")
-    ] = None,
-    fail_on_error: Annotated[
-        bool,
-        typer.Option("--fail-on-error", help="Exit with code 5 if a file could not be indexed."),
-    ] = False,
+    exclude: ExcludeOption = None,
+    prune: PruneOption = False,
+    retry: RetryOption = False,
+    dry_run: DryRunOption = False,
+    workers: WorkersOption = None,
+    ray: RayOption = None,
+    fail_on_error: FailOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Index videos and sounds; only new and changed files are read.
@@ -101,9 +102,7 @@ def reindex(
     library: LibraryOption,
     engine: EngineOption = "auto",
     models: ModelsOption = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes; default: all cores.")
-    ] = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index all files again with another engine; the old index answers until it is done."""

@@ -33,6 +33,34 @@ LikeOption = Annotated[
 ModeOption = Annotated[ModeName, typer.Option(help="Search by sight, by sound, or by both.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Number of hits.")]
 
+FolderOption = Annotated[Path | None, typer.Option(help="Only files below this folder.")]
+MinDurationOption = Annotated[
+    float | None, typer.Option(help="Minimum length of a file in seconds.")
+]
+MaxDurationOption = Annotated[
+    float | None, typer.Option(help="Maximum length of a file in seconds.")
+]
+HasSoundOption = Annotated[
+    bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
+]
+AvOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--sound-matches/--sound-unrelated",
+        help="Only moments whose sound belongs, or does not belong, to the picture.",
+    ),
+]
+AddedSinceOption = Annotated[
+    str | None, typer.Option(help="A date (2026-01-31) or an age (3d, 12h).")
+]
+Stage1Option = Annotated[
+    Literal["union", "seen"],
+    typer.Option(help="First stage: by sight and sound, or by sight alone as in the papers."),
+]
+ExactOption = Annotated[
+    bool, typer.Option("--exact", help="Skip the first stage and score every moment (slower).")
+]
+
 
 def search(
     library: LibraryOption,
@@ -40,33 +68,14 @@ def search(
     like: LikeOption = None,
     mode: ModeOption = "both",
     limit: LimitOption = 10,
-    folder: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
-    min_duration: Annotated[
-        float | None, typer.Option(help="Minimum length of a file in seconds.")
-    ] = None,
-    max_duration: Annotated[
-        float | None, typer.Option(help="Maximum length of a file in seconds.")
-    ] = None,
-    has_sound: Annotated[
-        bool | None, typer.Option("--has-sound/--silent", help="Only files with or without sound.")
-    ] = None,
-    av_correspondence: Annotated[
-        bool | None,
-        typer.Option(
-            "--sound-matches/--sound-unrelated",
-            help="Only moments whose sound belongs, or does not belong, to the picture.",
-        ),
-    ] = None,
-    added_since: Annotated[
-        str | None, typer.Option(help="A date (2026-01-31) or an age (3d, 12h).")
-    ] = None,
-    stage1: Annotated[
-        Literal["union", "seen"],
-        typer.Option(help="First stage: by sight and sound, or by sight alone as in the papers."),
-    ] = "union",
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Skip the first stage and score every moment (slower).")
-    ] = False,
+    folder: FolderOption = None,
+    min_duration: MinDurationOption = None,
+    max_duration: MaxDurationOption = None,
+    has_sound: HasSoundOption = None,
+    av_correspondence: AvOption = None,
+    added_since: AddedSinceOption = None,
+    stage1: Stage1Option = "union",
+    exact: ExactOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find moments by what is seen and heard; each hit says why it matched."""

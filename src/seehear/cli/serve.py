@@ -13,23 +13,28 @@ from seehear.errors import UsageError
 if TYPE_CHECKING:
     from seehear.library import Library
 
+HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+NameOption = Annotated[list[str] | None, typer.Option(help="A further host name of this machine.")]
+RayOption = Annotated[
+    str | None, typer.Option(help="Search in shards on the Ray cluster at this address.")
+]
+ShardsOption = Annotated[
+    int, typer.Option(min=0, help="Number of shards; default: one per machine.")
+]
+NewTokenOption = Annotated[
+    bool, typer.Option("--new-token", help="Create the token for other machines and exit.")
+]
+
 
 def serve(
     library: LibraryOption,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8420,
-    name: Annotated[
-        list[str] | None, typer.Option(help="A further host name of this machine.")
-    ] = None,
-    ray: Annotated[
-        str | None, typer.Option(help="Search in shards on the Ray cluster at this address.")
-    ] = None,
-    shards: Annotated[
-        int, typer.Option(min=0, help="Number of shards; default: one per machine.")
-    ] = 0,
-    new_token: Annotated[
-        bool, typer.Option("--new-token", help="Create the token for other machines and exit.")
-    ] = False,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8420,
+    name: NameOption = None,
+    ray: RayOption = None,
+    shards: ShardsOption = 0,
+    new_token: NewTokenOption = False,
 ) -> None:
     """Serve the web page and the HTTP API."""
     from seehear.encoders.weights import cache_folder

@@ -64,15 +64,7 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=life,
     )
-    app.state.service = Service(
-        library=library,
-        settings=settings,
-        jobs=Jobs(library),
-        searches=Queue("searches", settings.searches_at_once, settings.searches_waiting),
-        decoders=Queue("decoders", 2, 16),
-        exports=Queue("exports of clips", 1, 4),
-        cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
-    )
+    app.state.service = _service(library, settings)
     for routes in (routes_search, routes_media, routes_ingest, routes_export):
         app.include_router(
             routes.router,
@@ -87,6 +79,18 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
     _add_metrics(app)
     problems.install(app)
     return app
+
+
+def _service(library: Library, settings: Settings) -> Service:
+    return Service(
+        library=library,
+        settings=settings,
+        jobs=Jobs(library),
+        searches=Queue("searches", settings.searches_at_once, settings.searches_waiting),
+        decoders=Queue("decoders", 2, 16),
+        exports=Queue("exports of clips", 1, 4),
+        cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
+    )
 
 
 def _keep_preloaded(library: Library, is_over: threading.Event) -> None:
