@@ -1,6 +1,9 @@
 """The tags engine: its equations against loops, and the contract every engine keeps."""
 
 import math
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from hypothesis import strategies as st
 
 from seehear.engine import tags
 from seehear.engine.tags import TagsEngine
-from seehear.engine.tags_files import picture_tags
+from seehear.engine.tags_files import TagsFiles, default_folder, picture_tags
+from seehear.errors import ModelError
 from seehear.types import Clip, EncodedQuery, Tokens
 
 
@@ -198,3 +202,20 @@ def test_manifest_records_weights_and_preprocessing(tags_engine: TagsEngine) -> 
     assert len(manifest["weights"]) >= 6
     assert "0.001" in manifest["preprocessing"]["sound"]
     assert len(manifest["tag_names_sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", ["sight.onnx", "names.npz", "minilm/tokenizer.json"])
+def test_altered_weights_never_answer(tags_engine: TagsEngine, tmp_path: Path, name: str) -> None:
+    """One flipped bit, with size and modification time as before."""
+    folder = tmp_path / "tags"
+    assert tags_engine  # weights are installed
+    shutil.copytree(default_folder(), folder)
+    TagsFiles(folder)
+    path = folder / name
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ModelError, match=f"{name} has changed since it was installed"):
+        TagsFiles(folder)

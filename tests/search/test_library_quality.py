@@ -75,7 +75,7 @@ def test_a_question_that_cannot_be_meant_is_refused(library: Library, shared_dat
         library.search("")
     with pytest.raises(UsageError, match="either words or --like FILE"):
         library.search("dog", like=shared_data / "media/pairs/stamp_zebra.mp4")
-    with pytest.raises(UsageError, match="no sound, which --mode heard needs"):
+    with pytest.raises(UsageError, match="no sound, which the mode .heard. needs"):
         library.search(like=shared_data / "media/contrast/dog__noaudio.mp4", mode="heard")
     with pytest.raises(MediaError):
         library.search(like=shared_data / "media/captions.jsonl")

@@ -13,6 +13,7 @@ from seehear.errors import UsageError
 if TYPE_CHECKING:
     from seehear.library import Library
 
+STOP_S = 4  # for requests in progress when the service ends
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 NameOption = Annotated[list[str] | None, typer.Option(help="A further host name of this machine.")]
@@ -65,7 +66,10 @@ def serve(
         name_engine(opened.engine.name)
         access = "token required" if settings.token_hash else "this machine only"
         note(f"http://{host}:{port}  ({access}; Ctrl-C stops it)")
-        uvicorn.run(create_app(opened, settings), host=host, port=port, log_level="warning")
+        app = create_app(opened, settings)
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=STOP_S
+        )
 
 
 def _open(root: str, address: str | None, shards: int) -> AbstractContextManager[Library]:

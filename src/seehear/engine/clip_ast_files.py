@@ -10,8 +10,8 @@ from typing import Any
 
 from seehear.encoders.filterbank import MEL_BINS, ROWS
 from seehear.encoders.folder import in_short
+from seehear.encoders.hashes import known_hashes
 from seehear.encoders.hub import snapshot
-from seehear.encoders.weights import sha256_of
 from seehear.errors import ModelError
 
 HEADS = ("tefal", "tefal.xpool", "xpool")
@@ -178,7 +178,8 @@ class ClipAstFiles:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What a library records; the head counts, as its projection shapes the sound tokens."""
-        hashes = {name: sha256_of(self.path(name)) for name in self._wanted}
+        found = known_hashes(self.path(name) for name in self._wanted)
+        hashes = {name: found[self.path(name)] for name in self._wanted}
         preprocessing = {
             "pictures": f"RGB, shorter side {self.side_px} by Pillow's bicubic, centre crop",
             "sound": "16 kHz mono, Kaldi filter bank 1024 x 128, shift adapted to the length",

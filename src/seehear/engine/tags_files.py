@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from seehear.encoders import efficientnet_lite, minilm, weights, yamnet
+from seehear.encoders.hashes import known_hashes
 from seehear.encoders.weights import Wheel
 from seehear.errors import ModelError
 
@@ -85,6 +86,9 @@ class TagsFiles:
                     f"the weights of engine 'tags' are incomplete: {path} is missing or cut short; "
                     "run 'seehear models pull tags' again"
                 )
+        changed = self.problems()
+        if changed:
+            raise ModelError(f"{changed[0]}; run 'seehear models pull tags' again")
         self.sight, self.sound = folder / "sight.onnx", folder / "sound.onnx"
         self.text, self.names = folder / "text.onnx", folder / "names.npz"
         self.tokenizer = folder / "minilm/tokenizer.json"
@@ -116,10 +120,11 @@ class TagsFiles:
 
     def problems(self) -> list[str]:
         """One sentence per file whose content has changed since it was installed."""
+        found = known_hashes(self.folder / name for name in self.record["files"])
         return [
             f"{self.folder / name} has changed since it was installed"
             for name, (_, sha256) in self.record["files"].items()
-            if weights.sha256_of(self.folder / name) != sha256
+            if found[self.folder / name] != sha256
         ]
 
 

@@ -30,9 +30,11 @@ def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = No
     MediaError if the example cannot be read.
     """
     if sum(map(bool, (query.text.strip(), query.like, query.item))) != 1:
-        raise UsageError("a search needs either words or --like FILE; give one of them")
+        raise UsageError("a search needs a text or an example, and not both")
     if query.mode == "heard" and not engine.hears:
-        raise UsageError("the weights of this library do not hear; leave --mode heard out")
+        raise UsageError(
+            "this library's weights do not use sound; search in the mode 'both' or 'seen'"
+        )
     if query.text:
         text = query.text.strip().encode("utf-8", "replace").decode()  # no lone surrogates
         encoded = engine.encode_text(text)
@@ -56,11 +58,11 @@ def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
     if (mode == "seen" and not sees) or (mode == "heard" and not hears):
         what = "pictures" if mode == "seen" else "sound"
         raise UsageError(
-            f"{name!r} has no {what}, which --mode {mode} needs; leave --mode out or choose "
+            f"{name!r} has no {what}, which the mode '{mode}' needs; use the mode 'both' or choose "
             "another file"
         )
     if not (sees or hears):
-        raise UsageError(f"{name!r} holds nothing that this library's weights can see or hear")
+        raise UsageError(f"{name!r} has nothing that this library's weights can see or hear")
 
 
 def _example(item: Item, *, hears: bool) -> EncodedQuery:

@@ -82,14 +82,16 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
 
 
 def _service(library: Library, settings: Settings) -> Service:
+    root = library.status().root
     return Service(
         library=library,
+        root=root,
         settings=settings,
         jobs=Jobs(library),
         searches=Queue("searches", settings.searches_at_once, settings.searches_waiting),
         decoders=Queue("decoders", 2, 16),
         exports=Queue("exports of clips", 1, 4),
-        cache=settings.cache or Path(library.status().root).parent / ".seehear-proxies",
+        cache=settings.cache or Path(root).parent / ".seehear-proxies",
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+import anyio
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,22 +27,30 @@ HEADERS = {
 }
 LINK_S = 12 * 3600
 FORM_BYTES = 1 << 16  # size of a request without its upload
+GRACE_S, MIN_BYTES_PER_S = 20.0, 1 << 14  # a body that is slower is refused
 
 
 class BodyLimit:
-    """Stop reading a request body above the limit: 413."""
+    """Stop reading a request body above the size limit (413) or below the minimum speed (408)."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most + FORM_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the bytes received, whatever Content-Length says."""
-        size = 0
+        size, is_complete, begun = 0, False, time.monotonic()
 
         async def counted() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, is_complete
+            if is_complete:  # from here on only the end of the connection is awaited
+                return await receive()
+            try:
+                with anyio.fail_after(begun + GRACE_S + size / MIN_BYTES_PER_S - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "the request body arrived too slowly") from None
             size += len(message.get("body", b""))
+            is_complete = not message.get("more_body", False)
             if size > self._most:
                 raise HTTPException(413, f"the request is larger than {self._most >> 10} kB")
             return message
@@ -59,7 +68,11 @@ def install(app: FastAPI, settings: Settings) -> None:
         request: Request, forward: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         reason = _refusal(request, settings, hosts)
-        answer = problem(*reason) if reason else await forward(request)
+        if reason:
+            needs = {"WWW-Authenticate": 'Bearer realm="seehear"'} if reason[0] == 401 else None
+            answer: Response = problem(*reason, headers=needs)
+        else:
+            answer = await forward(request)
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
         return answer
@@ -70,8 +83,8 @@ def install(app: FastAPI, settings: Settings) -> None:
 def _refusal(request: Request, settings: Settings, hosts: frozenset[str]) -> tuple[int, str] | None:
     if request.headers.get("host", "").lower() not in hosts:
         return 421, "the Host header does not name this service"
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
+    origin, host = request.headers.get("origin"), request.headers.get("host", "").lower()
+    if origin is not None and urlsplit(origin).netloc.lower() != host:
         return 403, "requests from another origin are refused"
     if request.headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
         return 403, "requests from another origin are refused"

@@ -16,6 +16,7 @@ from seehear.errors import LibraryError, SeeHearError
 from seehear.library import Library
 
 NICENESS, REFRESH_S = 8, 5.0
+STOP_S = 4.0
 STUCK_S = 3600.0  # without progress: the job is stopped
 MEMORY_SHARE = 0.75  # of the machine, for a job
 
@@ -77,12 +78,12 @@ class Jobs:
             self._cancel.set()
 
     def close(self) -> None:
-        """Stop the running job and wait up to 20 s."""
+        """Stop the running job; one that does not stop within STOP_S is killed."""
         self.cancel()
         if self._process is not None:
-            self._process.join(timeout=20)
+            self._process.join(timeout=STOP_S)
             if self._process.is_alive():
-                self._process.terminate()
+                self._process.kill()  # everything committed stays
 
     def _watch(self, job: Job, process: Any, news: Any) -> None:
         """Copy the child's messages into the job; refresh the library as it commits."""

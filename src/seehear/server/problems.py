@@ -18,6 +18,7 @@ from seehear.errors import (
     SeeHearError,
     UsageError,
 )
+from seehear.server.service import current, paths_of
 
 STATUS = {
     UsageError: 422,
@@ -30,7 +31,8 @@ STATUS = {
 
 MEANINGS = {
     401: "The request lacks the token",
-    403: "Request from another origin",
+    403: "Request from another origin, or outside the folders of this library",
+    408: "The request body arrived too slowly",
     404: "Not in this library",
     409: "A job is running already",
     410: "The file changed since it was indexed",
@@ -41,13 +43,6 @@ MEANINGS = {
     503: "Library or engine not available",
 }
 KIND = "application/problem+json"
-
-
-class Busy(HTTPException):
-    """429: the queue is full."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(429, f"{what}; try again in a second", headers={"Retry-After": "1"})
 
 
 def problem(
@@ -82,10 +77,11 @@ def install(app: FastAPI) -> None:
     """Turn every error into problem details, without a stack trace."""
 
     @app.exception_handler(SeeHearError)
-    async def seehear_error(_: Request, error: SeeHearError) -> JSONResponse:
+    async def seehear_error(request: Request, error: SeeHearError) -> JSONResponse:
         name = type(error).__name__.removesuffix("Error").lower()
         status = next((s for kind, s in STATUS.items() if isinstance(error, kind)), 500)
-        return problem(status, str(error), f"urn:seehear:{name}")
+        detail = paths_of(request, current(request)).within(str(error))
+        return problem(status, detail, f"urn:seehear:{name}")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -7,10 +7,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
-
-from seehear.server.problems import Busy
+from starlette.exceptions import HTTPException
 
 Result = TypeVar("Result")
+
+
+class Busy(HTTPException):
+    """429: the queue is full."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(429, f"{what}; try again in a second", headers={"Retry-After": "1"})
 
 
 class Queue:

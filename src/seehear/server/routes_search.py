@@ -17,8 +17,8 @@ from seehear.errors import LibraryError, UsageError
 from seehear.server import schemas
 from seehear.server.guard import link
 from seehear.server.problems import refusals
-from seehear.server.sandbox import read_example
-from seehear.server.service import Current, Service
+from seehear.server.sandbox import Limits, read_example
+from seehear.server.service import Current, CurrentPaths, Paths, Service
 from seehear.types import Answer, Clip, Filter, Hit, Item, Video
 
 router = APIRouter(tags=["search"])
@@ -26,15 +26,18 @@ PROBLEMS, NOT_FOUND = refusals(422, 429, 503), refusals(404)
 
 
 @router.post("/search", responses=PROBLEMS | NOT_FOUND)
-async def search(service: Current, wanted: schemas.SearchIn) -> schemas.AnswerOut:
+async def search(
+    service: Current, paths: CurrentPaths, wanted: schemas.SearchIn
+) -> schemas.AnswerOut:
     """The best moments for a text, or the most similar ones to a moment of this library."""
     like = find(service, wanted.item) if wanted.item else ""
-    return await _answer(service, wanted, like)
+    return await _answer(service, paths, wanted, like)
 
 
 @router.post("/search/upload", responses=PROBLEMS | refusals(413))
 async def search_upload(
     service: Current,
+    paths: CurrentPaths,
     file: Annotated[UploadFile, File(description="A sound, a picture or a clip.")],
     query: Annotated[
         str, Form(description="The other fields of a search, as JSON.", max_length=10000)
@@ -47,14 +50,10 @@ async def search_upload(
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / _plain(file.filename or "")
         await _receive(file, place, service.settings.upload_bytes)
-        clip = await service.decoders.run(
-            read_example,
-            place,
-            service.library.engine.media,
-            time_s=service.settings.decode_s,
-            memory_bytes=service.settings.decode_bytes,
-        )
-    return await _answer(service, wanted, clip)
+        settings = service.settings
+        limits = Limits(time_s=settings.decode_s, memory_bytes=settings.decode_bytes)
+        clip = await service.decoders.run(read_example, place, service.library.engine.media, limits)
+    return await _answer(service, paths, wanted, clip)
 
 
 def _parsed(text: str) -> schemas.SearchIn:
@@ -80,7 +79,7 @@ async def _receive(file: UploadFile, place: Path, most: int) -> None:
 
 
 async def _answer(
-    service: Service, wanted: schemas.SearchIn, like: Clip | Item | str
+    service: Service, paths: Paths, wanted: schemas.SearchIn, like: Clip | Item | str
 ) -> schemas.AnswerOut:
     end = wanted.offset + wanted.limit
     answer: Answer = await service.searches.run(
@@ -90,11 +89,11 @@ async def _answer(
         mode=wanted.mode,
         audio_weight=wanted.audio_weight,
         limit=end,
-        where=Filter(**wanted.where.model_dump()),
+        where=_filter(paths, wanted.where),
         stage1="all" if wanted.exact else "union",
     )
     shown = answer.hits[wanted.offset :]
-    hits = [_hit(service, hit, service.library.video(hit.video_id)) for hit in shown]
+    hits = [_hit(service, paths, hit, service.library.video(hit.video_id)) for hit in shown]
     more = len(answer.hits) == end < answer.items_searched and end <= 1000
     return schemas.AnswerOut(
         engine=answer.engine,
@@ -107,7 +106,14 @@ async def _answer(
     )
 
 
-def _hit(service: Service, hit: Hit, video: Video) -> schemas.HitOut:
+def _filter(paths: Paths, where: schemas.FilterIn) -> Filter:
+    fields = where.model_dump()
+    if where.folder is not None:
+        fields["folder"] = paths.resolved(where.folder)
+    return Filter(**fields)
+
+
+def _hit(service: Service, paths: Paths, hit: Hit, video: Video) -> schemas.HitOut:
     def timeline(times: Any, weights: Any, tags: Any) -> schemas.TimelineOut:
         named = [schemas.TagOut(name=name, share=share) for name, share in tags]
         return schemas.TimelineOut(times_s=list(times), weights=list(weights), tags=named)
@@ -116,7 +122,7 @@ def _hit(service: Service, hit: Hit, video: Video) -> schemas.HitOut:
         rank=hit.rank,
         item=hit.item_id,
         video=hit.video_id,
-        path=hit.path,
+        path=paths.shown(hit.path),
         name=Path(hit.path).name,
         start_s=hit.start_s,
         end_s=hit.end_s,
@@ -167,11 +173,12 @@ def _item(service: Service, item: Item, path: str) -> schemas.ItemOut:
 @router.get("/items", responses=PROBLEMS)
 def items(
     service: Current,
+    shown_paths: CurrentPaths,
     after: Annotated[str, Query(max_length=64, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> schemas.ItemsOut:
     """All moments by id, in pages."""
-    paths = {video.id: video.path for video in service.library.videos()}
+    paths = {video.id: shown_paths.shown(video.path) for video in service.library.videos()}
     page: list[Item] = []
     for item in service.library.items():
         if item.id > after:
@@ -183,22 +190,28 @@ def items(
 
 
 @router.get("/items/{item}", responses=PROBLEMS | NOT_FOUND)
-def item(service: Current, item: Annotated[schemas.ItemId, InPath()]) -> schemas.ItemOut:
+def item(
+    service: Current, paths: CurrentPaths, item: Annotated[schemas.ItemId, InPath()]
+) -> schemas.ItemOut:
     """One moment."""
     found = find(service, item)
-    return _item(service, found, service.library.video(found.video_id).path)
+    return _item(service, found, paths.shown(service.library.video(found.video_id).path))
 
 
 @router.get("/status", responses=PROBLEMS)
-def status(service: Current) -> schemas.StatusOut:
+def status(service: Current, paths: CurrentPaths) -> schemas.StatusOut:
     """Counts of the library, and files that could not be indexed."""
     found = service.library.status()
-    folders = {str(Path(video.path).parent) for video in service.library.videos()}
+    folders = {str(Path(paths.shown(v.path)).parent) for v in service.library.videos()}
     fields = {
         name: getattr(found, name)
         for name in schemas.StatusOut.model_fields
         if name not in ("failed", "folders", "has_av_correspondence")
     }
     fields["has_av_correspondence"] = service.library.engine.has_av_correspondence
-    failed = [schemas.FailedOut(path=path, reason=reason) for path, reason in found.failed]
+    fields["root"] = paths.within(found.root)
+    failed = [
+        schemas.FailedOut(path=paths.shown(path), reason=paths.within(reason))
+        for path, reason in found.failed
+    ]
     return schemas.StatusOut(**fields, failed=failed, folders=sorted(folders)[:1000])

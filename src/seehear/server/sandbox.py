@@ -9,8 +9,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +21,58 @@ import numpy as np
 from seehear.errors import MediaError
 from seehear.types import Clip, MediaSpec
 
+LOOK_S = 0.1  # between looks at limits
 REFUSED = 5  # exit code of a child that printed its reason
 
 
-def call(work: str, *, time_s: float, memory_bytes: int, **given: Any) -> None:
-    """Run one of WORKS in a child and wait. Raises: MediaError with the reason."""
-    command = [sys.executable, "-m", __name__, work, str(memory_bytes), json.dumps(given)]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=time_s, check=False)
-    except subprocess.TimeoutExpired:
-        raise MediaError(f"decoding took longer than {time_s:.0f} s and was stopped") from None
-    if done.returncode == REFUSED:
-        raise MediaError(done.stderr.decode(errors="replace").strip().splitlines()[-1])
-    if done.returncode:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of one child; it is stopped early when `cancel` is set."""
+
+    time_s: float
+    memory_bytes: int
+    cancel: threading.Event | None = None
+
+
+def call(work: str, limits: Limits, *, descriptor: int | None = None, **given: Any) -> None:
+    """Run one of WORKS in a child, which inherits `descriptor`, and wait.
+
+    Raises: MediaError with the reason.
+    """
+    command = [sys.executable, "-m", __name__, work, str(limits.memory_bytes), json.dumps(given)]
+    inherited = () if descriptor is None else (descriptor,)
+    quiet, until = subprocess.DEVNULL, time.monotonic() + limits.time_s
+    with subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, pass_fds=inherited
+    ) as child:
+        try:
+            message = _finished(child, limits, until)
+        finally:
+            child.kill()
+    if child.returncode == REFUSED:
+        raise MediaError(message.strip().splitlines()[-1])
+    if child.returncode:
         raise MediaError("the file could not be decoded within the limits of this service")
 
 
-def read_example(path: Path, spec: MediaSpec, *, time_s: float, memory_bytes: int) -> Clip:
+def _finished(child: subprocess.Popen[bytes], limits: Limits, until: float) -> str:
+    """Wait for a child; returns its error output. Raises: MediaError when it is stopped."""
+    while True:
+        try:
+            return child.communicate(timeout=LOOK_S)[1].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            if limits.cancel is not None and limits.cancel.is_set():
+                raise MediaError("the request was cancelled") from None
+            if time.monotonic() > until:
+                text = f"decoding took longer than {limits.time_s:.0f} s and was stopped"
+                raise MediaError(text) from None
+
+
+def read_example(path: Path, spec: MediaSpec, limits: Limits) -> Clip:
     """`read_any` in a child process. Raises: MediaError."""
     with tempfile.TemporaryDirectory(prefix="seehear-") as folder:
         place = Path(folder) / "clip.npz"
-        call(
-            "example",
-            time_s=time_s,
-            memory_bytes=memory_bytes,
-            path=str(path),
-            spec=asdict(spec),
-            output=str(place),
-        )
+        call("example", limits, path=str(path), spec=asdict(spec), output=str(place))
         with np.load(place, allow_pickle=False) as kept:
             return Clip(
                 path=str(path),

@@ -25,6 +25,8 @@ class Settings:
     upload_bytes: int = 64 * 1024 * 1024
     decode_s: float = 20.0
     decode_bytes: int = 3 * 1024**3
+    export_s: float = 1800.0  # for all clips of an export
+    export_bytes: int = 8 * 1024**3
     searches_at_once: int = 2
     searches_waiting: int = 32
     cache: Path | None = None  # for proxies of films a browser cannot play
@@ -32,10 +34,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises: UsageError for a network address without a token."""
-        if not self.token_hash and not is_loopback(self.host):
+        if not self.token_hash and (self.names or not is_loopback(self.host)):
+            name = self.names[0] if self.names else self.host
             raise UsageError(
-                f"serving on {self.host!r} opens the library to other machines and needs a token; "
-                "make one with 'seehear serve --new-token'"
+                f"serving on {name!r} opens the library to other machines and needs a token; "
+                "create one with 'seehear serve --new-token'"
             )
 
     def accepts(self, token: str) -> bool:
@@ -47,15 +50,19 @@ class Settings:
         return hmac.new(self.secret, f"{path}|{until}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def allowed_hosts(self) -> frozenset[str]:
-        """Accepted Host headers; others may come from DNS rebinding."""
+        """Accepted Host headers; others may come from DNS rebinding.
+
+        Further names may come without a port: a proxy in front may use another one.
+        """
         own = [name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.names)]
-        return frozenset({*own, *(f"{name}:{self.port}" for name in own)})
+        bare = own if self.port in (80, 443) else [name.lower() for name in self.names]
+        return frozenset({*bare, *(f"{name}:{self.port}" for name in own)})
 
 
 def is_loopback(host: str) -> bool:
     """True if only this machine can reach `host`."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 
