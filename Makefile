@@ -1,6 +1,7 @@
 # Two commands from a fresh clone: `make demo` and `make test`. Both set up .venv once.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test check setup weights clean
 
@@ -18,14 +19,14 @@ demo: .venv/ready
 	$(BIN)/seehear demo
 
 test: weights
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
 
 check: weights
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations=20
 
 clean:
 	rm -rf .venv seehear-demo

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+# One thread per process: workers of pytest-xdist and commands that tests start inherit it.
+for pool in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON"):
+    os.environ[f"{pool}_NUM_THREADS"] = "1"
+
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook("seehear", "shape_check.check")  # shapes in annotations are checked in tests
+CHECKED = ["seehear.models", "seehear.nn", "seehear.engine.scoring"]
+install_import_hook(CHECKED, "shape_check.check")  # shapes in annotations are checked in tests
 
 from seaweed import BUCKET, KEYS, Seaweed
 from seehear.engine.tags import TagsEngine
