@@ -12,7 +12,16 @@ from torch import Tensor
 
 from parity.compare import close
 from seehear.models.centerclip import merge_frames
-from seehear.nn.medoids import assign, k_medoids, kkz, spectral_medoids
+from seehear.nn.medoids import (
+    LIMIT,
+    assign,
+    euclidean,
+    k_medoids,
+    kkz,
+    laplacian,
+    medoids_from_distances,
+    spectral_medoids,
+)
 
 Load = Callable[[str], dict[str, Any]]
 
@@ -35,6 +44,7 @@ def test_medoids_are_exact(golden: Load, suffix: str, after: int) -> None:
     file = golden("centerclip")
     points, clusters = segments_of(file, after), int(file["cfg/clusters"])
     mask = torch.ones(points.shape[:2], dtype=torch.bool)
+    assert int(file["cfg/iter_limit"]) == LIMIT
     medoids = k_medoids(points, mask, clusters=clusters)
     assert torch.equal(medoids, torch.as_tensor(file[f"out/medoid_ids{suffix}"]))
     if not suffix:
@@ -46,13 +56,43 @@ def test_medoids_are_exact(golden: Load, suffix: str, after: int) -> None:
         assert torch.equal(unit, torch.as_tensor(file["out/prenorm_medoid_ids"]))
 
 
-def test_spectral_medoids_are_exact(golden: Load) -> None:
+def test_medoids_under_the_cosine_distance(golden: Load) -> None:
+    file = golden("centerclip")
+    points, clusters = segments_of(file, int(file["cfg/frames_after"])), int(file["cfg/clusters"])
+    unit, mask = F.normalize(points, dim=-1), torch.ones(points.shape[:2], dtype=torch.bool)
+    size = points.norm(dim=-1)
+    medoids = medoids_from_distances(1 - unit @ unit.mT, size, mask, clusters=clusters)
+    assert torch.equal(medoids, torch.as_tensor(file["out/cosine_medoid_ids"]))
+
+
+def test_every_step_of_spectral_clustering(golden: Load) -> None:
     file = golden("centerclip")
     points = segments_of(file, int(file["cfg/frames_after"]))
     mask = torch.ones(points.shape[:2], dtype=torch.bool)
     sigma, clusters = float(file["cfg/spectral_sigma"]), int(file["cfg/clusters"])
+    graph = laplacian(points, mask, sigma=sigma)
+    affinity = torch.as_tensor(file["out/spectral_affinity_seg0"])
+    scale = affinity.sum(1).rsqrt()
+    eye = torch.eye(len(affinity))
+    close(graph[0], eye - scale[:, None] * affinity * scale, atol=1e-5)
+    values, vectors = torch.linalg.eigh(graph)
+    close(values.flip(1), file["out/spectral_singular_values"], atol=1e-5)
     medoids = spectral_medoids(points, mask, clusters=clusters, sigma=sigma)
     assert torch.equal(medoids, torch.as_tensor(file["out/spectral_medoid_ids"]))
+    distance = euclidean(F.normalize(vectors[..., :clusters], dim=-1))
+    assert torch.equal(assign(distance, medoids), torch.as_tensor(file["out/spectral_assignment"]))
+
+
+def test_means_of_clusters(golden: Load) -> None:
+    """The variant that averages all members of a cluster, in the order of its medoids."""
+    file = golden("centerclip")
+    points, after = segments_of(file, int(file["cfg/frames_after"])), int(file["cfg/frames_after"])
+    medoids = torch.as_tensor(file["out/medoid_ids"])
+    member = F.one_hot(assign(euclidean(points), medoids)).float()  # [row point cluster]
+    means = (member.mT @ points) / member.sum(1)[..., None]
+    by_video = means.unflatten(0, (after, -1)).transpose(0, 1).flatten(0, 1)
+    expected = torch.as_tensor(file["out/merged_tokens_aggregation_mean"]).transpose(0, 1)
+    close(by_video, expected[:, 1:], atol=1e-6)
 
 
 @pytest.mark.parametrize(("suffix", "after"), [("", 6), ("_4frames", 4)])

@@ -115,6 +115,8 @@ def test_short_masks_and_what_the_mask_bug_costs(golden: Load) -> None:
         items = model.encode_items(sight_only(tokens, every))
         logits[kind] = model.logits(text, items)
         close(logits[kind], file[f"out/{golden_name}"], atol=2e-5)
+    close(items.frames, file["out/frame_cls_short"], atol=1e-5)
+    close(symmetric_loss(logits[TiledMaskTS2Net]), file["out/loss_short"], atol=1e-5)
     used = torch.as_tensor(file["out/mask_used_frames_short"]) > 0
     assert torch.equal(items.frame_mask, used)
     cost = (logits[TS2Net] - logits[TiledMaskTS2Net]).detach().abs().amax(0)

@@ -27,9 +27,23 @@ def k_medoids(
     Source: CenterCLIP (Zhao et al., SIGIR 2022), k-medoids++ with KKZ start.
     Differs: a cluster that lost all its members keeps its medoid.
     """
-    exact = "donot_use_mm_for_euclid_dist"
-    distance = torch.cdist(points, points, compute_mode=exact)
     size = torch.linalg.vector_norm(points, dim=-1) if size is None else size
+    return medoids_from_distances(euclidean(points), size, mask, clusters=clusters)
+
+
+def euclidean(points: Float[Tensor, "row point dim"]) -> Float[Tensor, "row point point"]:
+    """Distances of all pairs, without the rounding that a product of matrices would add."""
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def medoids_from_distances(
+    distance: Float[Tensor, "row point point"],
+    size: Float[Tensor, "row point"],
+    mask: Bool[Tensor, "row point"],
+    *,
+    clusters: int,
+) -> Int[Tensor, "row cluster"]:
+    """Indices of the medoids in ascending order, under any distance; KKZ starts at the largest."""
     medoids = kkz(distance, size, mask, clusters=clusters)
     for _ in range(LIMIT):
         moved = lead(distance, assign(distance, medoids), mask, medoids)
@@ -94,13 +108,18 @@ def spectral_medoids(
     Differs: unit rows have no longest one to start from, so it is the longest before that.
     Note: points much farther apart than sigma are not connected, and rounding decides.
     """
-    exact = "donot_use_mm_for_euclid_dist"
-    affinity = torch.exp(-(torch.cdist(points, points, compute_mode=exact) ** 2) / (2 * sigma**2))
+    rows = torch.linalg.eigh(laplacian(points, mask, sigma=sigma)).eigenvectors[..., :clusters]
+    size = torch.linalg.vector_norm(rows, dim=-1)
+    return k_medoids(F.normalize(rows, dim=-1), mask, clusters=clusters, size=size)
+
+
+def laplacian(
+    points: Float[Tensor, "row point dim"], mask: Bool[Tensor, "row point"], *, sigma: float
+) -> Float[Tensor, "row point point"]:
+    """L = I - D^(-1/2) W D^(-1/2), W = exp(-d^2 / (2 sigma^2)); padding gets the eigenvalue 2."""
+    affinity = torch.exp(-(euclidean(points) ** 2) / (2 * sigma**2))
     affinity = affinity * (mask[:, :, None] & mask[:, None])
     scale = affinity.sum(-1).clamp(min=torch.finfo(points.dtype).tiny) ** -0.5
     scale = scale.masked_fill(~mask, 0)
-    alone = torch.diag_embed(2.0 - mask.to(points.dtype))  # padding has the largest eigenvalue
-    laplacian = alone - scale[:, :, None] * affinity * scale[:, None]
-    rows = torch.linalg.eigh(laplacian).eigenvectors[..., :clusters]
-    size = torch.linalg.vector_norm(rows, dim=-1)
-    return k_medoids(F.normalize(rows, dim=-1), mask, clusters=clusters, size=size)
+    alone = torch.diag_embed(2.0 - mask.to(points.dtype))
+    return alone - scale[:, :, None] * affinity * scale[:, None]
