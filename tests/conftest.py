@@ -18,6 +18,7 @@ from jaxtyping import install_import_hook
 CHECKED = ["seehear.models", "seehear.nn", "seehear.engine.scoring"]
 install_import_hook(CHECKED, "shape_check.check")  # shapes in annotations are checked in tests
 
+from no_skips import SHARED, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from seaweed import BUCKET, KEYS, Seaweed
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder
@@ -26,16 +27,13 @@ from seehear.errors import ModelError
 settings.register_profile("seehear", deadline=None)  # machines of CI are slow now and then
 settings.load_profile("seehear")
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the shared clips and data, `SEEHEAR_TEST_DATA` or `../shared`; else a skip."""
-    folder = Path(os.environ.get("SEEHEAR_TEST_DATA", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"no test data in {folder}; set SEEHEAR_TEST_DATA to its folder")
-    return folder
+    if not SHARED.is_dir():
+        pytest.skip(f"no test data in {SHARED}; set SEEHEAR_TEST_DATA to its folder")
+    return SHARED
 
 
 @pytest.fixture(scope="session")
