@@ -107,13 +107,10 @@ def mounts(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 def parse(words: list[str]) -> dict[str, Any]:
     """Options of a `seehear` command, as the program understands it."""
-    command: Any = get_command(app)
-    context = command.make_context("seehear", list(words), resilient_parsing=False)
-    while hasattr(command, "resolve_command"):
-        rest = [*context._protected_args, *context.args]
-        name, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(name, rest, parent=context)
-    return context.params
+    command, rest = get_command(app), list(words)
+    while commands := getattr(command, "commands", None):
+        command = commands[rest.pop(0)]
+    return command.make_context("seehear", rest).params
 
 
 def test_pages_listen_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch):
@@ -149,10 +146,11 @@ def test_ray_understands_how_it_is_started():
     assert services["worker"]["command"][1] == "--address=head:6379"
 
 
-def test_shards_are_whole_and_bind():
+def test_shards_get_their_arguments(monkeypatch: pytest.MonkeyPatch):
     schema = pytest.importorskip("ray.serve.schema", reason="Ray is not installed")
-    from seehear.cluster.serve import name_of
+    from seehear.cluster import serve
 
+    monkeypatch.setattr(serve, "shard", lambda *arguments: arguments)
     (service,) = objects("RayService")
     config = schema.ServeDeploySchema.model_validate(
         yaml.safe_load(service["spec"]["serveConfigV2"])
@@ -160,11 +158,11 @@ def test_shards_are_whole_and_bind():
     of = len(config.applications)
     for number, each in enumerate(config.applications):
         assert (each.args["number"], each.args["of"]) == (str(number), str(of))
-        assert each.name == name_of(number, of)
+        assert each.name == serve.name_of(number, of)
         module, _, builder = each.import_path.partition(":")
-        bound = getattr(importlib.import_module(module), builder)(each.args)
-        arguments = bound._bound_deployment.init_args
-        assert arguments == (each.args["root"], number, of, each.args["cache"])
+        root, *numbers, cores, cache = getattr(importlib.import_module(module), builder)(each.args)
+        assert (root, numbers, cache) == (each.args["root"], [number, of], each.args["cache"])
+        assert cores == float(each.args.get("cores", 1))
         held = {mount["mountPath"] for pod in pods() for mount in mounts(pod)}
         assert each.args["cache"] in held
 
