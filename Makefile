@@ -1,9 +1,10 @@
-# Two commands from a fresh clone: `make demo` and `make test`. Both set up .venv once.
+# From a fresh clone: `make demo`, `make test` (fast tests), `make check` (all that CI checks).
+# Each sets up .venv once.
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test check setup weights clean
+.PHONY: demo test check style setup weights clean
 
 setup: .venv/ready
 
@@ -21,12 +22,14 @@ demo: .venv/ready
 test: weights
 	$(PYTEST) -m "not slow"
 
-check: weights
+check: style weights
+	$(PYTEST) --durations=20
+
+style: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(PYTEST) --durations=20
 
 clean:
 	rm -rf .venv seehear-demo

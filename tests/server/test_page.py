@@ -17,11 +17,13 @@ from server.conftest import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
-        pytest.skip("no chromium here; install it to test the page")
+        pytest.skip("chromium is not on PATH; on Debian: apt-get install chromium fonts-dejavu")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -63,26 +65,25 @@ def cards(page: Page) -> list[str]:
     return page.locator(".card h3").all_inner_texts()
 
 
-def picture(page: Page, request: pytest.FixtureRequest, name: str) -> None:
-    """Kept where SCREENSHOTS of the cache says, for people to look at."""
-    folder = request.config.cache.mkdir("screenshots")
-    page.screenshot(path=str(Path(folder) / f"{name}.png"))
+def picture(page: Page, folder: Path, name: str) -> None:
+    """A screenshot in the folder of the test, for people to look at."""
+    page.screenshot(path=str(folder / f"{name}.png"))
 
 
-def test_type_look_and_read_why(page: Page, request: pytest.FixtureRequest) -> None:
-    picture(page, request, "1-start")
+def test_type_look_and_read_why(page: Page, tmp_path: Path) -> None:
+    picture(page, tmp_path, "1-start")
     search(page, "a dog barking")
     assert cards(page)[0] == "farm_dog.mp4"
     assert "moments in 6 files" in page.inner_text("#facts")
     assert page.locator(".divider").count() == 1  # some match, the rest is weaker
     assert set(page.locator(".engine").all_inner_texts()) == {"tags"}
     assert set(page.locator(".badge").all_inner_texts()) == {"no sound", "silent"}
-    picture(page, request, "2-results")
+    picture(page, tmp_path, "2-results")
     page.locator(".open-button").first.click()
     page.wait_for_selector("#drawer video")
     assert "Bark" in page.inner_text("#drawer")
     until(page, "document.querySelector('#drawer video').readyState >= 1")
-    picture(page, request, "3-drawer")
+    picture(page, tmp_path, "3-drawer")
 
 
 def test_pointing_at_a_card_plays_it(page: Page) -> None:
@@ -94,7 +95,7 @@ def test_pointing_at_a_card_plays_it(page: Page) -> None:
     until(page, "!document.querySelector('.card video')")
 
 
-def test_mute_and_blindfold_judge_again(page: Page, request: pytest.FixtureRequest) -> None:
+def test_mute_and_blindfold_judge_again(page: Page, tmp_path: Path) -> None:
     search(page, "a dog barking")
     both = cards(page)
     page.locator(".open-button").first.click()
@@ -109,7 +110,7 @@ def test_mute_and_blindfold_judge_again(page: Page, request: pytest.FixtureReque
     assert len({tuple(both), tuple(seen), tuple(heard)}) == 3
     assert "horse__wrong.mp4" in heard[:2]  # it barks
     assert "horse__wrong.mp4" not in seen[:2]
-    picture(page, request, "4-blindfold")
+    picture(page, tmp_path, "4-blindfold")
 
 
 def test_the_heat_strip_seeks(page: Page) -> None:
@@ -140,7 +141,7 @@ def test_the_strips_are_moved_along_by_keys(page: Page) -> None:
 
 
 def test_a_card_shows_its_best_frame_and_a_long_film_all_it_holds(
-    browser: Browser, library: Library, tmp_path: Path, request: pytest.FixtureRequest
+    browser: Browser, library: Library, tmp_path: Path
 ) -> None:
     assert library  # weights are here
     shots = [(30 * n, (GREY, BLUE)[n % 2]) for n in range(4)] + [(100, RED), (102, GREY)]
@@ -157,7 +158,7 @@ def test_a_card_shows_its_best_frame_and_a_long_film_all_it_holds(
         page.locator(".open-button").first.click()
         film_strip = page.locator("svg[data-strip=film]")
         assert film_strip.locator(".found, .this").count() == len(list(own.items()))
-        picture(page, request, "6-long-film")
+        picture(page, tmp_path, "6-long-film")
         box = film_strip.bounding_box()
         assert box
         page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 3)
@@ -250,14 +251,14 @@ def test_nothing_serious_against_people_who_cannot_see_it(page: Page) -> None:
         assert serious == []
 
 
-def test_a_narrow_screen_holds_everything(page: Page, request: pytest.FixtureRequest) -> None:
+def test_a_narrow_screen_holds_everything(page: Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     search(page, "a dog barking")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator(".open-button").first.click()
     page.wait_for_selector("#drawer video")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    picture(page, request, "5-narrow")
+    picture(page, tmp_path, "5-narrow")
 
 
 def test_indexing_from_the_page(browser: Browser, library: Library, tmp_path: Path) -> None:

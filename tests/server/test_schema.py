@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from pydantic import BaseModel
@@ -28,6 +29,7 @@ CHECKS = [
 EXAMPLES = {"/api/v1/search/upload": 5, "/api/v1/export": 25}
 
 
+@pytest.mark.slow
 def test_no_answer_leaves_the_schema(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", wait_for_schema=10)
     tried = 0
