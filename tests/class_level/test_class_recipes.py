@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from class_level.made import made_pairs
 from seehear.errors import UsageError
 from seehear_lab.class_level import run as runner
 from seehear_lab.class_level.grid import FOLDER, load_points
-from seehear_lab.class_level.pairs import ClassSet, Split
+from seehear_lab.class_level.pairs import ClassSet, Pairs, Split, Vectors
 from seehear_lab.class_level.readers import READERS
 from seehear_lab.class_level.report import as_json, rows_of, table_lines, table_names, write
 from seehear_lab.class_level.systems import SYSTEMS
@@ -139,14 +140,43 @@ def test_a_set_without_validation_needs_another_selection(monkeypatch: pytest.Mo
     assert "REPLICATION: selected on the test pairs" in rows_of(result)[0][-1]
 
 
-SHORT = ("system.settings.epochs_step2=30", "system.settings.batch_size=35", "patience=2")
+class Scripted:
+    """A system whose states are set: how many items of each cut it places with their class."""
+
+    placed = ((0, 0), (5, 0), (25, 0), (25, 9), *[(25, 9)] * 20)  # of 25, per state and cut
+
+    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+        for epoch in range(len(self.placed)):
+            self.epoch = epoch
+            yield {"epoch": epoch}
+
+    def vectors(self, pairs: Pairs) -> Vectors:
+        found = np.ones((50, 4))  # rows 70 .. 119: all alike
+        for cut, count in enumerate(self.placed[self.epoch]):
+            rows = np.arange(25 * cut, 25 * cut + count)
+            found[rows] = np.eye(4)[(rows + 70) % 4]
+        return Vectors.shared(found, found)
 
 
-def test_training_stops_when_no_cut_gets_better(only_made: ClassSet) -> None:
-    (point,) = load_points("dstc_digits", changes=[*SHORT, "system.settings.lr_step2=1e-10"])
+def test_training_stops_when_no_cut_gets_better(
+    only_made: ClassSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first cut is best at state 2, the second one at state 3; two stale states end it."""
+    monkeypatch.setattr(runner, "build_system", lambda name, settings: Scripted())
+    (point,) = load_points("dstc_digits", changes=["patience=2"])
     outcome = runner.run(point.recipe, Path())
-    assert len(outcome.curves) < 30
-    assert {"ce", "dstc", "val_cosine", "epoch", "seed"} <= set(outcome.curves[0])
+    assert [row["epoch"] for row in outcome.curves] == [0, 1, 2, 3, 4, 5]
+    best = {(choice.cut, choice.state["epoch"]) for choice in outcome.choices}
+    assert best == {(0, 2), (1, 3)}
+
+
+def test_curves_have_losses_and_validation(only_made: ClassSet) -> None:
+    settings = {"epochs_step1": 1, "epochs_step2": 2, "batch_size": 35}
+    changes = [f"system.settings.{key}={value}" for key, value in settings.items()]
+    (point,) = load_points("dstc_digits", changes=changes)
+    curves = runner.run(point.recipe, Path()).curves
+    assert len(curves) == 2
+    assert {"ce", "dstc", "val_cosine", "epoch", "seed"} <= set(curves[0])
 
 
 def test_command_writes_a_result_that_the_table_prints(only_made: ClassSet, tmp_path: Path) -> None:
