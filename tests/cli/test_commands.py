@@ -1,7 +1,6 @@
 """The command line as a stranger sees it: whole outputs, exit codes, JSON schemas."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command import seehear
 from engine.test_clip_ast import make_folder
 from media.media_clips import BLUE, GREEN, RED, tone, write_clip
 from seehear.engine.tags import TagsEngine
@@ -25,17 +25,8 @@ def run(tmp_path: Path) -> Run:
     """Run `seehear` in a folder of its own, with a library beside the films."""
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "seehear", *words],
-            cwd=tmp_path,
-            env=os.environ
-            | {"SEEHEAR_LIBRARY": "library", "COLUMNS": "100", "NO_COLOR": "1"}
-            | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        plain = {"SEEHEAR_LIBRARY": "library", "COLUMNS": "100", "NO_COLOR": "1"}
+        return seehear(tmp_path, *words, **plain | environment)
 
     return run
 
