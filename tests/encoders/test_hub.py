@@ -104,6 +104,7 @@ def seehear(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, str]) -> None:
     names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
     folder, library = head_folder(tmp_path / "models", **names), tmp_path / "library"

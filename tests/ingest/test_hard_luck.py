@@ -1,15 +1,13 @@
 """What went wrong once: names, files that change, processes that die, questions that cannot be."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from command import seehear
 from media.media_clips import BLUE, GREEN, RED, tone, write_clip
 from seehear import Filter, Library
 from seehear.engine.tags import TagsEngine
@@ -129,13 +127,9 @@ def test_questions_that_cannot_be_meant(films: Path, library: Library) -> None:
     for limit in (0, -1):
         with pytest.raises(UsageError):
             library.search("red", limit=limit)
-    root = library.status().root
-    for wrong in ("mode='sound'", "stage1='heard'"):  # outside the checker that tests put on types
-        code = f"import seehear; seehear.Library.open({root!r}).search('red', {wrong})"
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
-        )
-        assert "UsageError" in done.stderr.splitlines()[-1]
+    for wrong in ({"mode": "sound"}, {"stage1": "heard"}):
+        with pytest.raises(UsageError):
+            library.search("red", **wrong)
     assert library.search("\udcff\udcfe red").hits
 
 
@@ -159,37 +153,12 @@ def test_a_damaged_journal_costs_a_rescan_only(films: Path, tags_engine, tmp_pat
         assert library.verify(full=True) == []
 
 
-def test_workers_end_with_the_process_that_started_them(films: Path, tmp_path: Path) -> None:
-    for i in range(30):
-        write_clip(films / f"clip{i:02}.mp4", shots=[(0, (8 * i, 9, 9))], seconds=20, fps=4)
-    command = [sys.executable, "-m", "seehear", "index", str(films), "-l", str(tmp_path / "lib")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(3)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
-        process.kill()
-        pytest.skip("this system does not list child processes")
-    workers = [int(pid) for pid in children.read_text().split()]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert workers
-    deadline = time.monotonic() + 15
-    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
-
-
 def test_a_library_on_a_full_or_read_only_disk_ends_in_one_sentence(
     films: Path, tmp_path: Path
 ) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
-    done = subprocess.run(
-        [sys.executable, "-m", "seehear", "index", str(films), "-l", str(blocker / "library")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = seehear(tmp_path, "index", str(films), "-l", str(blocker / "library"))
     assert done.returncode == LibraryError.exit_code
     assert done.stderr.splitlines()[-1].startswith("seehear: ")
     assert "Traceback" not in done.stderr
@@ -197,12 +166,7 @@ def test_a_library_on_a_full_or_read_only_disk_ends_in_one_sentence(
 
 def test_a_dry_run_makes_no_library(films: Path, tmp_path: Path, tags_engine) -> None:
     root = tmp_path / "none"
-    done = subprocess.run(
-        [sys.executable, "-m", "seehear", "index", str(films), "-l", str(root), "--dry-run"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = seehear(tmp_path, "index", str(films), "-l", str(root), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "plan: 2 new files" in done.stderr
     assert not root.exists()

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -162,54 +160,6 @@ def test_a_crashing_decoder_costs_one_file_not_the_run(
     assert [(Path(p).name, "crash" in reason) for p, reason in report.problems] == [
         ("green.mp4", True)
     ]
-
-
-def test_killed_ingest_loses_nothing_it_committed(
-    films: Path, tags_engine: TagsEngine, tmp_path: Path
-) -> None:
-    """kill -9 in the middle of a real `seehear index`; the next run finishes the job."""
-    for i in range(12):
-        colour = (10 * i, 200 - 10 * i, 77)
-        write_clip(films / f"clip{i:02}.mp4", shots=[(0, colour)], seconds=3, sounds=[tone(3)])
-    root = tmp_path / "killed"
-    command = [sys.executable, "-m", "seehear", "index", str(films), "-l", str(root)]
-    for delay in (1.2, 2.0, 2.8):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    with Library.open(root) as library:
-        assert len(library.videos()) == 15
-        assert len({v.path for v in library.videos()}) == 15
-        assert library.verify(full=True) == []
-
-
-def test_ctrl_c_keeps_what_was_committed(
-    films: Path, tags_engine: TagsEngine, tmp_path: Path
-) -> None:
-    for i in range(40):
-        write_clip(films / f"clip{i:02}.mp4", shots=[(0, (6 * i, 9, 9))], seconds=20, fps=4)
-    root = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "seehear", "index", str(films), "-l", str(root)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("this machine indexed 43 clips before it could be interrupted")
-    assert process.returncode == 130
-    assert b"interrupted; what was committed stays" in errors
-    assert b"Traceback" not in errors
-    with Library.open(root) as library:
-        first = len(library.videos())
-        library.add([films])
-        assert first <= len(library.videos()) == 43
 
 
 def test_reindex_with_other_weights_keeps_the_old_index_until_done(

@@ -9,6 +9,8 @@ from seehear import Library
 from seehear.engine.tags import TagsEngine
 from seehear.errors import MediaError, UsageError
 
+pytestmark = pytest.mark.slow  # indexes 60 films
+
 
 @pytest.fixture(scope="module")
 def library(

@@ -22,7 +22,6 @@ from seehear.errors import LibraryError
 from seehear.store import Store, tables
 
 SCRIPT = Path(__file__).with_name("ingest_loop.py")
-KILLS = 10
 
 
 @contextmanager
@@ -52,13 +51,14 @@ def killed_after(root: Path, *, first: int, seed: int, delay_s: float) -> list[d
     return [json.loads(line) for line in lines[:-1]]  # the last one may be cut
 
 
-def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path, kills: int):
     root = tmp_path / "library"
     Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
     chance = random.Random()
     acknowledged: dict[str, int | None] = {}
     takes = 0
-    for kill in range(KILLS):
+    for kill in range(kills):
         delay_s = chance.uniform(0, 0.5)
         said = killed_after(root, first=takes, seed=kill, delay_s=delay_s)
         begun: dict[str, int | None] = {}
@@ -76,7 +76,7 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path):
                 problems = [line for line in store.verify(full=True) if line[:5] != "note:"]
                 assert problems == [], (kill, delay_s)
         acknowledged |= {name: found.get(name) for name in begun}
-    assert takes > KILLS
+    assert takes > kills
 
 
 def shown(takes: dict[str, int | None]) -> dict[str, int]:

@@ -43,7 +43,7 @@ def bank() -> EncodedQuery:
     return EncodedQuery(seen=seen, heard=heard, audio_weight=np.full(200, 0.5, np.float32))
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.slow)])
 def large(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A library that counts as large, opened for writing."""
     monkeypatch.setattr(index, "MIN_ITEMS", 1000)

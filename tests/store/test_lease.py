@@ -102,6 +102,7 @@ def appender(root: str, number: int, acknowledged: Any) -> None:
                 time.sleep(0.02 * (number + 1))
 
 
+@pytest.mark.slow
 def test_a_storm_of_appenders_loses_nothing(remote: Store):
     remote.close()
     context = multiprocessing.get_context("spawn")
@@ -122,6 +123,7 @@ def test_a_storm_of_appenders_loses_nothing(remote: Store):
         assert [line for line in store.verify(full=True) if line[:5] != "note:"] == []
 
 
+@pytest.mark.slow
 def test_a_killed_writer_is_succeeded_at_once_on_its_machine(remote: Store, tmp_path: Path):
     remote.close()
     for turn in range(3):
