@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import S3FileSystem
 
+from waiting import LIMIT_S
+
 BUCKET = "shelf"
 KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
-START_S = 60.0
 
 
 class Seaweed:
@@ -79,7 +80,7 @@ class Seaweed:
 
 def make_bucket(endpoint: str) -> None:
     """Wait until a server answers and has its bucket."""
-    until = time.monotonic() + START_S
+    until = time.monotonic() + LIMIT_S
     access, secret = KEYS.values()
     shelves = S3FileSystem(
         access_key=access,

@@ -18,6 +18,7 @@ from typer.main import get_command
 from seaweed import KEYS, Seaweed
 from seehear.cli import app
 from seehear.server.settings import token_file
+from waiting import LIMIT_S
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -212,7 +213,7 @@ def test_the_store_starts_so_and_gets_its_bucket(s3: Seaweed):
     (script,) = services["bucket"]["command"]
     assert endpoint in script
     program = [sys.executable, "-c", script.replace(endpoint, s3.endpoint)]
-    subprocess.run(program, check=True, env=os.environ | KEYS, timeout=60)
+    subprocess.run(program, check=True, env=os.environ | KEYS, timeout=LIMIT_S)
     held = S3FileSystem(endpoint_override=s3.endpoint, region="us-east-1")
     bucket = image_library().removeprefix("s3://").split("/")[0]
     assert held.get_file_info(bucket).type == FileType.Directory

@@ -6,9 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from media.media_clips import GREEN, RED, tone, write_clip
 from seaweed import Seaweed, free_ports
 from seehear.engine.tags import TagsEngine
+from waiting import LIMIT_S, wait_until
 
 AWAY_S = 20.0
 Command = Callable[..., "subprocess.Popen[str]"]
@@ -46,7 +46,7 @@ def command(tmp_path: Path, address: str, tags_engine: TagsEngine) -> Iterator[C
 
 def ended(child: "subprocess.Popen[str]") -> str:
     """What a command that went well said."""
-    out, errors = child.communicate(timeout=120)
+    out, errors = child.communicate(timeout=LIMIT_S)
     assert child.returncode == 0, errors
     return out
 
@@ -78,19 +78,21 @@ def test_a_library_on_s3_is_served(command: Command, films: Path):
     child = command("serve", "--port", str(port))
     assert asked(f"http://127.0.0.1:{port}/readyz", child) == "tags"
     child.terminate()
-    child.communicate(timeout=30)
+    child.communicate(timeout=LIMIT_S)
 
 
 def asked(url: str, child: "subprocess.Popen[str]") -> str:
     """The answer of a service that is starting."""
-    for _ in range(300):
-        try:
-            with urlopen(url, timeout=10) as answer:
-                return answer.read().decode()
-        except URLError:
-            assert child.poll() is None, child.communicate()
-            time.sleep(0.2)
-    raise TimeoutError(url)
+    found: list[str] = []
+
+    def is_answered() -> bool:
+        assert child.poll() is None, child.communicate()
+        with suppress(OSError), urlopen(url, timeout=10) as answer:
+            found.append(answer.read().decode())
+        return bool(found)
+
+    wait_until(is_answered, url)
+    return found[0]
 
 
 @contextmanager

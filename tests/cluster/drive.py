@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from seaweed import make_bucket
 from seehear import Library
 from seehear.cluster import Shards, on_ray, served
 from seehear.types import Query
+from waiting import wait_until
 
 QUERIES = ["a tractor in a field", "a dog barking", "loud explosions and gunfire"]
+QUERY = Query(text=QUERIES[0])
 
 
 def say(**what: Any) -> None:
@@ -26,20 +28,19 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
-def join(*, nodes: int, seconds: float) -> None:
+def join(nodes: int) -> None:
     """Connect once all machines have: on a busy one that takes a while."""
-    until = time.monotonic() + seconds
-    while True:
+
+    def are_here() -> bool:
         try:
             if not ray.is_initialized():
                 ray.init(address=GCS, _node_ip_address=HEAD, log_to_driver=False)
-            if sum(node["Alive"] for node in ray.nodes()) >= nodes:
-                return
+            return sum(node["Alive"] for node in ray.nodes()) >= nodes
         except (ConnectionError, RuntimeError):
             ray.shutdown()
-        if time.monotonic() > until:
-            raise TimeoutError(f"{nodes} machines have not joined within {seconds:.0f} s")
-        time.sleep(1)
+            return False
+
+    wait_until(are_here, f"{nodes} machines")
 
 
 def lose_replica(divided: Shards, cache: str) -> dict[str, Any]:
@@ -49,24 +50,22 @@ def lose_replica(divided: Shards, cache: str) -> dict[str, Any]:
     name = next(name for name in names if "SERVE_REPLICA::seehear-1-2" in name)
     with FileLock(lock):
         ray.kill(ray.get_actor(name, namespace="serve"))
-        answer = divided.search(Query(text=QUERIES[0]))
+        answer = divided.search(QUERY)
     return {"verdict": answer.verdict, "items": answer.items_searched}
 
 
 def wait_for(divided: Shards, items: int) -> bool:
-    """Whether all items are searched again within a minute."""
-    until = time.monotonic() + 60
-    while divided.search(Query(text=QUERIES[0])).items_searched < items:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.5)
-    return True
+    """Whether all items are searched again after a while."""
+    with suppress(TimeoutError):
+        wait_until(lambda: divided.search(QUERY).items_searched == items, "all items")
+        return True
+    return False
 
 
 def main() -> None:
     root, folder = sys.argv[1:]
     make_bucket(os.environ["AWS_ENDPOINT_URL"])
-    join(nodes=2, seconds=120)
+    join(2)
     say(nodes=sum(node["Alive"] for node in ray.nodes()))
     with Library.create(root, engine="tags") as library:
         done = 0
@@ -83,7 +82,7 @@ def main() -> None:
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))
         cache = f"{os.environ['XDG_DATA_HOME']}/copies"
-        join(nodes=2, seconds=120)  # the lost one is back
+        join(2)  # the lost one is back
         divided = served(root, of=2, address=GCS, cores=0.6, cache=cache)  # one shard on each
         for text in QUERIES:
             ours, theirs = divided.search(Query(text=text)), library.search(text)

@@ -11,6 +11,7 @@ import pytest
 from cluster.nodes import Nodes
 from seaweed import BUCKET, KEYS
 from seehear.engine.tags import TagsEngine
+from waiting import LIMIT_S
 
 DRIVE = Path(__file__).with_name("drive.py")
 
@@ -40,7 +41,7 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
         PYTHONPATH=os.pathsep.join([str(DRIVE.parents[1]), os.environ.get("PYTHONPATH", "")]),
         **KEYS,
     )
-    limit = threading.Timer(280, child.kill)
+    limit = threading.Timer(3 * LIMIT_S, child.kill)
     limit.start()
     said: list[dict[str, object]] = []
     assert child.stdout is not None
@@ -54,7 +55,7 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
             nodes.join()
     child.stdout.close()
     limit.cancel()
-    assert child.wait(60) == 0, nodes.errors()[-3000:]
+    assert child.wait(LIMIT_S) == 0, nodes.errors()[-3000:]
     told = {key: value for each in said for key, value in each.items()}
     assert told["nodes"] == 2
     files = told["indexed"]

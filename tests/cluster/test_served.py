@@ -4,12 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -18,6 +16,7 @@ from cluster.made import fill
 from seaweed import free_ports
 from seehear import Library
 from seehear.engine.tags import TagsEngine
+from waiting import LIMIT_S, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +27,7 @@ pytestmark = [
 def ask(url: str, text: str) -> dict[str, Any]:
     body = json.dumps({"text": text}).encode()
     request = Request(f"{url}/api/v1/search", body, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=30) as answer:
+    with urlopen(request, timeout=LIMIT_S) as answer:
         return json.load(answer)
 
 
@@ -44,27 +43,20 @@ def serving(root: Path, *words: str) -> Iterator[str]:
     child = subprocess.Popen([*command, *words])
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: child.poll() is not None or is_there(f"{url}/readyz"), 60)
+        wait_until(lambda: child.poll() is not None or is_there(f"{url}/readyz"), url)
         assert child.poll() is None
         yield url
     finally:
         child.send_signal(signal.SIGINT)
-        child.wait(30)
+        child.wait(LIMIT_S)
 
 
 def is_there(url: str) -> bool:
     try:
         with urlopen(url, timeout=5) as answer:
             return answer.status == 200
-    except URLError:
+    except OSError:
         return False
-
-
-def wait_until(done: Any, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < until, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
 
 
 def test_the_page_answers_from_shards_and_tells_what_is_lost(
@@ -87,17 +79,18 @@ def test_the_page_answers_from_shards_and_tells_what_is_lost(
         assert partial["verdict"].startswith("only ")
         assert "of the library was searched: 1 of 2 shards are down" in partial["verdict"]
         (tmp_path / "catalog").rename(root / "catalog")
-        wait_until(lambda: ask(url, text)["verdict"] == ours.verdict, 60)
-        with urlopen(f"{url}{answer['hits'][0]['thumbnail']}", timeout=30) as picture:
+        wait_until(lambda: ask(url, text)["verdict"] == ours.verdict, "both shards")
+        with urlopen(f"{url}{answer['hits'][0]['thumbnail']}", timeout=LIMIT_S) as picture:
             assert picture.status == 200
-    wait_until(lambda: not replicas(cluster, "seehear"), 30)  # it started them, it ends them
+    wait_until(lambda: not replicas(cluster, "seehear"), "the end of the replicas")
 
 
 def refuses_another(root: Path, address: str, engine: TagsEngine) -> None:
     """Shards are told apart by their library, not by their number alone."""
     fill(root, engine, 4)
     command = [sys.executable, "-m", "seehear", "serve", "-l", str(root), "--ray", address]
-    done = subprocess.run([*command, "--shards", "2"], capture_output=True, text=True, timeout=60)
+    command += ["--shards", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 4
     assert "are those of" in done.stderr and "Traceback" not in done.stderr
 

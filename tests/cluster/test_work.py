@@ -1,6 +1,5 @@
 """Ingest on a Ray cluster that others use, too; workers that lack the weights, or die."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from seehear.cluster import on_ray, work
 from seehear.engine.tags import TagsEngine
 from seehear.errors import ModelError
 from seehear.store import Store
+from waiting import wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,8 +99,5 @@ def stopped_after_the_first(library: Library, films: Path, ray: Any) -> bool:
     for name in ("late.mp4", "later.mp4", "latest.mp4"):
         write_clip(films / name, seconds=1, shots=[(0, (5, len(name), 250))])
     report = library.add([films], work=on_ray("auto"), progress=progress)
-    until = time.monotonic() + 20
-    while ray.available_resources().get("CPU", 0) < 1 and time.monotonic() < until:
-        time.sleep(0.1)
-    free = ray.available_resources().get("CPU", 0)
-    return (report.is_interrupted, report.indexed, free) == (True, 1, 1.0)
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 1.0, "the end of the workers")
+    return (report.is_interrupted, report.indexed) == (True, 1)

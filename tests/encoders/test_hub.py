@@ -18,6 +18,7 @@ from seehear.encoders.hub import snapshot
 from seehear.errors import ModelError
 from seehear.models import build_model
 from tiny_towers import cut, make_ast_folder, make_clip_folder
+from waiting import LIMIT_S
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -101,7 +102,7 @@ def head_folder(folder: Path, **towers: str) -> Path:
 
 def seehear(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "seehear", *words]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT_S)
 
 
 @pytest.mark.slow

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from seehear.store import Store
+from waiting import wait_until
 
-LIMIT_S = 120.0
 SLOWLY = """
 import sys, time
 import seehear.cli, seehear.ingest
@@ -35,8 +34,10 @@ def indexing(films: Path, root: Path, *words: str) -> Iterator[subprocess.Popen[
     )
     assert child.stderr is not None
     try:
-        while not (line := child.stderr.readline()).startswith(b"plan: "):
-            assert line, "the command ended without a plan"
+        lines = [child.stderr.readline()]
+        while not lines[-1].startswith(b"plan: "):
+            assert lines[-1], b"".join(lines).decode()
+            lines.append(child.stderr.readline())
         yield child
     finally:
         child.kill()
@@ -46,11 +47,10 @@ def indexing(films: Path, root: Path, *words: str) -> Iterator[subprocess.Popen[
 
 def wait_for_videos(root: Path, count: int, child: subprocess.Popen[bytes]) -> None:
     """Until so many videos can be searched; the command still runs then."""
-    until = time.monotonic() + LIMIT_S
-    while time.monotonic() < until:
+
+    def are_there() -> bool:
         with Store.open(root) as store:
-            if store.counts()["videos"] >= count:
-                assert child.poll() is None, "it was over before it could be stopped"
-                return
-        time.sleep(0.01)
-    raise TimeoutError(f"not {count} videos within {LIMIT_S:.0f} s")
+            return store.counts()["videos"] >= count
+
+    wait_until(are_there, f"{count} videos")
+    assert child.poll() is None, "it was over before it could be stopped"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from command import seehear
-from ingest.indexing import LIMIT_S, indexing, wait_for_videos
+from ingest.indexing import indexing, wait_for_videos
 from media.media_clips import tone, write_clip
 from seehear import Library
 from seehear.engine.tags import TagsEngine
+from waiting import LIMIT_S, wait_until
 
 FILMS = 13
 
@@ -79,7 +80,4 @@ def test_workers_end_with_the_process_that_started_them(
         children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
     workers = [Path(f"/proc/{pid}") for pid in children.split()]
     assert workers
-    until = time.monotonic() + LIMIT_S
-    while any(worker.exists() for worker in workers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert [worker for worker in workers if worker.exists()] == []
+    wait_until(lambda: not any(worker.exists() for worker in workers), "the end of all workers")

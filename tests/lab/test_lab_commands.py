@@ -28,6 +28,7 @@ from seehear_lab.experiments.recipe import load_recipe
 from seehear_lab.experiments.tables import HEAD, table_rows
 from seehear_lab.recipes.reader import list_recipes, read_toml
 from tiny_towers import make_ast_folder, make_clip_folder
+from waiting import LIMIT_S
 
 CHANGES = ("train.batch_size=2", "train.steps=2", "data.holdout=1", "model.settings.dim=32")
 
@@ -182,7 +183,7 @@ def test_copying_resumes_after_a_kill(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "seehear_lab", "data", "prepare", "folder"]
     words += ["--root", str(root), "-o", str(copies)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process, deadline = subprocess.Popen(words, env=environment), time.monotonic() + 60
+    process, deadline = subprocess.Popen(words, env=environment), time.monotonic() + LIMIT_S
     while time.monotonic() < deadline and len(made := finished_copies(copies)) < 2:
         time.sleep(0.001)
     process.kill()

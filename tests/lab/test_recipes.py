@@ -29,6 +29,7 @@ from seehear_lab.experiments.run import RunPaths, run_recipe
 from seehear_lab.experiments.tables import find_results
 from seehear_lab.recipes.reader import list_recipes, with_changes
 from tiny_towers import make_ast_folder, make_clip_folder
+from waiting import LIMIT_S
 
 Generated = Callable[[str], Path]
 CPU = torch.device("cpu")
@@ -297,7 +298,7 @@ def test_two_processes_skip_a_video_that_one_cannot_read(towers: Path, tmp_path:
     for change in (*changes, "clips.on_unread=skip"):
         words += ["--set", change]
     settings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100)
+    ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=LIMIT_S)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("t2v plain") == 1  # only the first process prints
     result = read_results(tmp_path / "run" / RESULTS)[0]

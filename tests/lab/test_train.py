@@ -23,6 +23,7 @@ from seehear_lab.train.distributed import World
 from seehear_lab.train.loop import BEST, LOG, fit
 from seehear_lab.train.optim import clip_gradients, lr_factor, new_optimizer
 from seehear_lab.train.step import LOSSES, BatchGradients, TrainingError
+from waiting import LIMIT_S
 
 CPU = torch.device("cpu")
 
@@ -61,7 +62,7 @@ def test_killed_and_resumed_gives_the_same_losses_to_the_bit(tmp_path: Path) -> 
     killed = command(tmp_path / "b", sys.executable) + words
     wanted = random.randint(10, 200)
     process = subprocess.Popen(killed, env=environment())
-    log, deadline = tmp_path / "b" / LOG, time.monotonic() + 60
+    log, deadline = tmp_path / "b" / LOG, time.monotonic() + LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         if log.is_file() and log.read_bytes().count(b"\n") >= wanted:
             break
@@ -95,7 +96,7 @@ def two_processes(folder: Path, *faults: str) -> subprocess.CompletedProcess[str
     """Twelve steps in two processes, with a timeout in case one waits for ever."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words = [*command(folder, *launch), "xpool", "12", "0.0", *faults]
-    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=LIMIT_S)
 
 
 @pytest.mark.slow

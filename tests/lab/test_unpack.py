@@ -21,6 +21,7 @@ from seehear.errors import UsageError
 from seehear.media import probe
 from seehear_lab.datasets.spec import open_dataset
 from seehear_lab.datasets.unpack import unpack
+from waiting import LIMIT_S
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_a_data_set_on_the_hub(tmp_path: Path, clip: Path) -> None:
             env=os.environ | settings | paths,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=LIMIT_S,
         )
     assert (ran.returncode, ran.stdout) == (0, "train: videos 2, pairs 2\n"), ran.stderr
     data = open_dataset("folder", tmp_path / "out")

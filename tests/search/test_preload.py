@@ -1,6 +1,5 @@
 """Sight scanned exactly: the best seen moments of a library, whatever their summaries say."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from seehear.search.stage1 import stage1_candidates
 from seehear.server import Settings
 from seehear.types import Filter
 from server.conftest import free_port, serving
+from waiting import wait_until
 
 ROUNDED = 3e-3  # of a score: held frames are int8
 
@@ -108,9 +108,7 @@ def test_too_many_items_are_not_preloaded(
 
 def test_a_service_holds_what_it_serves(library: Library, tmp_path: Path) -> None:
     with serving(library, Settings(port=free_port(), cache=tmp_path / "proxies")):
-        deadline = time.monotonic() + 30
-        while library.engine not in preload._preloaded and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: library.engine in preload._preloaded, "the preloaded frames")
         assert list(preload._preloaded[library.engine].summaries.ids) == [
             item.id for item in library.items()
         ]

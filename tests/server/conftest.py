@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import uvicorn
 from seehear import Library
 from seehear.engine.tags import TagsEngine
 from seehear.server import Settings, create_app
+from waiting import LIMIT_S, wait_until
 
 CLIPS = (
     "pairs/farm_dog.mp4",
@@ -37,13 +37,11 @@ def serving(library: Library, settings: Settings) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: server.started or not thread.is_alive(), "the service")
     assert server.started
     yield f"http://127.0.0.1:{settings.port}"
     server.should_exit = True
-    thread.join(timeout=30)
+    thread.join(LIMIT_S)
 
 
 @pytest.fixture(scope="session")

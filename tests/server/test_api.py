@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import time
 import zipfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from seehear.media import probe
 from seehear.server import Settings, jobs
 from seehear.server.client import Client
 from server.conftest import free_port, serving
+from waiting import LIMIT_S, wait_until
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_crowd_is_told_when_to_come_again(library: Library, tmp_path: Path) ->
     )
 
     async def crowd(url: str) -> list[httpx.Response]:
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=LIMIT_S) as http:
             ask = {"text": "a dog barking", "exact": True}
             asked = [http.post(f"{url}/api/v1/search", json=ask) for _ in range(12)]
             return await asyncio.gather(*asked)
@@ -200,15 +200,12 @@ def test_an_ingest_that_does_not_come_on_is_stopped(
     with Library.create(tmp_path / "own") as own:
         work = jobs.Jobs(own)
         job = work.start([str(films)], prune=False)
-        until = time.monotonic() + 60
-        while job.state == "running" and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(lambda: job.state != "running", "the end of the job")
         assert job.state == "failed"
         assert "made no progress" in job.error
         monkeypatch.undo()
         job = work.start([str(films)], prune=False)
-        while job.state == "running" and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(lambda: job.state != "running", "the end of the job")
         assert (job.state, job.indexed) == ("done", 1)
 
 

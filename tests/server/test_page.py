@@ -14,6 +14,7 @@ from media.media_clips import BLUE, GREY, RED, tone, write_clip
 from seehear import Library
 from seehear.server import Settings
 from server.conftest import free_port, serving
+from waiting import LIMIT_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -34,6 +35,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, url: str) -> Iterator[Page]:
     """The page, open; afterwards: no error, no refused script or style, no stranger asked."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(1000 * LIMIT_S)
     page, said, asked = context.new_page(), [], []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
@@ -46,9 +48,9 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     assert [one for one in asked if not one.startswith((url, "blob:", "data:"))] == []
 
 
-def until(page: Page, wanted: str, *, seconds: float = 60) -> None:
+def until(page: Page, wanted: str) -> None:
     """Wait for an expression to be true; asked from outside, as the page allows no eval."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + LIMIT_S
     while not page.evaluate(wanted):
         assert time.monotonic() < deadline, wanted
         page.wait_for_timeout(50)

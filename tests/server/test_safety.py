@@ -21,6 +21,7 @@ from seehear.server.queueing import Busy, Queue
 from seehear.server.sandbox import Limits, call
 from seehear.server.settings import hash_of, make_token, token_file
 from server.conftest import free_port, serving
+from waiting import LIMIT_S
 
 ASK = {"text": "a dog"}
 
@@ -89,7 +90,7 @@ def test_pictures_are_bounded_in_pixels(url: str, tmp_path: Path) -> None:
     huge = tmp_path / "huge.png"
     Image.new("1", (12_000, 12_000)).save(huge)
     answer = httpx.post(
-        f"{url}/api/v1/search/upload", files={"file": huge.read_bytes()}, timeout=60
+        f"{url}/api/v1/search/upload", files={"file": huge.read_bytes()}, timeout=LIMIT_S
     )
     assert answer.status_code == 422
     assert "120 million are the most" in answer.json()["detail"]
@@ -192,7 +193,7 @@ def test_what_was_indexed_through_a_link_is_played(tmp_path: Path, library: Libr
 def test_an_upload_may_be_called_anything(url: str, films: list[Path], name: str) -> None:
     """Whatever it is called, it lies where uploads lie and is what it holds."""
     files = {"file": (name, films[0].read_bytes())}
-    answer = httpx.post(f"{url}/api/v1/search/upload", files=files, timeout=60)
+    answer = httpx.post(f"{url}/api/v1/search/upload", files=files, timeout=LIMIT_S)
     assert answer.status_code == 200, answer.text
     assert answer.json()["hits"][0]["name"] == "farm_dog.mp4"
 

@@ -18,6 +18,7 @@ from schemathesis.checks import (
 from schemathesis.schemas import APIOperation
 
 from seehear.server import schemas
+from waiting import LIMIT_S
 
 CHECKS = [
     not_a_server_error,
@@ -73,7 +74,7 @@ def assault(operation: APIOperation, url: str) -> None:
     def attack(case: Case) -> None:
         if isinstance(case.body, dict) and isinstance(case.body.get("paths"), list):
             case.body["paths"] = [nowhere(path) for path in case.body["paths"]]
-        answer = case.call(base_url=url, timeout=60)
+        answer = case.call(base_url=url, timeout=LIMIT_S)
         case.validate_response(answer, checks=CHECKS)
 
     attack()

@@ -20,6 +20,7 @@ from samples import HEARD, MODEL, SEEN, make_video
 
 from seehear.errors import LibraryError
 from seehear.store import Store, tables
+from waiting import LIMIT_S, wait_until
 
 SCRIPT = Path(__file__).with_name("ingest_loop.py")
 
@@ -32,9 +33,7 @@ def ingesting(root: Path, *, first: int, seed: int) -> Iterator[tuple[subprocess
     with spoken.open("w") as out:
         child = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
     try:
-        until = time.monotonic() + 30
-        while not spoken.stat().st_size and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: spoken.stat().st_size or child.poll() is not None, "the first word")
         yield child, spoken
         assert child.poll() is None, "the writer ended by itself"
     finally:
@@ -108,8 +107,8 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
     Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD).close()
     seen: set[tuple[tuple[str, int], ...]] = set()
     with ingesting(root, first=0, seed=99) as (child, _), Store.open(root) as reader:
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
+        until = time.monotonic() + LIMIT_S
+        while len(seen) < 6 and time.monotonic() < until:
             reader.refresh()
             seen.add(tuple(sorted(visible(reader).items())))
             near = reader.nearest("seen", np.ones(SEEN), k=5)
@@ -117,7 +116,7 @@ def test_readers_see_whole_videos_while_another_process_writes(tmp_path: Path):
             assert [line for line in reader.verify() if line[:5] != "note:"] == []
         with pytest.raises(LibraryError, match=rf"another process \(pid {child.pid}\) is indexing"):
             Store.open(root, write=True)
-    assert len(seen) > 3
+    assert len(seen) == 6
     Store.open(root, write=True).close()
 
 
@@ -150,7 +149,7 @@ def test_a_promised_batch_of_a_killed_writer_is_committed_once(
     context = multiprocessing.get_context("spawn")
     child = context.Process(target=killed_in_a_commit, args=(root, turn, is_before))
     child.start()
-    child.join(60)
+    child.join(LIMIT_S)
     assert child.exitcode == -signal.SIGKILL
     with Store.open(root, write=True) as store:
         assert store.counts() == {"videos": 2, "items": 3}

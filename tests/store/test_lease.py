@@ -15,6 +15,7 @@ from samples import make_video
 
 from seehear.errors import LibraryError
 from seehear.store import Store, bucket, lease, tables
+from waiting import LIMIT_S
 
 LOOP = Path(__file__).with_name("ingest_loop.py")
 
@@ -114,9 +115,9 @@ def test_a_storm_of_appenders_loses_nothing(remote: Store):
     for child in children:
         child.start()
     for child in children:
-        child.join(120)
+        child.join(LIMIT_S)
     assert [child.exitcode for child in children] == [0, 0, 0]
-    names = {acknowledged.get(timeout=5) for _ in range(12)}
+    names = {acknowledged.get(timeout=LIMIT_S) for _ in range(12)}
     with Store.open(remote.root) as store:
         assert {make_video(name)[0] for name in names} <= set(store.videos())
         assert store.counts() == {"videos": 17, "items": 33}
@@ -174,7 +175,7 @@ def test_a_writer_that_paused_in_the_middle_of_a_commit_is_fenced(
         check()
         if not asleep.is_set():
             asleep.set()
-            awake.wait(30)
+            awake.wait(LIMIT_S)
 
     monkeypatch.setattr(remote.place, "check", check_and_pause)
     told: list[str] = []
@@ -187,11 +188,11 @@ def test_a_writer_that_paused_in_the_middle_of_a_commit_is_fenced(
 
     paused = threading.Thread(target=put)
     paused.start()
-    assert asleep.wait(30)
+    assert asleep.wait(LIMIT_S)
     on_another_machine(monkeypatch, tmp_path, "other")
     with Store.open(remote.root, write=True) as second:
         awake.set()
-        paused.join(60)
+        paused.join(LIMIT_S)
         assert len(told) == 1 and "another machine has become the writer" in told[0]
         second.put([make_video("second")])
         assert second.counts()["videos"] == 6

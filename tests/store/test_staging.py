@@ -14,6 +14,7 @@ from samples import make_video
 from seaweed import Seaweed
 from seehear.store import Staged, Staging, Store, backend_for, tables
 from seehear.types import Item
+from waiting import LIMIT_S
 
 
 def lay(staging: Staging, *names: str, take: int = 0) -> Staged:
@@ -41,7 +42,7 @@ def test_a_worker_killed_before_it_told_leaves_nothing_to_see(remote: Store):
     staging = staging_of(remote)
     child = multiprocessing.get_context("spawn").Process(target=lay_and_die, args=(staging,))
     child.start()
-    child.join(60)
+    child.join(LIMIT_S)
     assert child.exitcode == -signal.SIGKILL
     assert remote.counts() == {"videos": 5, "items": 9}
     assert len(untold(remote)) == 3
