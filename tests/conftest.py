@@ -23,6 +23,7 @@ from seaweed import BUCKET, KEYS, Seaweed
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder
 from seehear.errors import ModelError
+from seehear.store import lease
 
 settings.register_profile("seehear", deadline=None)  # machines of CI are slow now and then
 settings.load_profile("seehear")
@@ -49,11 +50,18 @@ def _seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 
 @pytest.fixture
 def s3(_seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seaweed:
-    """An S3 server named in the environment; a skip where its wheel is not installed."""
+    """An S3 server named in the environment; a skip where its wheel is not installed.
+
+    A new library there holds a short race for its lease, and no request reads the certificates of
+    the system: both take most of the time of a small test.
+    """
     monkeypatch.setenv("AWS_ENDPOINT_URL", _seaweed.endpoint)
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "no certificates"))
+    monkeypatch.setattr(lease, "RACERS", 2)
+    monkeypatch.setattr(lease, "ROUNDS", 1)
     return _seaweed
 
 

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from command import seehear
 from media.media_clips import GREEN, RED, tone, write_clip
 from seaweed import Seaweed, free_ports
 from seehear.engine.tags import TagsEngine
@@ -60,16 +61,23 @@ def films(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_command_takes_an_address(command: Command, films: Path, address: str):
-    assert "indexed 2 files as 2 moments" in ended(command("index", str(films)))
-    assert "nothing new, 2 files unchanged" in ended(command("index", str(films)))
-    told = json.loads(ended(command("search", "a green wall", "--json")))
-    assert {Path(hit["path"]).name for hit in told["hits"]} == {"red.mp4", "green.mp4"}
-    status = json.loads(ended(command("status", "--json")))
+def test_every_command_takes_an_address(
+    films: Path, address: str, tags_engine: TagsEngine, tmp_path: Path
+):
+    def run(*words: str) -> str:
+        done = seehear(tmp_path, *words, SEEHEAR_LIBRARY=address, COLUMNS="100", NO_COLOR="1")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "indexed 2 files as 2 moments" in run("index", str(films))
+    assert "nothing new, 2 files unchanged" in run("index", str(films))
+    hits = json.loads(run("search", "a green wall", "--json"))["hits"]
+    assert {Path(hit["path"]).name for hit in hits} == {"red.mp4", "green.mp4"}
+    status = json.loads(run("status", "--json"))
     assert (status["root"], status["videos"], status["items"]) == (address, 2, 2)
-    assert "1" in ended(command("remove", str(films / "red.mp4")))
-    assert json.loads(ended(command("status", "--json")))["videos"] == 1
-    ended(command("verify", "--full"))
+    assert "1" in run("remove", str(films / "red.mp4"))
+    assert json.loads(run("status", "--json"))["videos"] == 1
+    run("verify", "--full")
 
 
 def test_a_library_on_s3_is_served(command: Command, films: Path):

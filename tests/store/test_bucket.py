@@ -15,7 +15,7 @@ from samples import HEARD, MODEL, SEEN, five, make_video
 
 from seaweed import Seaweed
 from seehear.errors import LibraryError, UsageError
-from seehear.store import Store, bucket
+from seehear.store import Store, bucket, lease
 
 LOOP = Path(__file__).with_name("ingest_loop.py")
 
@@ -119,8 +119,12 @@ def test_wrong_keys_are_told_in_words(remote: Store, monkeypatch: pytest.MonkeyP
         Store.open(root)
 
 
-def test_a_server_that_ignores_conditions_is_refused(address: str, listening: Any, tmp_path: Path):
+def test_a_server_that_ignores_conditions_is_refused(
+    address: str, listening: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Its signatures would not allow to change a request, so it is one that asks for no keys."""
+    monkeypatch.setattr(lease, "RACERS", 8)
+    monkeypatch.setattr(lease, "ROUNDS", 2)
     server = Seaweed(tmp_path / "open", asks_keys=False)
     server.start()
     try:
