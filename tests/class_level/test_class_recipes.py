@@ -141,9 +141,9 @@ def test_a_set_without_validation_needs_another_selection(monkeypatch: pytest.Mo
 
 
 class Scripted:
-    """A system whose states are set: how many items of each cut it places with their class."""
+    """A system of fixed states: how many items of each split it places with their class."""
 
-    placed = ((0, 0), (5, 0), (25, 0), (25, 9), *[(25, 9)] * 20)  # of 25, per state and cut
+    placed = ((0, 0), (5, 0), (25, 0), (25, 9), *[(25, 9)] * 20)  # of 25, per state and split
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
         for epoch in range(len(self.placed)):
@@ -152,21 +152,21 @@ class Scripted:
 
     def vectors(self, pairs: Pairs) -> Vectors:
         found = np.ones((50, 4))  # rows 70 .. 119: all alike
-        for cut, count in enumerate(self.placed[self.epoch]):
-            rows = np.arange(25 * cut, 25 * cut + count)
+        for split, count in enumerate(self.placed[self.epoch]):
+            rows = np.arange(25 * split, 25 * split + count)
             found[rows] = np.eye(4)[(rows + 70) % 4]
         return Vectors.shared(found, found)
 
 
-def test_training_stops_when_no_cut_gets_better(
+def test_training_stops_when_no_split_gets_better(
     only_made: ClassSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first cut is best at state 2, the second one at state 3; two stale states end it."""
+    """The first split is best at state 2, the second one at state 3; two stale states end it."""
     monkeypatch.setattr(runner, "build_system", lambda name, settings: Scripted())
     (point,) = load_points("dstc_digits", changes=["patience=2"])
     outcome = runner.run(point.recipe, Path())
     assert [row["epoch"] for row in outcome.curves] == [0, 1, 2, 3, 4, 5]
-    best = {(choice.cut, choice.state["epoch"]) for choice in outcome.choices}
+    best = {(found.split, found.state["epoch"]) for found in outcome.selections}
     assert best == {(0, 2), (1, 3)}
 
 

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,40 +27,12 @@ from seehear_lab.experiments.record import RESULTS
 from seehear_lab.experiments.run import RunPaths, run_recipe
 from seehear_lab.experiments.tables import find_results
 from seehear_lab.recipes.reader import list_recipes, with_changes
-from tiny_towers import make_ast_folder, make_clip_folder
+from tiny_towers import make_clip_folder
 from waiting import LIMIT_S
 
 Generated = Callable[[str], Path]
 CPU = torch.device("cpu")
-DIM = {
-    "model.settings.dim": 32,
-    "model.settings.sound_dim": 48,
-    "model.settings.patches": 16,
-    "model.settings.hidden": 32,
-    "model.settings.wide": 64,
-}
 SMALL = ("train.batch_size=2", "train.steps=1", "clips.workers=1")
-
-
-@pytest.fixture(scope="session")
-def towers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("towers")
-    make_clip_folder(folder / "clip")
-    make_ast_folder(folder / "ast", stride=40)  # 78 patches: fast
-    return folder
-
-
-@pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A data set by name in its real layout, written once."""
-
-    @cache
-    def root(name: str) -> Path:
-        folder = tmp_path_factory.mktemp(name)
-        write_set(load_spec(name), folder)
-        return folder
-
-    return root
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -75,60 +46,6 @@ def test_a_recipe_names_existing_things(name: str, variants: None) -> None:
     assert recipe.published.keys() <= {"r1", "r5", "r10", "mdr", "mnr", "map"}
     with torch.device("meta"):
         build_model(recipe.model.name, **recipe.model.settings)
-
-
-def aspects(name: str) -> set[object]:
-    """What makes a training run different from others."""
-    recipe = load_recipe(name)
-    data, clips, train, evaluate = recipe.data, recipe.clips, recipe.train, recipe.evaluate
-    return {
-        (recipe.model.name, train.loss),
-        (recipe.model.name, tuple(str(group) for group in train.groups)),
-        (data.set, bool(data.val), bool(data.holdout)),
-        ("clips", clips.sampler, clips.crop, clips.shift),
-        ("frozen", recipe.towers.frozen),
-        ("correction", evaluate.correction),
-        ("stages", bool(evaluate.rerank), evaluate.stage1),
-    }
-
-
-def different_recipes() -> list[str]:
-    """The first recipes that show every aspect of all."""
-    seen: set[object] = set()
-    chosen: list[str] = []
-    for name in list_recipes():
-        if not aspects(name) <= seen:
-            chosen.append(name)
-            seen |= aspects(name)
-    return chosen
-
-
-@pytest.mark.parametrize("name", different_recipes())
-def test_a_recipe_takes_one_step(
-    name: str, variants: None, towers: Path, tmp_path: Path, generated: Generated
-) -> None:
-    recipe = load_recipe(name)
-    known = [key for key in DIM if key.rsplit(".")[-1] in recipe.model.settings]
-    changes = [*SMALL, *(f"{key}={DIM[key]}" for key in known)]
-    if recipe.data.holdout:
-        changes.append("data.holdout=1")
-    if recipe.clips.frames > 12:
-        changes.append("clips.frames=6")
-    recipe = load_recipe(name, changes=changes)
-    paths = RunPaths(root=generated(recipe.data.set), towers=towers, output=tmp_path / "0")
-    results = run_recipe(name, recipe, paths, device=CPU)
-    assert read_results(tmp_path / "0" / RESULTS) == results
-    assert [result.direction for result in results[:2]] == ["t2v", "v2t_grouped"]
-    has_val = bool(recipe.data.val or recipe.data.holdout)
-    assert results[0].selected_on == ("val" if has_val else "last step")
-    assert results[0].gallery == 3 and results[0].with_sound == 2
-    if recipe.evaluate.correction != "none":
-        is_banked = recipe.evaluate.correction == "qb_norm"
-        assert results[2].label == ("inductive" if is_banked else "transductive")
-    if not recipe.run_of:  # the row of the table is among them
-        assert len(find_results(tmp_path, recipe)) == 1
-    rows = [json.loads(line) for line in (tmp_path / "0/log.jsonl").read_text().splitlines()]
-    assert rows[0]["step"] == 1 and rows[0]["loss"] > 0
 
 
 def test_one_run_has_the_rows_of_both_stages(
@@ -151,17 +68,14 @@ def test_one_run_has_the_rows_of_both_stages(
     assert find_results(tmp_path / "tefal_charades_rerank", row) == [plain]
 
 
-def test_published_numbers_match_the_papers() -> None:
-    folder = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))
-    if not (folder / "papers").is_dir():
-        pytest.skip(f"no papers in {folder}; set SEEHEAR_TEST_DATA")
+def test_published_numbers_match_the_papers(shared_data: Path) -> None:
     quoted = {"tefal": "tefal.txt", "ts2net": "ts2net-supplement.txt"}
     quoted["avma"] = "avma-supplement.txt"
     for name in list_recipes():
         recipe = load_recipe(name)
         file = quoted.get(recipe.table.partition("-")[0])
         if file:
-            lines = (folder / "papers" / file).read_text(encoding="utf-8").splitlines()
+            lines = (shared_data / "papers" / file).read_text(encoding="utf-8").splitlines()
             numbers = [f"{value:.1f}" for value in recipe.published.values()]
             rows = [re.sub(r"<.*?>|\*", "", line).split() for line in lines]
             assert any(_in_order(numbers, row) for row in rows), (name, numbers)

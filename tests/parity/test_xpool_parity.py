@@ -39,7 +39,7 @@ def test_every_step_of_the_block(golden: Load, heads: int) -> None:
     seen: list[torch.Tensor] = []
     block.pool.out.register_forward_hook(lambda *call: seen.append(call[-1]))
     close(block.pool(text, items.frames, mask).transpose(0, 1), out["ln2"], atol=1e-5)
-    close(seen[0].transpose(0, 1), out["attn_out_before_ln2"], atol=1e-5)
+    close(seen[0], out["attn_out_before_ln2"], atol=1e-5)
     close(block(text, items.frames, mask).transpose(0, 1), out["pooled"], atol=1e-5)
 
 
