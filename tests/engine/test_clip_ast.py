@@ -282,8 +282,8 @@ def match_settings(folder: Path) -> Path:
         (lambda f: cut(f / "ast/model.safetensors"), "AST weights .* are damaged"),
         (lambda f: without(f / "clip", "layernorm.weight"), "CLIP weights .* missing"),
         (lambda f: without(f / "ast", "layernorm.weight"), "AST weights .* missing"),
-        (lambda f: match_settings(f).write_text("{}"), "do not fit each other"),
-        (lambda f: match_settings(f).with_suffix(".safetensors").touch(), "do not fit each other"),
+        (lambda f: match_settings(f).write_text("{}"), "do not go together"),
+        (lambda f: match_settings(f).with_suffix(".safetensors").touch(), "do not go together"),
         (lambda f: make_clip_folder(f / "clip", dim=40), "projection_dim is 40, .* need 32"),
         (lambda f: make_ast_folder(f / "ast", rows=512), "max_length is 512, .* need 1024"),
     ],
@@ -319,7 +319,7 @@ def test_other_weights_than_the_librarys_are_refused(tmp_path: Path) -> None:
     head.write_bytes(data)
     with pytest.raises(
         ModelError,
-        match=r"weights of engine 'clip-ast'.* in SEEHEAR_MODELS, .*'seehear reindex --models DIR",
+        match=r"other weights of engine 'clip-ast'.*SEEHEAR_MODELS.*'seehear reindex --models DIR",
     ):
         load_engine(manifest)
 
