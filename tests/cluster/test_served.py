@@ -92,7 +92,7 @@ def refuses_another(root: Path, address: str, engine: TagsEngine) -> None:
     command += ["--shards", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 4
-    assert "are those of" in done.stderr and "Traceback" not in done.stderr
+    assert "of this cluster belong to" in done.stderr and "Traceback" not in done.stderr
 
 
 def lose_replica(ray: Any, name: str) -> None:

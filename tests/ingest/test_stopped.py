@@ -62,7 +62,7 @@ def test_ctrl_c_keeps_what_was_committed(
         child.send_signal(signal.SIGINT)
         assert child.wait(LIMIT_S) == 130
         errors = child.stderr.read() if child.stderr else b""
-    assert b"interrupted; what was committed stays" in errors
+    assert b"interrupted; everything committed stays" in errors
     assert b"Traceback" not in errors
     with Library.open(root) as library:
         first = len(library.videos())

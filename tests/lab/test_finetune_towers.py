@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from engine.test_clip_ast import make_folder
 from lab.test_cli import run
@@ -37,8 +36,6 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("towers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the towers are tiny
         (root / "films").mkdir()
         rng, lines = np.random.default_rng(0), []
         for number in range(FILMS):
@@ -59,7 +56,6 @@ def place(tmp_path_factory: pytest.TempPathFactory):
         with Library.create(root / "library", models=models) as library:
             library.add([root / "films"], workers=1)
         yield root
-        torch.set_num_threads(threads)
 
 
 def scores_of_the_lab(place: Path, models: Path) -> dict[str, float]:

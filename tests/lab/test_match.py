@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from engine.test_clip_ast import make_folder
 from media.media_clips import tone, write_clip
@@ -26,8 +25,6 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEHEAR_CACHE", str(root / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the model is tiny
         (root / "films").mkdir()
         rng = np.random.default_rng(0)
         for number in range(CLIPS):
@@ -40,7 +37,6 @@ def place(tmp_path_factory: pytest.TempPathFactory):
         with Library.create(root / "library", models=models) as library:
             library.add([root / "films"], workers=1)
         yield root
-        torch.set_num_threads(threads)
 
 
 def film(root: Path, name: str, kind: int, tones: int, rng: np.random.Generator) -> None:
