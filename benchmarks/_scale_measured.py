@@ -13,7 +13,8 @@ from functools import cache, partial
 import numpy as np
 
 from _report import percentiles_ms
-from seehear.store import Store, index, upkeep
+from seehear.store import Store
+from seehear.store.write import build_ann, maintenance
 from seehear.types import EncodedQuery, Item, Tokens, Video
 from store import made_video, one_item
 
@@ -71,7 +72,7 @@ def fill(root: str, items: int) -> Figures:
     short = one_item(np.zeros((1, 8), np.int8), np.zeros((1, 8), np.int8))
     count = items // ITEMS_PER_VIDEO
     spent = {"insert s": 0.0, "maintenance s": 0.0}
-    upkeep.KEPT = timedelta(0)  # old versions go at once, as they would an hour later
+    maintenance.KEEP_VERSIONS = timedelta(0)  # as if an hour had passed
     with Store.create(root, model=model, seen_dim=SEEN, heard_dim=HEARD) as store:
         for commit, first in enumerate(range(0, count, VIDEOS_PER_COMMIT), start=1):
             numbers = range(first, min(first + VIDEOS_PER_COMMIT, count))
@@ -91,13 +92,13 @@ def seconds(call: Callable[[], object]) -> float:
 
 def build(root: str, items: int) -> Figures:
     """The index, tried on the queries; with the product's threshold lowered to these items."""
-    index.MIN_ITEMS = min(index.MIN_ITEMS, items // 2)
+    build_ann.MIN_ITEMS = min(build_ann.MIN_ITEMS, items // 2)
     with Store.open(root, write=True) as store:
         before = store.size_bytes()
         begun = time.perf_counter()
         said = store.maintain(bank)
         spent = time.perf_counter() - begun
-        tried = store.get(f"index emb__{'0' * 12}")
+        tried = store.snapshot.catalog[f"index emb__{'0' * 12}"]
         print(*said, sep="\n", file=sys.stderr)
         return {
             "index build s": spent,

@@ -56,7 +56,7 @@ def one_run(workers: int, files: list[Path]) -> dict[str, float]:
     try:
         address = f"s3://{BUCKET}/{workers}-{time.time_ns()}"
         with Library.create(address, engine="tags") as library:
-            done = library.add(files, work=on_ray("auto"))
+            done = library.add(files, indexer=on_ray("auto"))
     finally:
         ray.shutdown()
     return {

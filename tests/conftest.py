@@ -23,7 +23,7 @@ from seaweed import BUCKET, KEYS, Seaweed
 from seehear.engine.tags import TagsEngine
 from seehear.engine.tags_files import TagsFiles, default_folder
 from seehear.errors import ModelError
-from seehear.store import lease
+from seehear.store.tables import lease
 
 settings.register_profile("seehear", deadline=None)  # machines of CI are slow now and then
 settings.load_profile("seehear")
@@ -52,7 +52,7 @@ def _seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 def s3(_seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seaweed:
     """An S3 server named in the environment; a skip where its wheel is not installed.
 
-    A new library there holds a short race for its lease, and no request reads the certificates of
+    A new library there has a short race for its lease, and no request reads the certificates of
     the system: both take most of the time of a small test.
     """
     monkeypatch.setenv("AWS_ENDPOINT_URL", _seaweed.endpoint)

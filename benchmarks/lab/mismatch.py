@@ -24,7 +24,7 @@ from seehear.engine.tags_files import TagsFiles, default_folder
 from seehear.media import read_any
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
-from seehear.store.blob import pack, pad, unpack
+from seehear.store.tables.codec import pack, pad, unpack
 from seehear_lab.losses import associative_loss
 
 SHARED = Path(os.environ.get("SEEHEAR_TEST_DATA", Path(__file__).parents[3] / "shared"))

@@ -9,9 +9,9 @@ from pathlib import Path
 from seehear import ingest
 from seehear.engine import Engine, create_engine, load_engine
 from seehear.errors import NothingDoneError
-from seehear.ingest import Plan, Progress, Report, Work, index_all, is_below, listed
+from seehear.ingest import Indexer, Plan, Progress, Report, absolute_paths, index_files
 from seehear.search import Stage1, preload_frames, search
-from seehear.store import Store, backend_for
+from seehear.store import Store, backend_for, is_below
 from seehear.types import (
     Answer,
     Clip,
@@ -77,7 +77,7 @@ class Library:
         on_file: Callable[[int, int], None] | None = None,
     ) -> Plan:
         """What `add` would do with these files and folders."""
-        wanted = listed(paths)
+        wanted = absolute_paths(paths)
         return ingest.make_plan(self._store, wanted, exclude=exclude, retry=retry, on_file=on_file)
 
     def add(
@@ -87,7 +87,7 @@ class Library:
         plan: Plan | None = None,
         prune: bool = False,
         workers: int | None = None,
-        work: Work = index_all,
+        indexer: Indexer = index_files,
         progress: Progress | None = None,
     ) -> Report:
         """Index files and folders; unchanged files are skipped, unreadable ones reported.
@@ -97,9 +97,15 @@ class Library:
         """
         engine = self.engine
         with Store.open(self._store.root, write=True) as writer:
-            todo = plan or ingest.make_plan(writer, listed(paths))
+            todo = plan or ingest.make_plan(writer, absolute_paths(paths))
             report = ingest.run(
-                engine, writer, todo, prune=prune, workers=workers, work=work, progress=progress
+                engine,
+                writer,
+                todo,
+                prune=prune,
+                workers=workers,
+                indexer=indexer,
+                progress=progress,
             )
         self._store.refresh()
         return report
@@ -198,18 +204,18 @@ class Library:
 
     def remove(self, paths: Paths) -> int:
         """Remove files, or all below folders; returns how many. Raises: NothingDoneError."""
-        roots = listed(paths)
+        roots = absolute_paths(paths)
         lost = [
             (path, video.sha256)
             for video in self._store.videos()
             for path in (video.path, *video.aliases)
-            if is_below(path, roots)
+            if is_below(path, *roots)
         ]
-        failed = [row.path for row in self._store.journal.failed() if is_below(row.path, roots)]
+        failed = [row.path for row in self._store.journal.failed() if is_below(row.path, *roots)]
         if not lost and not failed:
             raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
         with Store.open(self._store.root, write=True) as writer:
-            ingest.drop_paths(writer, lost)
+            ingest.remove_paths(writer, lost)
             writer.journal.forget([*failed, *(path for path, _ in lost)])
         self._store.refresh()
         return len(lost) + len(failed)

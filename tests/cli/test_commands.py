@@ -107,7 +107,7 @@ def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEn
         (
             ("status", "-l", "films"),
             4,
-            "is a folder of something else",
+            "contains other files",
         ),
         (("search", "dog", "--added-since", "soon"), 2, "'soon' is neither a date nor an age"),
         (("models", "import", "tags", "nowhere"), 2, "'nowhere' is not a folder"),
@@ -140,7 +140,7 @@ def test_bad_questions_to_a_real_library(run: Run, films: Path, tags_engine: Tag
         (("search", "--like", "films/green.mp4", "--mode", "heard"), 2, "has no sound"),
         (("report", "x", "-o", "nowhere/page.html"), 2, "cannot be written"),
         (("remove", "elsewhere"), 6, "nothing indexed at"),
-        (("reindex",), 6, "already holds what engine 'tags' makes"),
+        (("reindex",), 6, "already indexed with engine 'tags'"),
         (("index", "films", "--fail-on-error"), 5, "1 file could not be indexed"),
         (("index", "films/broken.mp4"), 6, "no video or sound that can be indexed"),
     ):

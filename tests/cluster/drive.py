@@ -75,10 +75,10 @@ def main() -> None:
             done += stage == "index"
             say(done=done)
 
-        report = library.add([folder], work=on_ray(GCS), progress=progress)
+        report = library.add([folder], indexer=on_ray(GCS), progress=progress)
         say(indexed=report.indexed, problems=report.problems, commits=report.commits)
         say(versions=versions_by_batch(root), wrote=report.spent_s["write"])
-        again = library.add([folder], work=on_ray(GCS))
+        again = library.add([folder], indexer=on_ray(GCS))
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))
         cache = f"{os.environ['XDG_DATA_HOME']}/copies"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from seehear.engine.tags import TagsEngine
-from seehear.store import Store, backend_for, tables
+from seehear.store import Store, backend_for
+from seehear.store.tables.lance import open_table
 from seehear.types import Item, Tokens
 from store.samples import Put, make_video
 
@@ -52,10 +53,10 @@ def _real(engine: TagsEngine, item: Item, seed: int) -> Item:
 
 def versions_by_batch(address: str) -> dict[str, int]:
     """For every table of rows, how many versions were published by a batch."""
-    place = backend_for(address)
+    backend = backend_for(address)
     counts: dict[str, int] = {}
-    for name in set(place.heads()) - {"catalog", "writer"}:
-        head, _ = tables.open_table(place, name)
-        told = [head.read_transaction(version) for version in range(1, head.version + 1)]
-        counts[name] = sum("batch" in (each.transaction_properties or {}) for each in told if each)
+    for name in set(backend.latest_versions()) - {"catalog"}:
+        table, _ = open_table(backend, name)
+        found = [table.read_transaction(version) for version in range(1, table.version + 1)]
+        counts[name] = sum("batch" in (each.transaction_properties or {}) for each in found if each)
     return counts

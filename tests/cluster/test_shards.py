@@ -141,7 +141,7 @@ def test_copies_follow_what_is_written(tags_engine: TagsEngine, tmp_path: Path):
     with Store.open(root, write=True) as store:
         gone, renamed, *_ = store.videos()
         store.remove([gone.id])
-        store.relabel(dataclasses.replace(renamed, path="/films/another name.mp4"))
+        store.update_metadata(dataclasses.replace(renamed, path="/films/another name.mp4"))
         store.put(more(tags_engine, 40, 44))
     same(divided.search(**QUERIES[0]), before)
     divided.refresh()

@@ -46,13 +46,13 @@ def test_what_others_hold_is_not_waited_for_and_missing_weights_are_said(
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
     models = make_folder(tmp_path / "models", "xpool")
     with Library.create(tmp_path / "library", models=models) as library:
-        report = library.add([films], work=on_ray("auto"))
+        report = library.add([films], indexer=on_ray("auto"))
         assert (report.indexed, report.problems) == (6, [])
         assert "write" not in report.spent_s  # no worker can write into a folder of this machine
         write_clip(films / "late.mp4", seconds=1, shots=[(0, (5, 5, 250))])
         models.rename(tmp_path / "elsewhere")
         with pytest.raises(ModelError, match="a worker of the cluster cannot load the engine"):
-            library.add([films], work=on_ray("auto"))
+            library.add([films], indexer=on_ray("auto"))
         (tmp_path / "elsewhere").rename(models)
         assert library.add([films], workers=1).indexed == 1  # it is not to blame
 
@@ -67,21 +67,21 @@ def test_what_a_dead_worker_wrote_is_never_seen_and_cleared_away(
 ) -> None:
     monkeypatch.setattr(work, "IndexFiles", Unlucky)
     with Library.create(address, engine="tags") as library:
-        report = library.add([films], work=on_ray("auto"))
+        report = library.add([films], indexer=on_ray("auto"))
         assert (tmp_path / "killed").exists()
         assert report.indexed == 5
         ((path, reason),) = report.problems
-        assert path.endswith("3.mp4") and "made the decoder crash" in reason
+        assert path.endswith("3.mp4") and "the decoder crashed" in reason
         assert report.spent_s["write"] > 0
         assert set(versions_by_batch(address).values()) == {report.commits}
         assert (library.status().videos, library.status().items) == (5, 5)
         assert library.verify(full=True) == []
-        assert "1 files that nothing needs" in " ".join(orphans(address))
+        assert "1 unused file" in " ".join(orphans(address))
         library.maintain()
         assert orphans(address) == []
         assert library.verify(full=True) == []
         assert stopped_after_the_first(library, films, held)
-        assert library.add([films], work=on_ray("auto")).indexed == 2
+        assert library.add([films], indexer=on_ray("auto")).indexed == 2
         assert library.status().videos == 8
 
 
@@ -98,6 +98,6 @@ def stopped_after_the_first(library: Library, films: Path, ray: Any) -> bool:
 
     for name in ("late.mp4", "later.mp4", "latest.mp4"):
         write_clip(films / name, seconds=1, shots=[(0, (5, len(name), 250))])
-    report = library.add([films], work=on_ray("auto"), progress=progress)
+    report = library.add([films], indexer=on_ray("auto"), progress=progress)
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 1.0, "the end of the workers")
     return (report.is_interrupted, report.indexed) == (True, 1)

@@ -1,4 +1,4 @@
-"""A worker that bad luck befalls; in a module of its own, so that workers can import it."""
+"""A worker that crashes; in its own module, so that Ray workers can import it."""
 
 import os
 import signal
@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from seehear.cluster.work import IndexFiles
-from seehear.ingest import Group, Indexed, NewFile
-from seehear.ingest import work as ingest_work
+from seehear.ingest import IndexedFile, IndexedGroup, NewFile, isolate
 
 
 class Unlucky(IndexFiles):
-    """A worker that is killed once, between laying rows down and telling of them."""
+    """A worker that is killed once, after it wrote fragments and before it returned them."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        ingest_work._work = _fall_over
+        isolate._work = _fall_over
 
-    def index(self, files: Sequence[NewFile]) -> Group:
+    def index(self, files: Sequence[NewFile]) -> IndexedGroup:
         group = super().index(files)
         mark = Path(files[0].file.path).parents[1] / "killed"
         if group.staged and group.staged.videos and not mark.exists():
@@ -27,11 +26,11 @@ class Unlucky(IndexFiles):
         return group
 
 
-def _fall_over(new: NewFile) -> Indexed:
-    """Stands in for a decoder that takes its process down, on one file."""
+def _fall_over(new: NewFile) -> IndexedFile:
+    """Stands in for a decoder that crashes on one file."""
     if new.file.path.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGKILL)
     return _WORK(new)
 
 
-_WORK = ingest_work._work
+_WORK = isolate._work

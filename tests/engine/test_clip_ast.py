@@ -23,7 +23,7 @@ from seehear.errors import ModelError
 from seehear.media import read_picture
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
-from seehear.store.blob import pack, pad, unpack
+from seehear.store.tables.codec import pack, pad, unpack
 from seehear.types import Clip
 from tiny_towers import configure, cut, make_ast_folder, make_clip_folder, without
 

@@ -1,4 +1,4 @@
-"""What went wrong once: names, files that change, processes that die, questions that cannot be."""
+"""Ingest of difficult input: odd names, changing files, crashing processes, full disks."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from media.media_clips import BLUE, GREEN, RED, tone, write_clip
 from seehear import Filter, Library
 from seehear.engine.tags import TagsEngine
 from seehear.errors import LibraryError, MediaError, NothingDoneError, UsageError
-from seehear.ingest import work
+from seehear.ingest import index_file
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def test_a_single_path_is_not_a_list_of_letters(films: Path, library: Library) -
     assert library.remove(films / "red.mp4") == 1
 
 
-def test_a_name_that_is_not_utf8_is_a_row_of_the_report(films: Path, library: Library) -> None:
+def test_a_name_that_is_not_utf8_is_reported(films: Path, library: Library) -> None:
     target = os.path.join(os.fsencode(films), b"bad\xff\xfename.mp4")  # noqa: PTH118
     with open(target, "wb") as file:  # noqa: PTH123
         file.write((films / "red.mp4").read_bytes())
     report = library.add([films])
     assert report.indexed == 2
     assert [reason for _, reason in report.problems] == [
-        "its name is not valid UTF-8, so it cannot be kept; rename the file"
+        "its name is not valid UTF-8 and cannot be stored; rename the file"
     ]
 
 
@@ -62,7 +62,7 @@ def test_a_file_replaced_after_the_plan_is_not_stored_under_the_old_content(
     assert library.add([films]).indexed == 1
 
 
-def test_a_file_that_vanishes_after_the_scan_is_a_row(
+def test_a_file_deleted_after_the_scan_is_reported(
     films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from seehear.ingest import plan
@@ -77,23 +77,23 @@ def test_a_file_that_vanishes_after_the_scan_is_a_row(
     assert report.problems[0][0] == str(ghost)
 
 
-def test_an_unexpected_error_in_one_file_is_a_row(
+def test_an_unexpected_error_in_one_file_is_reported(
     films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thumbnail = work.thumbnail
+    thumbnail = index_file.thumbnail
 
-    def moody(frame):
+    def failing(frame):
         if frame[..., 1].mean() > 150:
             raise ZeroDivisionError("green is too much")
         return thumbnail(frame)
 
-    monkeypatch.setattr(work, "thumbnail", moody)
+    monkeypatch.setattr(index_file, "thumbnail", failing)
     report = library.add([films])
     assert report.indexed == 1
     assert "unexpected ZeroDivisionError: green is too much" in report.problems[0][1]
 
 
-def test_paths_with_dots_mean_what_they_say(
+def test_paths_with_dots_are_resolved(
     films: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.add([films])
@@ -115,14 +115,14 @@ def test_failed_files_are_forgotten_by_prune_and_remove(films: Path, library: Li
     assert library.status().failed == ()
 
 
-def test_a_rename_is_not_told_as_gone(films: Path, library: Library) -> None:
+def test_a_renamed_file_is_not_reported_as_gone(films: Path, library: Library) -> None:
     library.add([films])
     (films / "red.mp4").rename(films / "crimson.mp4")
     report = library.add([films])
     assert (report.renamed, report.gone) == (1, ())
 
 
-def test_questions_that_cannot_be_meant(films: Path, library: Library) -> None:
+def test_invalid_search_arguments_are_refused(films: Path, library: Library) -> None:
     library.add([films])
     for limit in (0, -1):
         with pytest.raises(UsageError):
@@ -140,7 +140,7 @@ def test_a_picture_without_a_decoder_is_refused(library: Library, tmp_path: Path
         library.search(like=drawing)
 
 
-def test_a_damaged_journal_costs_a_rescan_only(films: Path, tags_engine, tmp_path: Path) -> None:
+def test_a_damaged_journal_only_needs_a_rescan(films: Path, tags_engine, tmp_path: Path) -> None:
     root = tmp_path / "library"
     with Library.create(root) as library:
         library.add([films])
@@ -153,9 +153,7 @@ def test_a_damaged_journal_costs_a_rescan_only(films: Path, tags_engine, tmp_pat
         assert library.verify(full=True) == []
 
 
-def test_a_library_on_a_full_or_read_only_disk_ends_in_one_sentence(
-    films: Path, tmp_path: Path
-) -> None:
+def test_a_location_that_cannot_be_written_is_an_error(films: Path, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
     done = seehear(tmp_path, "index", str(films), "-l", str(blocker / "library"))
@@ -164,7 +162,7 @@ def test_a_library_on_a_full_or_read_only_disk_ends_in_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_dry_run_makes_no_library(films: Path, tmp_path: Path, tags_engine) -> None:
+def test_a_dry_run_creates_no_library(films: Path, tmp_path: Path, tags_engine) -> None:
     root = tmp_path / "none"
     done = seehear(tmp_path, "index", str(films), "-l", str(root), "--dry-run")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Ingest on real files: what is new, changed, moved, copied, gone, broken or cut off."""
+"""Ingest of real files: new, changed, moved, copied, deleted, damaged, interrupted."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from media.media_clips import BLUE, GREEN, RED, tone, write_clip
 from seehear import Library
 from seehear.engine.tags import TagsEngine
 from seehear.errors import LibraryError, NothingDoneError
-from seehear.ingest import work
+from seehear.ingest import IndexedFile, NewFile, index_files, isolate
 from seehear.store import Store
 
 
@@ -39,7 +39,7 @@ def paths(library: Library) -> dict[str, tuple[str, ...]]:
     return {Path(v.path).name: tuple(Path(a).name for a in v.aliases) for v in library.videos()}
 
 
-def test_everything_new_is_indexed_and_nothing_twice(films: Path, library: Library) -> None:
+def test_new_files_are_indexed_once(films: Path, library: Library) -> None:
     report = library.add([films])
     assert (report.indexed, report.items, report.silent) == (3, 3, 2)
     assert {v.path.rsplit("/")[-1]: v.sound for v in library.videos()} == {
@@ -52,7 +52,7 @@ def test_everything_new_is_indexed_and_nothing_twice(films: Path, library: Libra
     assert library.verify(full=True) == []
 
 
-def test_a_moved_file_is_recognised_without_reading_it_again(films: Path, library: Library) -> None:
+def test_a_moved_file_is_not_indexed_again(films: Path, library: Library) -> None:
     library.add([films])
     (films / "red.mp4").rename(films / "crimson 'n' \n東京.mp4")
     report = library.add([films])
@@ -74,7 +74,7 @@ def test_copies_are_one_video_with_aliases(films: Path, library: Library) -> Non
     assert len(paths(library)) == 3
 
 
-def test_a_changed_file_replaces_what_it_was(films: Path, library: Library) -> None:
+def test_a_changed_file_replaces_the_old_video(films: Path, library: Library) -> None:
     library.add([films])
     old = {v.id for v in library.videos()}
     write_clip(films / "green.mp4", shots=[(0, BLUE)], seconds=3)
@@ -84,7 +84,7 @@ def test_a_changed_file_replaces_what_it_was(films: Path, library: Library) -> N
     assert len({v.id for v in library.videos()} - old) == 1
 
 
-def test_gone_files_stay_until_pruned(films: Path, library: Library) -> None:
+def test_deleted_files_stay_until_pruned(films: Path, library: Library) -> None:
     library.add([films])
     (films / "green.mp4").unlink()
     assert len(library.add([films]).gone) == 1
@@ -103,22 +103,20 @@ def test_prune_leaves_other_folders_alone(films: Path, library: Library, tmp_pat
     assert "far.mp4" in paths(library)
 
 
-def test_a_bad_file_is_a_row_of_the_report_and_remembered(films: Path, library: Library) -> None:
+def test_a_bad_file_is_reported_and_recorded(films: Path, library: Library) -> None:
     (films / "bad.mp4").write_bytes(b"not a video at all")
     report = library.add([films])
     assert report.indexed == 3
     assert [Path(path).name for path, _ in report.problems] == ["bad.mp4"]
     assert [Path(path).name for path, _ in library.status().failed] == ["bad.mp4"]
-    again = library.add([films])  # unchanged: told again, not tried again
+    again = library.add([films])  # unchanged: reported again, not read again
     assert [Path(path).name for path, _ in again.problems] == ["bad.mp4"]
     write_clip(films / "bad.mp4", shots=[(0, BLUE)], seconds=2)
     assert library.add([films]).indexed == 1
     assert library.status().failed == ()
 
 
-def test_an_unreadable_file_that_held_a_video_takes_the_old_one_out(
-    films: Path, library: Library
-) -> None:
+def test_a_file_overwritten_with_junk_removes_its_old_video(films: Path, library: Library) -> None:
     library.add([films])
     (films / "green.mp4").write_bytes(b"overwritten by accident")
     report = library.add([films])
@@ -126,7 +124,7 @@ def test_an_unreadable_file_that_held_a_video_takes_the_old_one_out(
     assert "green.mp4" not in paths(library)
 
 
-def test_worker_processes_give_what_one_process_gives(
+def test_worker_processes_give_the_same_result_as_one_process(
     films: Path, tags_engine: TagsEngine, tmp_path: Path
 ) -> None:
     write_clip(films / "four.mp4", shots=[(0, RED), (1, BLUE)], sounds=[tone(4, (0, 4))])
@@ -139,14 +137,14 @@ def test_worker_processes_give_what_one_process_gives(
     assert scores[0] == scores[1]
 
 
-def _die(new: work.NewFile) -> work.Indexed:
-    """Stands in for a decoder that takes its process down, on one file."""
+def _crash(new: NewFile) -> IndexedFile:
+    """Stands in for a decoder that crashes on one file."""
     if Path(new.file.path).name == "green.mp4":
         os.kill(os.getpid(), signal.SIGKILL)
     return _WORK(new)
 
 
-_WORK = work._work
+_WORK = isolate._work
 
 
 def test_a_crashing_decoder_costs_one_file_not_the_run(
@@ -154,7 +152,7 @@ def test_a_crashing_decoder_costs_one_file_not_the_run(
 ) -> None:
     for i in range(3):
         write_clip(films / f"more{i}.mp4", shots=[(0, BLUE)], seconds=2 + i)
-    monkeypatch.setattr(work, "_work", _die)
+    monkeypatch.setattr(isolate, "_work", _crash)
     report = library.add([films], workers=2)
     assert report.indexed == 5
     assert [(Path(p).name, "crash" in reason) for p, reason in report.problems] == [
@@ -166,7 +164,7 @@ def test_reindex_with_other_weights_keeps_the_old_index_until_done(
     films: Path, library: Library, tags_engine: TagsEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.add([films])
-    with pytest.raises(NothingDoneError, match="already holds"):
+    with pytest.raises(NothingDoneError, match="already indexed with"):
         library.reindex()
     other = dict(tags_engine.manifest, fingerprint="e" * 64)
     monkeypatch.setattr(TagsEngine, "manifest", property(lambda self: other))
@@ -177,7 +175,11 @@ def test_reindex_with_other_weights_keeps_the_old_index_until_done(
     assert library.status().fingerprint != "e" * 64
     (films / "green.mp4").write_bytes(backup)
     report = library.reindex()
-    assert (report.indexed, report.items, report.silent) == (1, 1, 1)  # the others: the first try
+    assert (report.indexed, report.items, report.silent) == (
+        1,
+        1,
+        1,
+    )  # the others in the first attempt
     assert library.status().fingerprint == "e" * 64
     assert len(library.search("green").hits) == 3
 
@@ -190,7 +192,7 @@ def test_one_process_searches_while_another_adds(films: Path, library: Library) 
             library.add([films])
 
 
-def test_a_long_film_becomes_moments_of_8_to_32_seconds(library: Library, tmp_path: Path) -> None:
+def test_a_long_film_becomes_items_of_8_to_32_seconds(library: Library, tmp_path: Path) -> None:
     shots = [(0.0, RED), (21.0, GREEN), (50.0, BLUE)]
     film = write_clip(tmp_path / "long.mp4", seconds=80, fps=10, shots=shots)
     library.add([film])
@@ -202,7 +204,18 @@ def test_a_long_film_becomes_moments_of_8_to_32_seconds(library: Library, tmp_pa
     assert all(a[1] == b[0] for a, b in pairwise(items))
 
 
-def test_remove_takes_files_and_folders_out(films: Path, library: Library) -> None:
+def test_workers_do_not_write_into_a_folder_of_this_machine(films: Path, library: Library) -> None:
+    staging: list[object] = []
+
+    def indexer(engine, files, **options):
+        staging.append(options["staging"])
+        yield from index_files(engine, files, **options)
+
+    assert library.add([films], indexer=indexer).indexed == 3
+    assert staging == [None]
+
+
+def test_remove_deletes_files_and_folders(films: Path, library: Library) -> None:
     library.add([films])
     assert library.remove([films / "red.mp4"]) == 1
     assert library.remove([films]) == 2
@@ -211,7 +224,7 @@ def test_remove_takes_files_and_folders_out(films: Path, library: Library) -> No
     assert library.add([films]).indexed == 3
 
 
-def test_filters_narrow_a_search(films: Path, library: Library) -> None:
+def test_filters_limit_a_search(films: Path, library: Library) -> None:
     from seehear import Filter
 
     library.add([films])
@@ -224,7 +237,7 @@ def test_filters_narrow_a_search(films: Path, library: Library) -> None:
     assert len(names(Filter(folder=str(films)))) == 3
 
 
-def test_modes_leave_out_items_without_that_sense(films: Path, library: Library) -> None:
+def test_modes_leave_out_items_without_that_modality(films: Path, library: Library) -> None:
     library.add([films])
     assert len(library.search("a beep", mode="seen").hits) == 3
     (heard,) = library.search("a beep", mode="heard").hits
@@ -238,15 +251,14 @@ def test_contributions_add_up_and_silence_gets_the_average(films: Path, library:
     hits = {Path(h.path).name: h for h in library.search("a loud beep").hits}
     for hit in hits.values():
         assert hit.seen + hit.heard == pytest.approx(hit.score)
-    # one sounding item in the library: its sound IS the average
+    # one item has sound, so its score is the average
     assert hits["green.mp4"].heard == pytest.approx(hits["red.mp4"].heard, rel=1e-3)
 
 
-def test_the_union_finds_what_a_deaf_first_stage_loses(
+def test_the_union_finds_what_stage_1_by_sight_misses(
     library: Library, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A horse that barks, beside a silent dog: with room for one candidate a list, sight alone
-    offers the dog and never the horse."""
+    """A barking horse and a silent dog: with one candidate per list, sight alone finds the dog."""
     names = ("contrast/horse__wrong.mp4", "contrast/dog__noaudio.mp4", "pairs/farm_cat.mp4")
     library.add([shared_data / "media" / name for name in names])
     nearest = Store.nearest

@@ -1,12 +1,12 @@
-"""Servers that misbehave between a library and its real S3 server."""
+"""Faulty HTTP servers that stand in for an S3 server, or pass requests on to a real one."""
 
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 
-class Answering(BaseHTTPRequestHandler):
-    """Answers every request as an S3 server that refuses it."""
+class Refusing(BaseHTTPRequestHandler):
+    """Answers every GET with an S3 error code."""
 
     status, code = 403, ""
 
@@ -26,45 +26,46 @@ class Answering(BaseHTTPRequestHandler):
         pass
 
 
-class Forgetful(BaseHTTPRequestHandler):
-    """Passes requests on to a server, without the conditions of a PUT."""
+class Unconditional(BaseHTTPRequestHandler):
+    """Forwards requests to `endpoint` without the condition of a PUT."""
 
-    endpoint, without = "", "if-none-match"
+    endpoint, dropped_header = "", "if-none-match"
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
-        headers = {k: v for k, v in self.headers.items() if k.lower() != self.without}
+        headers = {k: v for k, v in self.headers.items() if k.lower() != self.dropped_header}
         server = HTTPConnection(self.endpoint.removeprefix("http://"))
         server.request(self.command, self.path, self.rfile.read(size), headers)
-        answer = server.getresponse()
-        status, told, body = answer.status, answer.headers, answer.read()
+        response = server.getresponse()
+        status, headers, body = response.status, dict(response.headers), response.read()
         server.close()
-        if self.is_lost(status):
+        if self.is_lost():
             self.close_connection = True
             return
         self.send_response(status)
-        for name, value in told.items():
+        for name, value in headers.items():
             if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
                 self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
-    def is_lost(self, status: int) -> bool:
+    def is_lost(self) -> bool:
+        """Whether the client gets no response."""
         return False
 
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _forward
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-class Losing(Forgetful):
-    """Of the first answer to each new version nothing is heard, and for a while it refuses."""
+class LosingResponses(Unconditional):
+    """Loses the first response to each new version, then refuses four retries."""
 
-    without, is_armed = "", False
+    dropped_header, is_armed = "", False
     lost: ClassVar[list[str]] = []
 
-    def is_lost(self, status: int) -> bool:
+    def is_lost(self) -> bool:
         is_new = self.command == "PUT" and "/_versions/" in self.path
         if not self.is_armed or not (is_new or self.path in self.lost):
             return False

@@ -1,4 +1,4 @@
-"""Every kind of store there is, held to the same answers."""
+"""Libraries for the tests of the store: in a folder and on S3."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """A library with five videos and nine items."""
+    """The same with five videos and nine items."""
     store.put(five())
     return store
 

@@ -1,7 +1,7 @@
-"""A process that writes into a library for ever and says what it does, line by line.
+"""Write into a library until killed, and print every write as a line of JSON.
 
-`python ingest_loop.py ROOT FIRST SEED`; each line is JSON: {"try": {name: take or null}}, then
-{"ok": take}. Takes count from FIRST, so that every write is told apart.
+`python ingest_loop.py ROOT FIRST SEED` prints {"try": {name: take or null}} before a write and
+{"ok": take} after it. Takes count from FIRST and make every write distinct.
 """
 
 import itertools
@@ -23,7 +23,7 @@ def main() -> None:
         for take in itertools.count(first):
             names = choose.sample(NAMES, choose.randint(1, 3))
             is_removal = choose.random() < 0.2
-            say({"try": dict.fromkeys(names, None if is_removal else take)})
+            print_json({"try": dict.fromkeys(names, None if is_removal else take)})
             made = [make_video(name, items=1 + take % 3, take=take) for name in names]
             if is_removal:
                 store.remove([video.id for video, _ in made])
@@ -31,11 +31,11 @@ def main() -> None:
                 store.put(made)
             if choose.random() < 0.1:
                 store.maintain()
-            say({"ok": take})
+            print_json({"ok": take})
 
 
-def say(what: object) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 

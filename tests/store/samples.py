@@ -1,4 +1,4 @@
-"""Made-up videos, items and tokens, the same for the same name."""
+"""Synthetic videos, items and tokens, the same for the same name."""
 
 import hashlib
 from typing import Any
@@ -27,7 +27,7 @@ def make_tokens(seed: int, *, frames: int, sounds: int, dtype: str = "f2") -> To
 
 
 def make_video(name: str, *, items: int = 2, take: int = 0, **changes: Any) -> Put:
-    """A video with its items; another `take` is other content under the same id."""
+    """Make a video with its items; another `take` has other content and the same id."""
     sha256 = hashlib.sha256(name.encode()).hexdigest()
     video = Video(
         **{
@@ -49,27 +49,29 @@ def make_video(name: str, *, items: int = 2, take: int = 0, **changes: Any) -> P
         }
     )
     rng = np.random.default_rng([int(sha256[:8], 16), take])
-    return video, [_make_item(video, place, take, rng) for place in range(items)]
+    return video, [_make_item(video, position, take, rng) for position in range(items)]
 
 
-def _make_item(video: Video, place: int, take: int, rng: np.random.Generator) -> Item:
-    is_heard = video.sound == "sound"
+def _make_item(video: Video, position: int, take: int, rng: np.random.Generator) -> Item:
+    has_sound = video.sound == "sound"
     return Item(
-        id=f"{video.id}-{place:04}",
+        id=f"{video.id}-{position:04}",
         video_id=video.id,
-        start_s=16.1 * place,
-        end_s=16.1 * (place + 1),
+        start_s=16.1 * position,
+        end_s=16.1 * (position + 1),
         sound=video.sound,
         seen=rng.standard_normal(SEEN).astype(np.float16),
-        heard=rng.standard_normal(HEARD).astype(np.float16) if is_heard else np.zeros(HEARD),
+        heard=rng.standard_normal(HEARD).astype(np.float16) if has_sound else np.zeros(HEARD),
         has_frames=video.width > 0,
-        tokens=make_tokens(int(rng.integers(1 << 30)), frames=1 + place % 3, sounds=3 * is_heard),
-        thumbnail=f"{video.path} {place} {take}".encode(),
+        tokens=make_tokens(
+            int(rng.integers(1 << 30)), frames=1 + position % 3, sounds=3 * has_sound
+        ),
+        thumbnail=f"{video.path} {position} {take}".encode(),
     )
 
 
 def five() -> list[Put]:
-    """Videos with 1 to 3 items: two with sound, one silent, one without, one without pictures."""
+    """Five videos with nine items: three with sound, one silent, one without an audio stream."""
     return [
         make_video("a", items=1),
         make_video("b", items=2, sound="silent"),

@@ -1,4 +1,4 @@
-"""What is asked of the disk, in which order, and what happens when it fails."""
+"""fsync: which files, in which order, and what happens when it fails."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from samples import TABLES, make_video
 
-from seehear.store import Store, disk
+from seehear.store import Store
+from seehear.store.backend import disk
 
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every path that the store asks the disk to keep, in order."""
+    """Every path on which the store calls fsync, in order."""
     paths: list[Path] = []
     sync = disk.sync
 
@@ -25,13 +26,13 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 @pytest.mark.parametrize("stride", [7, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_disk_that_fails_at_any_moment_costs_at_most_that_batch(
+def test_a_failing_fsync_loses_at_most_its_batch(
     filled: Store, monkeypatch: pytest.MonkeyPatch, stride: int
 ):
     sync = disk.sync
-    for moment in range(1, 100, stride):
+    for calls in range(1, 100, stride):
         old = {video.size_bytes for video in filled.videos()}
-        left = iter([False] * moment + [True])
+        left = iter([False] * calls + [True])
 
         def failing(path: Path, left: Iterator[bool] = left) -> None:
             if next(left, False):
@@ -40,17 +41,17 @@ def test_a_disk_that_fails_at_any_moment_costs_at_most_that_batch(
 
         monkeypatch.setattr(disk, "sync", failing)
         with suppress(OSError):
-            filled.put([make_video(name, take=moment) for name in ("a", "new")])
+            filled.put([make_video(name, take=calls) for name in ("a", "new")])
         is_over = next(left, None) is not None
         monkeypatch.setattr(disk, "sync", sync)
         with Store.open(filled.root) as reader:
-            assert {video.size_bytes for video in reader.videos()} - old in (set(), {1000 + moment})
+            assert {video.size_bytes for video in reader.videos()} - old in (set(), {1000 + calls})
             reader.tokens(reader.summaries().ids)
-        filled.put([make_video("a", take=moment), make_video("b", take=0)])
+        filled.put([make_video("a", take=calls), make_video("b", take=0)])
         assert filled.counts()["videos"] in (5, 6)
         if is_over:
             break
-    assert 20 < moment < 99  # one put asks the disk so often
+    assert 20 < calls < 99  # fsync calls of one put
     assert [line for line in filled.verify(full=True) if line[:5] != "note:"] == []
 
 
@@ -68,7 +69,7 @@ def test_every_new_file_and_its_folder_is_synced(filled: Store, synced: list[Pat
     assert {path.parent for path in new} <= set(synced)
 
 
-def test_data_is_durable_before_a_manifest_names_it(filled: Store, synced: list[Path]):
+def test_data_is_synced_before_the_manifest_that_names_it(filled: Store, synced: list[Path]):
     filled.put([make_video("new")])
     for table in TABLES:
         inside = [path for path in synced if path.is_relative_to(filled.root / table)]

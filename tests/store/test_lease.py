@@ -1,4 +1,4 @@
-"""Of several machines that want to write below a prefix of S3, one may."""
+"""Writer lease: only one of several machines may write to a library on S3."""
 
 import multiprocessing
 import os
@@ -14,7 +14,10 @@ import pytest
 from samples import make_video
 
 from seehear.errors import LibraryError
-from seehear.store import Store, bucket, lease, tables
+from seehear.store import Store
+from seehear.store.backend import S3Backend
+from seehear.store.tables import lance as tables
+from seehear.store.tables import lease
 from waiting import LIMIT_S
 
 LOOP = Path(__file__).with_name("ingest_loop.py")
@@ -24,7 +27,7 @@ def on_another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / name))
 
 
-def test_another_machine_is_refused_until_the_writer_ends(
+def test_another_machine_is_refused_until_the_writer_closes(
     remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     on_another_machine(monkeypatch, tmp_path, "other")
@@ -43,11 +46,11 @@ def test_a_second_process_of_this_machine_is_refused(remote: Store):
         Store.open(remote.root, write=True)
 
 
-def test_two_committers_cannot_both_win(
+def test_a_writer_that_lost_its_lease_writes_nothing(
     remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """A writer that was silent for too long learns that another took over, and writes nothing."""
-    monkeypatch.setattr(lease, "EXPIRES_S", -100.0)  # the clock of S3 has whole seconds
+    """Its lease expired, and another machine has acquired it."""
+    monkeypatch.setattr(lease, "EXPIRES_S", -100.0)  # times on S3 are whole seconds
     on_another_machine(monkeypatch, tmp_path, "other")
     with Store.open(remote.root, write=True) as second:
         second.put([make_video("second")])
@@ -60,35 +63,35 @@ def test_two_committers_cannot_both_win(
         assert [line for line in second.verify(full=True) if line[:5] != "note:"] == []
 
 
-def test_of_many_that_take_at_once_one_wins(remote: Store, tmp_path: Path):
+def test_one_of_several_concurrent_machines_gets_the_lease(remote: Store, tmp_path: Path):
     remote.close()
-    places = [bucket.Bucket(str(remote.root)) for _ in range(6)]
-    start = threading.Barrier(len(places))
+    leases = [lease.Lease(S3Backend(str(remote.root))) for _ in range(6)]
+    start = threading.Barrier(len(leases))
     outcomes: list[str] = []
 
-    def take(place: bucket.Bucket, owner: str) -> None:
-        place._lease._owner = lambda: owner  # type: ignore[method-assign]
+    def acquire(each: lease.Lease, owner: str) -> None:
+        each._owner = lambda: owner  # type: ignore[method-assign]
         start.wait()
         try:
-            place.claim()
-            outcomes.append("won")
+            each.acquire()
+            outcomes.append("acquired")
         except LibraryError as error:
             outcomes.append("refused" if "another machine" in str(error) else str(error))
 
-    takers = [
-        threading.Thread(target=take, args=(place, f"owner {n}")) for n, place in enumerate(places)
+    threads = [
+        threading.Thread(target=acquire, args=(each, f"owner {n}")) for n, each in enumerate(leases)
     ]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join()
-    assert sorted(outcomes) == ["refused"] * 5 + ["won"]
-    for place in places:
-        place.release()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["acquired"] + ["refused"] * 5
+    for each in leases:
+        each.release()
 
 
 def appender(root: str, number: int, acknowledged: Any) -> None:
-    """A machine of its own that wants to add videos, and asks again while it is refused."""
+    """Add videos as another machine, retrying while it is refused."""
     os.environ["XDG_DATA_HOME"] = f"{os.environ['XDG_DATA_HOME']}-{number}"
     for turn in range(4):
         name = f"{number} {turn}"
@@ -104,7 +107,7 @@ def appender(root: str, number: int, acknowledged: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_storm_of_appenders_loses_nothing(remote: Store):
+def test_concurrent_writers_lose_nothing(remote: Store):
     remote.close()
     context = multiprocessing.get_context("spawn")
     acknowledged = context.Queue()
@@ -125,15 +128,15 @@ def test_a_storm_of_appenders_loses_nothing(remote: Store):
 
 
 @pytest.mark.slow
-def test_a_killed_writer_is_succeeded_at_once_on_its_machine(remote: Store, tmp_path: Path):
+def test_a_killed_writer_can_be_replaced_at_once_on_its_machine(remote: Store, tmp_path: Path):
     remote.close()
     for turn in range(3):
         command = [sys.executable, str(LOOP), str(remote.root), str(1000 * turn), str(turn)]
-        with (tmp_path / f"said {turn}").open("w+") as said:
-            child = subprocess.Popen(command, stdout=said)
-            while said.tell() < 400 and child.poll() is None:
+        with (tmp_path / f"output {turn}").open("w+") as output:
+            child = subprocess.Popen(command, stdout=output)
+            while output.tell() < 400 and child.poll() is None:
                 time.sleep(0.05)
-                said.seek(0, 2)
+                output.seek(0, 2)
             child.send_signal(signal.SIGKILL)
             child.wait()
         with Store.open(remote.root, write=True) as store:
@@ -145,13 +148,13 @@ def test_a_killed_writer_is_succeeded_at_once_on_its_machine(remote: Store, tmp_
             )
 
 
-def test_a_batch_of_before_another_writer_came_is_forgotten(
+def test_an_unfinished_batch_is_dropped_after_another_machine_wrote(
     remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     here = os.environ["XDG_DATA_HOME"]
     with monkeypatch.context() as patched:
-        patched.delattr("seehear.store.tables.commit")
-        with pytest.raises(AttributeError):
+        patched.delattr("seehear.store.tables.commit.commit_change")
+        with pytest.raises(NameError):
             remote.put([make_video("a", items=1, take=1)])
     remote.close()
     on_another_machine(monkeypatch, tmp_path, "other")
@@ -163,28 +166,29 @@ def test_a_batch_of_before_another_writer_came_is_forgotten(
         assert store.journal.batches() == []
 
 
-def test_a_writer_that_paused_in_the_middle_of_a_commit_is_fenced(
+def test_a_writer_that_paused_during_a_commit_conflicts(
     remote: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """It held the lease when it looked, and wakes up after another has taken over."""
+    """It had the lease when it checked, and continues after another machine has acquired it."""
     monkeypatch.setattr(lease, "EXPIRES_S", -100.0)
     asleep, awake = threading.Event(), threading.Event()
-    check = remote.place.check
+    committer = remote.writer.committer
+    check_lease = committer.check_lease
 
     def check_and_pause() -> None:
-        check()
+        check_lease()
         if not asleep.is_set():
             asleep.set()
             awake.wait(LIMIT_S)
 
-    monkeypatch.setattr(remote.place, "check", check_and_pause)
-    told: list[str] = []
+    monkeypatch.setattr(committer, "check_lease", check_and_pause)
+    errors: list[str] = []
 
     def put() -> None:
         try:
             remote.put([make_video("first")])
         except LibraryError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     paused = threading.Thread(target=put)
     paused.start()
@@ -193,22 +197,23 @@ def test_a_writer_that_paused_in_the_middle_of_a_commit_is_fenced(
     with Store.open(remote.root, write=True) as second:
         awake.set()
         paused.join(LIMIT_S)
-        assert len(told) == 1 and "another machine has become the writer" in told[0]
+        assert len(errors) == 1 and "another machine has become the writer" in errors[0]
         second.put([make_video("second")])
         assert second.counts()["videos"] == 6
         assert make_video("first")[0] not in second.videos()
         assert [line for line in second.verify(full=True) if line[:5] != "note:"] == []
 
 
-def test_what_was_written_while_the_fence_went_up_stays(remote: Store):
-    """A version that comes between looking and fencing is not undone."""
+def test_bump_version_keeps_a_concurrent_commit(remote: Store):
+    """A version committed between opening the table and the bump is not undone."""
     import lance
 
-    head = lance.dataset(remote.place.uri("videos"), storage_options=remote.place.options)
+    backend = remote.backend
+    before = lance.dataset(backend.table_uri("videos"), storage_options=backend.lance_options)
     remote.put([make_video("new")])
-    opened = (head, [])
+    opened = (before, [])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tables, "open_table", lambda *_: opened)
-        tables.fence(remote.place, "videos")
+        tables.bump_version(remote.backend, "videos")
     with Store.open(remote.root) as reader:
         assert reader.counts()["videos"] == 6

@@ -1,4 +1,4 @@
-"""Neighbours are exact, ties go by id, filters and missing modalities narrow."""
+"""Exact nearest neighbours: ties, filters, missing modalities."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import HEARD, MODEL, SEEN, Put, five, make_video
+from samples import HEARD, MODEL, SEEN, Put, make_video
 
 from seehear.store import Store
 from seehear.types import Filter
@@ -28,14 +28,14 @@ from seehear.types import Filter
         (Filter(folder="/films", has_sound=False, max_duration_s=33.0), "bd"),
     ],
 )
-def test_filters_narrow_items_and_neighbours(filled: Store, where: Filter, names: str):
+def test_filters_apply_to_items_and_neighbours(filled: Store, where: Filter, names: str):
     ids = {make_video(name)[0].id for name in names}
     assert {item.video_id for item in filled.items(where=where)} == ids
     near = filled.nearest("seen", np.ones(SEEN, np.float32), k=99, where=where)
     assert {item_id.split("-")[0] for item_id in near.ids} == ids - {make_video("e")[0].id}
 
 
-def test_silent_items_are_never_heard_and_pictureless_ones_never_seen(filled: Store):
+def test_items_without_a_modality_are_not_found_by_it(filled: Store):
     heard = filled.nearest("heard", np.ones(HEARD, np.float32), k=99)
     seen = filled.nearest("seen", np.ones(SEEN, np.float32), k=99)
     assert {i.split("-")[0] for i in heard.ids} == {make_video(n)[0].id for n in "ace"}
@@ -44,12 +44,12 @@ def test_silent_items_are_never_heard_and_pictureless_ones_never_seen(filled: St
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, np.ndarray]:
-    """300 items of whom many are twins; small whole numbers, so products are exact."""
+    """300 items with many duplicates; small integers, so that products are exact."""
     rng = np.random.default_rng(0)
     vectors = rng.integers(-2, 3, (20, SEEN)).astype(np.float32)[rng.integers(0, 20, 300)]
     videos: list[Put] = []
-    for place, vector in enumerate(vectors):
-        video, (item,) = make_video(f"{place}", items=1)
+    for number, vector in enumerate(vectors):
+        video, (item,) = make_video(f"{number}", items=1)
         videos.append((video, [dataclasses.replace(item, seen=vector)]))
     root = tmp_path_factory.mktemp("crowd") / "library"
     store = Store.create(root, model=MODEL, seen_dim=SEEN, heard_dim=HEARD)
@@ -70,9 +70,3 @@ def test_nearest_is_exact_and_breaks_ties_by_id(
     got = store.nearest("seen", np.array(query, np.float32), k=k)
     assert list(got.ids) == [store.summaries().ids[i] for i in best]
     np.testing.assert_array_equal(got.scores, scores[best])
-
-
-def test_mean_is_over_the_items_that_have_the_sense(filled: Store):
-    items = [item for _, items in five() for item in items]
-    heard = [item.heard.astype(np.float32) for item in items if item.sound == "sound"]
-    np.testing.assert_allclose(filled.mean("heard"), np.mean(heard, axis=0), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""What every store answers, whatever lies below it."""
+"""Behaviour of every store, in a folder and on S3."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from samples import HEARD, MODEL, SEEN, Put, five, make_tokens, make_video
 
 from seehear.errors import LibraryError
-from seehear.store import FileRow, Store, tables
-from seehear.store.place import Place
+from seehear.store import Backend, FileRow, Store
+from seehear.store.read import snapshot
 from seehear.types import Item
 
 
@@ -29,7 +29,7 @@ def items_of(videos: Sequence[Put]) -> list[Item]:
     return sorted((item for _, items in videos for item in items), key=lambda item: item.id)
 
 
-def test_what_was_put_is_there_and_stays_after_reopening(filled: Store):
+def test_put_videos_are_there_after_reopening(filled: Store):
     filled.close()
     with Store.open(filled.root) as store:
         assert store.model == MODEL
@@ -49,14 +49,14 @@ def test_what_was_put_is_there_and_stays_after_reopening(filled: Store):
         assert store.verify(full=True) == []
 
 
-def test_tokens_come_back_in_the_order_asked(filled: Store):
+def test_tokens_have_the_order_of_the_ids(filled: Store):
     sent = items_of(five())[::-1] + items_of(five())[:2]
     got = filled.tokens([item.id for item in sent])
-    for place, item in enumerate(sent):
+    for at, item in enumerate(sent):
         assert item.tokens is not None
         for name in ("frames", "frame_times_s", "audio", "audio_times_s"):
             mask = got.frame_mask if name.startswith("frame") else got.audio_mask
-            stored = getattr(got, name)[place][mask[place]]
+            stored = getattr(got, name)[at][mask[at]]
             np.testing.assert_array_equal(stored, getattr(item.tokens, name)[0])
             assert stored.dtype == getattr(item.tokens, name).dtype
 
@@ -68,7 +68,7 @@ def test_int8_tokens_stay_int8(store: Store):
     assert store.tokens([item.id]).frames.dtype == np.int8
 
 
-def test_the_same_id_replaces(filled: Store):
+def test_put_replaces_a_video_with_the_same_id(filled: Store):
     video, items = make_video("c", items=1, take=7)
     filled.put([(video, items)])
     assert filled.counts() == {"videos": 5, "items": 7}
@@ -93,41 +93,23 @@ def test_removed_videos_are_gone(filled: Store):
     assert filled.counts() == {"videos": 5, "items": 9}
 
 
-def test_relabel_changes_the_video_and_leaves_its_items(filled: Store):
+def test_update_metadata_keeps_the_items(filled: Store):
     video, items = make_video("a", items=1)
     moved = dataclasses.replace(video, path="/it's/here.mp4", aliases=("/x", "/y"), note="hm")
-    filled.relabel(moved)
+    filled.update_metadata(moved)
     assert moved in filled.videos() and video not in filled.videos()
     assert filled.thumbnail(items[0].id) == items[0].thumbnail
-    with pytest.raises(ValueError, match="never put"):
-        filled.relabel(make_video("stranger")[0])
+    with pytest.raises(ValueError, match="not in the library"):
+        filled.update_metadata(make_video("stranger")[0])
 
 
-def test_an_empty_library_answers(store: Store):
+def test_an_empty_library(store: Store):
     assert store.videos() == () and list(store.items()) == []
     assert store.nearest("seen", np.ones(SEEN), k=5).ids == ()
-    assert not store.mean("seen").any()
     assert store.verify(full=True) == []
 
 
-def test_small_values_are_kept(store: Store):
-    assert store.get("calibration") is None
-    store.set("calibration", {"mean": [0.5, 1.0]})
-    store.set("calibration", {"mean": [0.25]})
-    store.set("other", "it's")
-    store.close()
-    with Store.open(store.root) as again:
-        assert again.get("calibration") == {"mean": [0.25]} and again.get("other") == "it's"
-
-
-@pytest.mark.parametrize("key", ["model", "schema"])
-def test_the_librarys_own_values_are_out_of_reach(store: Store, key: str):
-    with pytest.raises(ValueError, match="own"):
-        store.set(key, 1)
-    assert store.get(key) is None
-
-
-def test_items_that_do_not_fit_are_refused_and_leave_no_trace(filled: Store):
+def test_invalid_items_are_refused_without_a_change(filled: Store):
     video, items = make_video("new")
     wide = dataclasses.replace(items[0], seen=np.ones(SEEN + 1))
     huge = dataclasses.replace(items[0], seen=np.full(SEEN, 1e9))
@@ -158,58 +140,58 @@ def test_a_reader_keeps_its_snapshot_until_it_refreshes(filled: Store):
             reader.put([])
 
 
-def test_a_write_between_the_opening_of_two_tables_hides_nothing(
+def test_a_write_while_a_reader_opens_the_tables_hides_nothing(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ):
     video, items = make_video("a", items=1, take=3)
     waiting = iter([[(video, items)]])
-    opened = tables.open_table
+    open_table = snapshot.open_table
 
-    def interrupted(place: Place, name: str) -> object:
+    def interrupted(backend: Backend, name: str) -> object:
         if name == "media":
             for batch in waiting:
                 filled.put(batch)
-        return opened(place, name)
+        return open_table(backend, name)
 
-    monkeypatch.setattr(tables, "open_table", interrupted)
+    monkeypatch.setattr(snapshot, "open_table", interrupted)
     with Store.open(filled.root) as reader:
         assert reader.counts()["videos"] == 5 and video in reader.videos()
 
 
-def test_files_are_remembered(store: Store):
+def test_the_journal_records_files(store: Store):
     good = FileRow(path="/a", size_bytes=1, mtime_us=2, sha256="f" * 64, state="ok")
     bad = FileRow(path="/b", size_bytes=1, mtime_us=2, sha256="", state="failed", error="no video")
     for row in (good, bad):
         store.journal.record(row)
-    assert store.journal.known("/a", 1, 2) == good
-    assert store.journal.known("/a", 1, 3) is None and store.journal.seen("/a") == good
+    assert store.journal.find_unchanged("/a", 1, 2) == good
+    assert store.journal.find_unchanged("/a", 1, 3) is None and store.journal.find("/a") == good
     with Store.open(store.root) as reader:
         assert reader.journal.failed() == [bad]
     store.journal.forget(["/b"])
-    assert store.journal.seen("/b") is None
+    assert store.journal.find("/b") is None
 
 
-def test_changing_the_model(filled: Store):
+def test_reindexing_with_another_model(filled: Store):
     other = {"engine": "other", "fingerprint": "f" * 64}
-    filled.set("calibration", 1)
-    filled.begin_model(other, seen_dim=SEEN + 1, heard_dim=HEARD)
-    todo = filled.to_fill()
+    filled.writer.write_catalog({"calibration": 1})
+    filled.writer.begin_reindex(other, SEEN + 1, HEARD)
+    todo = filled.writer.videos_to_reindex()
     assert todo == filled.videos()
     made = {v.id: [_wider(item) for item in items] for v, items in five()}
-    filled.fill([(video, made[video.id]) for video in todo[:3]])
+    filled.writer.put_reindexed([(video, made[video.id]) for video in todo[:3]])
     with pytest.raises(LibraryError, match="2 of 5 videos"):
-        filled.activate()
+        filled.writer.finish_reindex()
     assert filled.model == MODEL and filled.summaries().seen.shape == (9, SEEN)
     filled.close()
     with Store.open(filled.root, write=True) as store:
-        assert store.to_fill() == todo[3:]
+        assert store.writer.videos_to_reindex() == todo[3:]
         store.put([make_video("a", items=1, take=4)])
-        store.fill([(v, made[v.id]) for v in store.to_fill()])
-        store.activate()
+        store.writer.put_reindexed([(v, made[v.id]) for v in store.writer.videos_to_reindex()])
+        store.writer.finish_reindex()
         assert store.model == other and store.summaries().seen.shape == (9, SEEN + 1)
-        assert store.get("calibration") is None
+        assert "calibration" not in store.snapshot.catalog
         assert store.verify(full=True) == []
-        store.begin_model(MODEL, seen_dim=SEEN, heard_dim=HEARD)
+        store.writer.begin_reindex(MODEL, SEEN, HEARD)
     with Store.open(filled.root, write=True) as store:
         assert store.counts() == {"videos": 5, "items": 9}
 
@@ -218,7 +200,7 @@ def _wider(item: Item) -> Item:
     return dataclasses.replace(item, seen=np.append(item.seen, 1.0))
 
 
-def test_maintenance_changes_no_answer(store: Store):
+def test_maintenance_changes_no_result(store: Store):
     for take in range(20):
         store.put([make_video(f"{take}"), make_video("same", take=take)])
     store.remove([make_video("3")[0].id])
@@ -247,7 +229,7 @@ steps = st.lists(
 
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 @given(steps=steps)
-def test_any_sequence_of_writes_equals_a_dictionary(
+def test_any_sequence_of_writes_equals_those_to_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[str]]]
 ):
     root: Path = tmp_path_factory.mktemp("any") / "library"

@@ -27,7 +27,7 @@ from seehear.errors import MediaError, NothingDoneError, UsageError, counted
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from seehear.ingest import Plan, Report, Work
+    from seehear.ingest import Indexer, Plan, Report
     from seehear.library import Library
 
 
@@ -88,7 +88,7 @@ def index(
             if as_json:
                 say_json("plan", _plan_fields(plan), engine=opened.engine.name)
             return
-        where = {"work": _on_ray(ray)} if ray else {}
+        where = {"indexer": _on_ray(ray)} if ray else {}
         report = opened.add(paths, plan=plan, prune=prune, workers=workers, progress=bars, **where)
         bars.pause()
         if as_json:
@@ -118,7 +118,7 @@ def reindex(
             _say_report(report)
 
 
-def _on_ray(address: str) -> Work:
+def _on_ray(address: str) -> Indexer:
     from seehear.cluster import on_ray
 
     return on_ray(address)

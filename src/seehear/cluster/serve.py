@@ -132,5 +132,5 @@ def _start(shards: dict[int, Any], of: int) -> None:
 
 def _everywhere(root: str) -> str:
     """An absolute path, or the address of a shared library."""
-    place = backend_for(root)
-    return str(place.root) if place.is_shared else str(Path(root).expanduser().resolve())
+    backend = backend_for(root)
+    return str(backend.root) if backend.is_shared else str(Path(root).expanduser().resolve())

@@ -15,7 +15,7 @@ from seehear.engine import Engine, load_engine
 from seehear.rank import union
 from seehear.search import Stage1, run
 from seehear.search.stage1 import stage1_candidates
-from seehear.store import Store, Summaries, backend_for, keep_copy
+from seehear.store import Store, Summaries, backend_for, sync_replica
 from seehear.types import Candidates, EncodedQuery, Filter, Item, ModalityScores
 
 
@@ -34,7 +34,7 @@ class Found:
 class LoadedState:
     """One state of the library that a shard answers from, with its engine."""
 
-    heads: Mapping[str, int]
+    latest_versions: Mapping[str, int]
     store: Store
     engine: Engine
 
@@ -46,7 +46,7 @@ class Shard:
     """
 
     def __init__(self, root: str | Path, number: int, of: int, cache: str | Path = "") -> None:
-        self._root, self._part, self._cache = root, (number, of), cache
+        self._root, self._shard, self._cache = root, (number, of), cache
         self._state = self._next = self._opened()
 
     def root(self) -> str:
@@ -57,9 +57,9 @@ class Shard:
         """Its item ids, sorted."""
         return self._state.store.ids()
 
-    def rows(self, places: Sequence[int]) -> Summaries:
+    def rows(self, positions: Sequence[int]) -> Summaries:
         """Summaries of some of its items, by position."""
-        return self._state.store.some(places)
+        return self._state.store.take(positions)
 
     def find(
         self, query: EncodedQuery, where: Filter | None, k: int | None, stage1: Stage1
@@ -90,7 +90,7 @@ class Shard:
 
     def prepare(self) -> None:
         """Load the current state of the library while the old one keeps answering."""
-        if backend_for(self._root).heads() != self._state.heads:
+        if backend_for(self._root).latest_versions() != self._state.latest_versions:
             self._next = self._opened()
 
     def switch(self) -> None:
@@ -98,18 +98,19 @@ class Shard:
         self._state = self._next
 
     def _opened(self) -> LoadedState:
-        heads = backend_for(self._root).heads()
-        store = Store.open(self._root, part=self._part)
+        latest_versions = backend_for(self._root).latest_versions()
+        store = Store.open(self._root, shard=self._shard)
         engine = load_engine(store.model)
         if self._cache:
             folder = self._folder(str(store.model["fingerprint"]))
-            keep_copy(self._root, folder, self._part, bank=engine.calibration_queries)
+            queries = engine.calibration_queries
+            sync_replica(self._root, folder, self._shard, calibration_queries=queries)
             store = Store.open(folder)
-        return LoadedState(heads=heads, store=store, engine=engine)
+        return LoadedState(latest_versions=latest_versions, store=store, engine=engine)
 
     def _folder(self, fingerprint: str) -> Path:
         """Folder of the copy; copies that are no longer used are deleted."""
-        cache, (number, of) = Path(self._cache), self._part
+        cache, (number, of) = Path(self._cache), self._shard
         cache.mkdir(parents=True, exist_ok=True)
         mine = f"{sha256(str(self._root).encode()).hexdigest()[:12]}-{number}-{of}-"
         folder = cache / f"{mine}{fingerprint[:12]}"

@@ -22,7 +22,7 @@ from seehear.rank import best_first, union
 from seehear.search import Stage1, encode, run
 from seehear.search.calibration import as_tokens, calibrate, fill_absent
 from seehear.search.stage1 import candidates_per_list
-from seehear.store import Store, Summaries, part_of, sampled
+from seehear.store import Store, Summaries, sample_positions, shard_of
 from seehear.types import Answer, Clip, EncodedQuery, Filter, Item, ModalityScores, Query, Tokens
 
 Call = Callable[..., Any]  # call(number, method, *arguments): what a shard answers, or an error
@@ -94,7 +94,7 @@ class Shards:
         return self._call(self._owner(item_id), "item", item_id)
 
     def _owner(self, item_id: str) -> int:
-        return part_of(item_id.rsplit("-", 1)[0], self._of)
+        return shard_of(item_id.rsplit("-", 1)[0], self._of)
 
     def refresh(self) -> None:
         """See what others have committed, a new engine included.
@@ -155,7 +155,7 @@ class Shards:
         order = sorted(
             (item_id, n, at) for n, ids in found.items() for at, item_id in enumerate(ids)
         )
-        chosen = [order[place] for place in sampled(len(order))]
+        chosen = [order[place] for place in sample_positions(len(order))]
         asked = {n: ([at for _, m, at in chosen if m == n],) for n in found}
         rows: list[Summaries] = list(self._all("rows", asked, needs_all=needs_all).values())
         ids = [item_id for each in rows for item_id in each.ids]

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from seehear.engine import Engine
 from seehear.errors import LibraryError, ModelError, SeeHearError, UsageError
-from seehear.ingest import Apart, Group, Indexed, NewFile, Work
-from seehear.store import Place, Staging, backend_for
+from seehear.ingest import IndexedFile, IndexedGroup, Indexer, IsolatedWorker, NewFile
+from seehear.store import Backend, Staging, backend_for
 
 TRIES = 4  # of a group whose workers die; then its files are retried in the next round
 ROUNDS = (16, 1, 1)  # most files in a group, per round
@@ -37,67 +37,67 @@ class IndexFiles:
     """Decodes and encodes files in a worker; the engine is loaded from the worker's own disk."""
 
     def __init__(self, manifest: dict[str, Any], staging: Staging | None) -> None:
-        self._apart = Apart(manifest)
+        self._worker = IsolatedWorker(manifest)
         self._staging = staging
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Results of a group of files, or an error that no file caused."""
         try:
-            made: Group | Exception = self.index(pickle.loads(row["files"]))
+            made: IndexedGroup | Exception = self.index(pickle.loads(row["files"]))
         except SeeHearError as error:
             made = error
         except Exception as error:  # Ray Data would print fifty lines
             made = LibraryError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         return {"number": row["number"], "made": pickle.dumps(made)}
 
-    def index(self, files: Sequence[NewFile]) -> Group:
+    def index(self, files: Sequence[NewFile]) -> IndexedGroup:
         """Results; with a place to lay them down, items are not among them."""
-        results = tuple(self._apart.index(new) for new in files)
+        results = tuple(self._worker.index(new) for new in files)
         if self._staging is None:
-            return Group(results=results)
+            return IndexedGroup(results=results)
         begun = time.perf_counter()
         good = [(result.video, result.items) for result in results if result.video]
-        return Group(
+        return IndexedGroup(
             results=tuple(replace(result, items=()) for result in results),
-            staged=self._staging.lay(good, self._place),
+            staged=self._staging.write_fragments(good, self._backend),
             spent_s={"write": time.perf_counter() - begun},
         )
 
     @cached_property
-    def _place(self) -> Place:
+    def _backend(self) -> Backend:
         assert self._staging is not None
-        place = backend_for(self._staging.root)
-        place.refuse_strange()
-        return place
+        backend = backend_for(self._staging.root)
+        backend.require_library()
+        return backend
 
 
-def on_ray(address: str) -> Work:
-    """Work for `Library.add` that runs on every free core of a cluster.
+def on_ray(address: str) -> Indexer:
+    """Indexer for `Library.add` that runs on every free core of a cluster.
 
     Raises: UsageError, once there is work, without Ray or a reachable cluster.
     """
 
-    def index_all(
+    def index_files(
         engine: Engine,
         files: Sequence[NewFile],
         *,
         workers: int,
         staging: Staging | None = None,
-    ) -> Generator[Group]:
+    ) -> Generator[IndexedGroup]:
         left = list(files)
         for most in ROUNDS:
             if left:
                 left = yield from _round(connected(address), left, most, (engine, staging))
         for new in left:
             reason = f"every worker that read {new.file.path!r} died; the file is skipped"
-            yield Group(results=(Indexed(new=new, error=reason),))
+            yield IndexedGroup(results=(IndexedFile(new=new, error=reason),))
 
-    return index_all
+    return index_files
 
 
 def _round(
     ray: Any, files: Sequence[NewFile], most: int, operator: tuple[Engine, Staging | None]
-) -> Generator[Group, None, list[NewFile]]:
+) -> Generator[IndexedGroup, None, list[NewFile]]:
     """Yield finished groups; return the files of groups whose workers died."""
     waiting: dict[int, list[NewFile]] = {}
     try:
@@ -158,7 +158,7 @@ def _grouped(files: Sequence[NewFile], most: int) -> list[list[NewFile]]:
     return groups
 
 
-def _group(made: Group | Exception) -> Group:
+def _group(made: IndexedGroup | Exception) -> IndexedGroup:
     if isinstance(made, ModelError):
         raise ModelError(f"a worker of the cluster cannot load the engine: {made}")
     if isinstance(made, Exception):

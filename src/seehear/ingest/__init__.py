@@ -1,23 +1,23 @@
-"""Media -> engine -> store: what changed on disk (plan), and the work that follows (run)."""
+"""Ingest: find what changed on disk (plan), index it (isolate, index_file), commit it (run)."""
 
-from seehear.ingest.plan import NewFile, Plan, is_below, listed, make_plan
-from seehear.ingest.run import Progress, Report, drop_paths, reindex, run
-from seehear.ingest.work import Apart, Group, Indexed, Work, index_all
+from seehear.ingest.index_file import IndexedFile
+from seehear.ingest.isolate import IndexedGroup, Indexer, IsolatedWorker, index_files
+from seehear.ingest.plan import NewFile, Plan, absolute_paths, make_plan
+from seehear.ingest.run import Progress, Report, reindex, remove_paths, run
 
 __all__ = [
-    "Apart",
-    "Group",
-    "Indexed",
+    "IndexedFile",
+    "IndexedGroup",
+    "Indexer",
+    "IsolatedWorker",
     "NewFile",
     "Plan",
     "Progress",
     "Report",
-    "Work",
-    "drop_paths",
-    "index_all",
-    "is_below",
-    "listed",
+    "absolute_paths",
+    "index_files",
     "make_plan",
     "reindex",
+    "remove_paths",
     "run",
 ]

@@ -1,4 +1,4 @@
-"""What an ingest would do: new, changed, renamed, duplicate, gone and unreadable files."""
+"""Ingest plan: which files are new, changed, renamed, duplicate, gone or unreadable."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from seehear.errors import MediaError, UsageError
 from seehear.media import probe, scan
-from seehear.store import FileRow, Store
+from seehear.store import FileRow, Store, is_below
 from seehear.types import MediaInfo, Paths, Video
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFile:
-    """A file on disk, as it was when the plan was made."""
+    """A file on disk at the time of the plan."""
 
     path: str
     size_bytes: int
@@ -26,25 +26,30 @@ class FoundFile:
 
 @dataclass(frozen=True, kw_only=True)
 class NewFile:
-    """A file to index: its identity by content, what its headers say, and its copies."""
+    """A file to index: its content hash, its headers, and other files with the same content."""
 
     file: FoundFile
     sha256: str
     info: MediaInfo
     copies: tuple[FoundFile, ...] = ()
 
+    @property
+    def files(self) -> tuple[FoundFile, ...]:
+        """The file and its copies."""
+        return (self.file, *self.copies)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything an ingest will do, known before it starts."""
+    """What an ingest will do."""
 
     new: tuple[NewFile, ...]
-    renamed: tuple[tuple[FoundFile, Video], ...]  # known content under a new, or one more, path
+    renamed: tuple[tuple[FoundFile, Video], ...]  # known content with a new or additional path
     unchanged: int
-    overwritten: tuple[tuple[str, str], ...]  # path, sha256 of what it held before
+    overwritten: tuple[tuple[str, str], ...]  # path, sha256 of its former content
     gone: tuple[tuple[str, str], ...]  # the same for paths that no longer exist
     problems: tuple[tuple[str, str], ...]  # path, reason
-    failed: tuple[FileRow, ...]  # the problems worth remembering
+    failed: tuple[FileRow, ...]  # problems to record in the journal
 
     @property
     def hours(self) -> float:
@@ -63,76 +68,83 @@ def make_plan(
     retry: bool = False,
     on_file: Callable[[int, int], None] | None = None,
 ) -> Plan:
-    """Look at files and folders; only files whose size or time changed are read.
+    """Scan files and folders; read only files whose size or modification time changed.
 
-    `retry` looks again at unchanged files that failed before. `on_file(done, total)` is called for
+    `retry` also reads unchanged files that failed before. `on_file(done, total)` is called for
     every file that is read.
     """
-    roots = listed(paths)
+    roots = absolute_paths(paths)
     found = scan(roots, exclude=exclude)
-    problems = list(found.problems)
-    todo: list[FoundFile] = []
-    unchanged = 0
-    held = {video.sha256 for video in store.videos()}
-    for path in found.files:
-        file = _look_at(path)
-        if isinstance(file, str):
-            problems.append((str(path), file))
-            continue
-        known = store.journal.known(file.path, file.size_bytes, file.mtime_us)
-        if known is None or (retry if known.state == "failed" else known.sha256 not in held):
-            todo.append(file)
-        elif known.state == "failed":
-            problems.append((file.path, known.error))
-        else:
-            unchanged += 1
-    new, renamed, failed = _sort_out(store, todo, on_file)
+    to_read, unchanged, problems = _compare(store, found.files, retry=retry)
+    new, renamed, failed = _identify(store, to_read, on_file)
+    before = {path: video.sha256 for video in store.videos() for path in paths_of(video)}
+    now = {file.path: each.sha256 for each in new for file in each.files}
+    now |= {file.path: video.sha256 for file, video in renamed}
+    now |= {row.path: row.sha256 for row in failed}
     moved = {video.sha256 for _, video in renamed}
-    owners = {path: video.sha256 for video in store.videos() for path in all_paths(video)}
-    read = {file.path: new_file.sha256 for new_file in new for file in files_of(new_file)}
-    read |= {file.path: video.sha256 for file, video in renamed}
-    read |= {row.path: row.sha256 for row in failed}
     return Plan(
         new=new,
         renamed=renamed,
         unchanged=unchanged,
-        overwritten=tuple(
-            (path, old) for path, old in owners.items() if read.get(path, old) != old
-        ),
+        overwritten=tuple((p, old) for p, old in before.items() if now.get(p, old) != old),
         gone=tuple(
             (path, old)
-            for path, old in owners.items()
-            if old not in moved and is_below(path, roots) and not os.path.lexists(path)
+            for path, old in before.items()
+            if old not in moved and is_below(path, *roots) and not os.path.lexists(path)
         ),
-        problems=(*problems, *((row.path, row.error) for row in failed)),
+        problems=(*found.problems, *problems, *((row.path, row.error) for row in failed)),
         failed=failed,
     )
 
 
-def _look_at(path: Path) -> FoundFile | str:
-    """A file as it is now, or why it cannot be indexed."""
+def _compare(
+    store: Store, paths: Sequence[Path], *, retry: bool
+) -> tuple[list[FoundFile], int, list[tuple[str, str]]]:
+    """Files to read, the number of unchanged files, and problems, by the journal."""
+    to_read: list[FoundFile] = []
+    problems: list[tuple[str, str]] = []
+    unchanged = 0
+    indexed = {video.sha256 for video in store.videos()}
+    for path in paths:
+        file = _stat(path)
+        if isinstance(file, str):
+            problems.append((str(path), file))
+            continue
+        known = store.journal.find_unchanged(file.path, file.size_bytes, file.mtime_us)
+        if known is None or (retry if known.state == "failed" else known.sha256 not in indexed):
+            to_read.append(file)
+        elif known.state == "failed":
+            problems.append((file.path, known.error))
+        else:
+            unchanged += 1
+    return to_read, unchanged, problems
+
+
+def _stat(path: Path) -> FoundFile | str:
+    """Size and modification time of a file, or why it cannot be indexed."""
     try:
         str(path).encode()
         status = path.stat()
     except UnicodeEncodeError:
-        return "its name is not valid UTF-8, so it cannot be kept; rename the file"
+        return "its name is not valid UTF-8 and cannot be stored; rename the file"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return FoundFile(path=str(path), size_bytes=status.st_size, mtime_us=status.st_mtime_ns // 1000)
 
 
-def _sort_out(
-    store: Store, todo: Sequence[FoundFile], on_file: Callable[[int, int], None] | None
+def _identify(
+    store: Store, files: Sequence[FoundFile], on_file: Callable[[int, int], None] | None
 ) -> tuple[tuple[NewFile, ...], tuple[tuple[FoundFile, Video], ...], tuple[FileRow, ...]]:
+    """Hash files: those with new content, those with known content, and those that failed."""
     known = {video.sha256: video for video in store.videos()}
     new: dict[str, NewFile] = {}
     renamed: list[tuple[FoundFile, Video]] = []
     failed: list[FileRow] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        hashes = pool.map(_hash, todo)
-        for done, (file, sha256) in enumerate(zip(todo, hashes, strict=True), start=1):
+        hashes = pool.map(_hash, files)
+        for done, (file, sha256) in enumerate(zip(files, hashes, strict=True), start=1):
             if on_file:
-                on_file(done, len(todo))
+                on_file(done, len(files))
             if isinstance(sha256, OSError):
                 failed.append(failed_row(file, f"cannot be read: {sha256.strerror}"))
             elif sha256 in known:
@@ -157,25 +169,21 @@ def _hash(file: FoundFile) -> str | OSError:
 
 
 def has_changed(file: FoundFile) -> bool:
-    """Whether a file is no longer what it was when the plan was made."""
-    try:
-        status = Path(file.path).stat()
-    except OSError:
-        return True
-    return (status.st_size, status.st_mtime_ns // 1000) != (file.size_bytes, file.mtime_us)
+    """Whether a file has changed since the plan was made."""
+    return _stat(Path(file.path)) != file
 
 
 def failed_row(file: FoundFile, reason: str) -> FileRow:
-    """How the journal remembers a file that could not be indexed."""
+    """Journal row of a file that could not be indexed."""
     return FileRow(**asdict(file), sha256="", state="failed", error=reason)
 
 
-def known_file(video: Video) -> NewFile:
-    """A video of the library as a file to index again; what the headers said is known.
+def file_to_reindex(video: Video) -> NewFile:
+    """Describe a video of the library as a file to index again, without reading its headers.
 
-    A file of another size than recorded is told as changed; one that was only touched is not.
+    A size mismatch marks the file as changed; another modification time alone does not.
     """
-    here = _look_at(Path(video.path))
+    here = _stat(Path(video.path))
     mtime_us = here.mtime_us if isinstance(here, FoundFile) else video.mtime_us
     return NewFile(
         file=FoundFile(path=video.path, size_bytes=video.size_bytes, mtime_us=mtime_us),
@@ -195,42 +203,32 @@ def known_file(video: Video) -> NewFile:
     )
 
 
-def files_of(new: NewFile) -> tuple[FoundFile, ...]:
-    """The file and its copies."""
-    return (new.file, *new.copies)
-
-
-def all_paths(video: Video) -> tuple[str, ...]:
-    """Where the content of a video lies: its path, then its aliases."""
+def paths_of(video: Video) -> tuple[str, ...]:
+    """All paths of a video: its path, then its aliases."""
     return (video.path, *video.aliases)
 
 
 def _with_path(video: Video, path: str) -> Video:
-    """One more path; paths that no longer exist give way to it (a renamed file)."""
-    kept = [p for p in all_paths(video) if p != path and os.path.lexists(p)]
+    """Add a path; paths that no longer exist are dropped (the file was renamed)."""
+    kept = [p for p in paths_of(video) if p != path and os.path.lexists(p)]
     first, *aliases = [*kept, path]
     return replace(video, path=first, aliases=tuple(aliases))
 
 
 def without_paths(video: Video, paths: set[str]) -> Video | None:
-    """The video without these paths; None when no path is left."""
-    kept = [path for path in all_paths(video) if path not in paths]
+    """Remove paths; None if no path is left."""
+    kept = [path for path in paths_of(video) if path not in paths]
     return replace(video, path=kept[0], aliases=tuple(kept[1:])) if kept else None
 
 
-def listed(paths: Paths) -> list[Path]:
-    """Absolute paths without `~` and `..`, symlinks kept; a single path counts as a list of one.
+def absolute_paths(paths: Paths) -> list[Path]:
+    """Expand `~` and `..` in one or several paths; symbolic links are kept.
 
     Raises: UsageError for the home of a user that does not exist.
     """
-    alone = isinstance(paths, (str, Path))
+    is_single = isinstance(paths, (str, Path))
     try:
-        given = [Path(path).expanduser() for path in ([paths] if alone else paths)]
+        given = [Path(path).expanduser() for path in ([paths] if is_single else paths)]
     except RuntimeError as error:
         raise UsageError(f"{paths}: {error}") from error
     return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100  keeps symlinks
-
-
-def is_below(path: str, roots: Sequence[Path]) -> bool:
-    """Whether a path is one of these places or lies below one."""
-    return any(Path(path).is_relative_to(root) for root in roots)

@@ -1,4 +1,4 @@
-"""Carry out a plan: index what is new, note what moved, drop what is gone; every batch durable."""
+"""Carry out a plan in durable batches, or index all files again with another engine."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
 from seehear.engine import Engine
-from seehear.errors import LibraryError, NothingDoneError
+from seehear.errors import LibraryError, NothingDoneError, counted
+from seehear.ingest.index_file import IndexedFile
+from seehear.ingest.isolate import IndexedGroup, Indexer, index_files
 from seehear.ingest.plan import (
     FoundFile,
     Plan,
-    all_paths,
     failed_row,
-    files_of,
-    known_file,
+    file_to_reindex,
+    paths_of,
     without_paths,
 )
-from seehear.ingest.work import Group, Indexed, Work, index_all
 from seehear.store import FileRow, Store
 from seehear.types import Item, Video
 
 BATCH_VIDEOS, BATCH_S = 64, 5.0  # commit at whichever comes first
-COMMITS_PER_CLEANING = 64  # compact then, so that commits stay as quick as the first
+COMMITS_PER_MAINTENANCE = 64
+MIN_COMMITS_FOR_MAINTENANCE = 16  # at the end of a run
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Told how far each stage is; amounts are files, or seconds of media for `index`."""
+    """Called with the progress of a stage, in files or, for `index`, in seconds of media."""
 
     def __call__(self, stage: str, done: float, total: float) -> None: ...
 
 
 @dataclass(kw_only=True)
 class Report:
-    """What an ingest did; a file that could not be indexed is a row of `problems`."""
+    """Result of an ingest; `problems` lists the files that could not be indexed."""
 
     indexed: int = 0
     items: int = 0
@@ -62,13 +63,13 @@ def run(
     *,
     prune: bool = False,
     workers: int | None = None,
-    work: Work = index_all,
+    indexer: Indexer = index_files,
     progress: Progress | None = None,
 ) -> Report:
-    """Index the plan's files into the store.
+    """Index the files of a plan into a store.
 
-    What was committed before an interruption stays; the next run goes on from there. Ctrl-C ends
-    the run after the files in flight and is told in the report.
+    Committed batches survive an interruption; the next run continues from there. Ctrl-C ends the
+    run after the files in progress and sets `is_interrupted`.
     """
     started = time.perf_counter()
     report = Report(
@@ -80,18 +81,19 @@ def run(
     for row in plan.failed:
         store.journal.record(row)
     for file, video in plan.renamed:
-        store.relabel(video)
-        _remember(store, (file,), video.sha256)
+        store.update_metadata(video)
+        _record_files(store, (file,), video.sha256)
         report.renamed += 1
     count = min(workers or os.cpu_count() or 1, max(1, len(plan.new)))
-    with closing(work(engine, plan.new, workers=count, staging=store.staging())) as groups:
+    staging = store.writer.staging() if store.backend.is_shared else None
+    with closing(indexer(engine, plan.new, workers=count, staging=staging)) as groups:
         _index(engine, store, plan, report, groups, progress)
-    drop_paths(store, plan.overwritten)
+    remove_paths(store, plan.overwritten)
     if prune:
-        report.pruned = drop_paths(store, plan.gone)
+        report.pruned = remove_paths(store, plan.gone)
         gone = [row.path for row in store.journal.failed() if not os.path.lexists(row.path)]
         store.journal.forget(gone)
-    if report.commits % COMMITS_PER_CLEANING > 16:
+    if report.commits % COMMITS_PER_MAINTENANCE > MIN_COMMITS_FOR_MAINTENANCE:
         store.maintain(engine.calibration_queries)
     report.wall_s = time.perf_counter() - started
     return report
@@ -100,34 +102,35 @@ def run(
 def reindex(
     engine: Engine, store: Store, *, workers: int | None = None, progress: Progress | None = None
 ) -> Report:
-    """Index every file of the library again with another engine, beside the old index.
+    """Index every file of the library again with another engine.
 
-    The old index answers until the new one is complete; an interrupted run goes on from where it
-    was. Raises: NothingDoneError if the library already holds what this engine makes; LibraryError
-    if a file cannot be read any more: the old index then stays.
+    The old index is used until the new one is complete; an interrupted run continues where it
+    stopped. Raises: NothingDoneError if the library already uses this engine; LibraryError if a
+    file cannot be read any more, which keeps the old index.
     """
     if engine.manifest["fingerprint"] == store.model["fingerprint"]:
-        raise NothingDoneError(f"the library already holds what engine {engine.name!r} makes")
-    store.begin_model(engine.manifest, seen_dim=engine.seen_dim, heard_dim=engine.heard_dim)
+        raise NothingDoneError(f"the library is already indexed with engine {engine.name!r}")
+    writer = store.writer
+    writer.begin_reindex(engine.manifest, engine.seen_dim, engine.heard_dim)
     report = Report()
     started = time.perf_counter()
-    files = [known_file(video) for video in store.to_fill()]
-    groups = index_all(engine, files, workers=workers or os.cpu_count() or 1)
+    files = [file_to_reindex(video) for video in writer.videos_to_reindex()]
+    groups = index_files(engine, files, workers=workers or os.cpu_count() or 1)
     for done, result in enumerate(result for group in groups for result in group.results):
         if result.video is None:
             report.problems.append((result.new.file.path, result.error))
         else:
-            store.fill([(result.video, result.items)])
+            store.writer.put_reindexed([(result.video, result.items)])
             _count(report, result.video)
         if progress:
             progress("index", done + 1, len(files))
     if report.problems:
         path, reason = report.problems[0]
         raise LibraryError(
-            f"{len(report.problems)} files could not be indexed again, so the old index stays; "
-            f"bring them back or remove them from the library (first: {path}: {reason})"
+            f"{counted(len(report.problems), 'file')} could not be indexed again, so the old index "
+            f"stays; restore or remove these files (first: {path}: {reason})"
         )
-    store.activate()
+    store.writer.finish_reindex()
     report.wall_s = time.perf_counter() - started
     return report
 
@@ -137,12 +140,12 @@ def _index(
     store: Store,
     plan: Plan,
     report: Report,
-    groups: Generator[Group],
+    groups: Generator[IndexedGroup],
     progress: Progress | None,
 ) -> None:
     total_s = sum(new.info.duration_s for new in plan.new)
     done_s = 0.0
-    batch: list[Group] = []
+    batch: list[IndexedGroup] = []
     last_commit = time.monotonic()
     try:
         for group in groups:
@@ -151,8 +154,8 @@ def _index(
                 done_s += result.new.info.duration_s
                 if progress:
                     progress("index", done_s, total_s)
-            held = sum(len(each.results) for each in batch)
-            if held >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
+            size = sum(len(each.results) for each in batch)
+            if size >= BATCH_VIDEOS or time.monotonic() - last_commit >= BATCH_S:
                 _commit(engine, store, batch, report)
                 last_commit = time.monotonic()
     except KeyboardInterrupt:
@@ -161,40 +164,45 @@ def _index(
         _commit(engine, store, batch, report)
 
 
-def _commit(engine: Engine, store: Store, batch: list[Group], report: Report) -> None:
-    """Put a batch, then remember its files; empties the batch."""
+def _commit(engine: Engine, store: Store, batch: list[IndexedGroup], report: Report) -> None:
+    """Put a batch into the store, record its files in the journal, and clear it."""
     started = time.perf_counter()
     staged = [group.staged for group in batch if group.staged]
-    good: list[tuple[Video, Sequence[Item]]] = [
+    videos: list[tuple[Video, Sequence[Item]]] = [
         (result.video, result.items)
         for group in batch
         for result in group.results
         if result.video and not group.staged
     ]
-    if good or any(each.videos for each in staged):
-        store.put(good, staged)
+    if videos or any(each.videos for each in staged):
+        store.put(videos, staged)
         report.commits += 1
-        if report.commits % COMMITS_PER_CLEANING == 0:
-            store.maintain(engine.calibration_queries, in_flight=True)
+        if report.commits % COMMITS_PER_MAINTENANCE == 0:
+            store.maintain(engine.calibration_queries, keep_uncommitted=True)
     for group in batch:
-        _note_spent(report, group.spent_s)
+        _add_spent(report, group.spent_s)
         for result in group.results:
-            _note(store, result, report)
+            _record(store, result, report)
     batch.clear()
-    _note_spent(report, {"store": time.perf_counter() - started})
+    _add_spent(report, {"store": time.perf_counter() - started})
 
 
-def _note(store: Store, result: Indexed, report: Report) -> None:
-    """Remember the files of a result, and count it."""
-    _note_spent(report, result.spent_s)
+def _record(store: Store, result: IndexedFile, report: Report) -> None:
+    """Record the files of a result in the journal, and count it in the report."""
+    _add_spent(report, result.spent_s)
     if result.video is None:
         store.journal.record(failed_row(result.new.file, result.error))
         report.problems.append((result.new.file.path, result.error))
         return
-    _remember(store, files_of(result.new), result.video.sha256)
+    _record_files(store, result.new.files, result.video.sha256)
     _count(report, result.video)
     if result.video.note:
         report.notes.append((result.video.path, result.video.note))
+
+
+def _record_files(store: Store, files: Sequence[FoundFile], sha256: str) -> None:
+    for file in files:
+        store.journal.record(FileRow(**asdict(file), sha256=sha256, state="ok"))
 
 
 def _count(report: Report, video: Video) -> None:
@@ -204,29 +212,24 @@ def _count(report: Report, video: Video) -> None:
     report.silent += video.sound != "sound"
 
 
-def _note_spent(report: Report, spent_s: Mapping[str, float]) -> None:
+def _add_spent(report: Report, spent_s: Mapping[str, float]) -> None:
     for stage, seconds in spent_s.items():
         report.spent_s[stage] = report.spent_s.get(stage, 0.0) + seconds
 
 
-def _remember(store: Store, files: Sequence[FoundFile], sha256: str) -> None:
-    for file in files:
-        store.journal.record(FileRow(**asdict(file), sha256=sha256, state="ok"))
+def remove_paths(store: Store, paths: Sequence[tuple[str, str]]) -> int:
+    """Remove (path, sha256) pairs; a video is removed with its last path.
 
-
-def drop_paths(store: Store, places: Sequence[tuple[str, str]]) -> int:
-    """Take (path, sha256) pairs out of the library; a video goes when its last path does.
-
-    Returns the number of videos that went.
+    Returns the number of videos removed.
     """
-    lost = set(places)
+    lost = set(paths)
     removed: list[str] = []
     for video in store.videos():
-        gone = {path for path in all_paths(video) if (path, video.sha256) in lost}
+        gone = {path for path in paths_of(video) if (path, video.sha256) in lost}
         left = without_paths(video, gone)
         if left is None:
             removed.append(video.id)
         elif gone:
-            store.relabel(left)
+            store.update_metadata(left)
     store.remove(removed)
     return len(removed)

@@ -136,13 +136,15 @@ def install(library: Path, weights: Path) -> None:
     engine = ClipAstEngine(ClipAstFiles(weights))
     with Store.open(library, write=True) as store:
         _refuse_other_towers(store.model, engine)
-        store.begin_model(engine.manifest, seen_dim=engine.seen_dim, heard_dim=engine.heard_dim)
+        writer = store.writer
+        writer.begin_reindex(engine.manifest, engine.seen_dim, engine.heard_dim)
         by_video: dict[str, list[Item]] = {}
         for item in store.items():
             by_video.setdefault(item.video_id, []).append(item)
-        for video in store.to_fill():
-            store.fill([(video, [_summarise(store, engine, i) for i in by_video[video.id]])])
-        store.activate()
+        for video in writer.videos_to_reindex():
+            items = [_summarise(store, engine, item) for item in by_video[video.id]]
+            writer.put_reindexed([(video, items)])
+        writer.finish_reindex()
 
 
 def _summarise(store: Store, engine: ClipAstEngine, item: Item) -> Item:

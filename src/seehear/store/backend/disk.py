@@ -1,4 +1,4 @@
-"""The local disk: making writes durable, and refusing file systems that cannot keep the promise."""
+"""Local disk: fsync, file sizes, and the check that a folder is not on a network file system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs"}
 
 
 def sync(path: Path) -> None:
-    """Ask the disk to keep one file or folder; every fsync of the store passes here."""
+    """Call fsync on a file or folder; every fsync of the store goes through this function."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open a folder; NTFS journals its entries itself
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -25,7 +25,7 @@ def sync(path: Path) -> None:
 
 
 def sync_files(files: Iterable[Path]) -> None:
-    """Make files durable, then the folders that hold them, deepest first."""
+    """Make files durable, then the folders that contain them, deepest first."""
     folders: set[Path] = set()
     for file in files:
         sync(file)
@@ -40,7 +40,7 @@ def tree(folder: Path) -> list[Path]:
 
 
 def sizes(files: Iterable[Path], root: Path) -> dict[str, int]:
-    """Bytes of files by name below a root; files that are not there are left out."""
+    """Sizes in bytes by name below a root; missing files are left out."""
     found: dict[str, int] = {}
     for file in files:
         with suppress(FileNotFoundError):
@@ -49,7 +49,7 @@ def sizes(files: Iterable[Path], root: Path) -> dict[str, int]:
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """Type of the file system that holds an absolute path, by the text of /proc/mounts."""
+    """Type of the file system that contains an absolute path, from the text of /proc/mounts."""
     best, kind = "", ""
     for line in mounts.splitlines():
         fields = line.split(" ")
@@ -62,16 +62,16 @@ def file_system_of(path: Path, mounts: str) -> str:
 
 
 def mounts() -> str:
-    """Text of /proc/mounts; nothing on systems without it."""
+    """Text of /proc/mounts; empty on systems without it."""
     path = Path("/proc/mounts")
     return path.read_text(errors="replace") if path.exists() else ""
 
 
 def refuse_network_folder(root: Path, mounted: str) -> None:
-    """Raises: LibraryError if the folder lies on NFS, SMB or CIFS."""
+    """Raises: LibraryError if the folder is on NFS, SMB or CIFS."""
     kind = file_system_of(root.resolve(), mounted)
     if kind in NETWORK:
         raise LibraryError(
-            f"'{root}' lies on a network file system ({kind}), where renames and locks do not "
-            "protect an index; put the library on a local disk (the videos may stay where they are)"
+            f"'{root}' is on a network file system ({kind}), where renames and locks are not "
+            "reliable; put the library on a local disk (the videos may stay where they are)"
         )

@@ -1,11 +1,11 @@
-"""Token sequences of one item as bytes: a checked header, then the arrays, frames first.
+"""Binary encoding of the tokens of one item: a header with checksums, then the arrays.
 
 header   magic 4s, layout u16, sections u16, header crc u32               12 bytes
 section  dtype 4s, rows u32, columns u32, offset u64, size u64, crc u32   32 bytes, four times
 data     frames, frame_times_s, audio, audio_times_s
 
-Frames come first, so that a reader may fetch a prefix. Every checksum starts from the item's id:
-bytes that belong to another item are refused like broken ones.
+Frames come first, so that a reader can fetch a prefix. Every checksum is seeded with the item's id,
+so that the bytes of another item are refused like damaged ones.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ TokenArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def pack(tokens: Tokens, item_id: str) -> bytes:
-    """Bytes of a batch of one, without its padding; arrays keep their own number type.
+    """Encode the tokens of one item (a batch of one) without padding; dtypes are kept.
 
-    Raises: ValueError for a batch of another size or arrays that are not numbers.
+    Raises: ValueError for a batch of another size or arrays that are not numeric.
     """
     if len(tokens.frames) != 1 or len(tokens.audio) != 1:
-        raise ValueError(f"tokens of one item expected, got {len(tokens.frames)}")
+        raise ValueError(f"tokens of one item expected, got those of {len(tokens.frames)}")
     frame_mask, audio_mask = tokens.frame_mask[0], tokens.audio_mask[0]
     parts = (
         tokens.frames[0][frame_mask],
@@ -46,7 +46,7 @@ def pack(tokens: Tokens, item_id: str) -> bytes:
     table, data, offset = b"", [], PREFIX_BYTES
     for part in parts:
         if part.dtype.kind not in "fiu":
-            raise ValueError(f"token arrays must hold numbers, got {part.dtype}")
+            raise ValueError(f"token arrays must be numeric, got {part.dtype}")
         little = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<"))
         raw = little.tobytes()
         rows, columns = len(part), part.shape[1] if part.ndim == 2 else 1
@@ -59,16 +59,16 @@ def pack(tokens: Tokens, item_id: str) -> bytes:
 
 
 def unpack(raw: bytes, item_id: str) -> TokenArrays:
-    """Frames, their times, audio tokens and their times; read-only views on `raw`.
+    """Decode frames, frame times, audio tokens and audio times, as read-only views on `raw`.
 
-    Raises: ValueError saying what is wrong with the bytes.
+    Raises: ValueError if the bytes are damaged or belong to another item.
     """
     seed = zlib.crc32(item_id.encode())
     if len(raw) < PREFIX_BYTES:
-        raise ValueError(f"{len(raw)} bytes, fewer than a header")
+        raise ValueError(f"{len(raw)} bytes, less than a header")
     magic, layout, sections, crc = HEADER.unpack_from(raw)
     if (magic, layout, sections) != (MAGIC, LAYOUT, SECTIONS):
-        raise ValueError(f"unknown layout {magic!r} {layout}")
+        raise ValueError(f"unknown format {magic!r} {layout}")
     if zlib.crc32(raw[HEADER.size : PREFIX_BYTES], seed) != crc:
         raise ValueError("the header's checksum differs")
     starts = range(HEADER.size, PREFIX_BYTES, SECTION.size)
@@ -86,7 +86,7 @@ def _section(raw: bytes, at: int, seed: int) -> np.ndarray:
 
 
 def pad(parts: Sequence[TokenArrays]) -> Tokens:
-    """One padded batch, in the given order; arrays keep their number type."""
+    """Combine token arrays of several items into one padded batch; order and dtypes are kept."""
     frames, frame_times_s, audio, audio_times_s = zip(*parts, strict=True)
     return Tokens(
         frames=_stack(frames),

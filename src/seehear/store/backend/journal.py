@@ -1,6 +1,7 @@
-"""The ingest journal: batches on their way into the tables, and the files that were looked at.
+"""SQLite journal of an ingest: batches being committed, and the files that were read.
 
-SQLite beside the tables, derived state only: losing it costs a re-scan of the files.
+It is stored outside the tables and holds derived data only: without it the next ingest rescans the
+files.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-KEPT_BATCHES = 32  # finished batches kept, so that a lost head manifest can be written again
+KEPT_BATCHES = 32  # committed batches kept, to repeat commits whose manifest was lost
 FILE_NAME = "journal.sqlite"
 
 SCHEMA = """
@@ -27,29 +28,29 @@ CREATE TABLE IF NOT EXISTS writer (pid INTEGER NOT NULL);
 
 
 @dataclass(kw_only=True)
-class Step:
-    """One commit to one table: rows to add (fragments as JSON) and rows to delete (SQL)."""
+class TableChange:
+    """One commit to one table; field names are stored in the journal."""
 
     table: str
-    fragments: Sequence[str] = ()
-    delete: str = ""
-    undo: str = ""  # rows to delete (SQL) where the batch is given up
-    version: int = 0  # 0 until known to be committed
+    fragments: Sequence[str] = ()  # rows to add: Lance fragments as JSON
+    delete: str = ""  # rows to delete: an SQL condition
+    undo: str = ""  # rows to delete if the batch is rolled back: an SQL condition
+    version: int = 0  # version of the table with this change; 0 until committed
 
 
 @dataclass(kw_only=True)
 class Batch:
-    """Steps that belong together; `files` are the sizes of the data files they need."""
+    """Changes that are committed together; `files` are the sizes of the data files they need."""
 
     id: int
-    steps: list[Step]
+    changes: list[TableChange]
     files: dict[str, int] = field(default_factory=dict[str, int])
     is_done: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileRow:
-    """What is remembered of a file that an ingest looked at."""
+    """A file that an ingest has read, and the outcome."""
 
     path: str
     size_bytes: int
@@ -60,13 +61,10 @@ class FileRow:
 
 
 class Journal:
-    """Reads and writes `journal.sqlite` below a library's root.
+    """`journal.sqlite` in a folder. Opened for reading, a missing or damaged one is empty."""
 
-    Read, a missing or damaged one is empty: it holds nothing that a re-scan does not give.
-    """
-
-    def __init__(self, root: Path, *, write: bool) -> None:
-        path = root / FILE_NAME
+    def __init__(self, folder: Path, *, write: bool) -> None:
+        path = folder / FILE_NAME
         if not write and not _is_database(path):
             self._db = sqlite3.connect(":memory:", check_same_thread=False)
             self._db.executescript(SCHEMA)
@@ -82,50 +80,50 @@ class Journal:
         if write:
             self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {SCHEMA}")
 
-    def seen(self, path: str) -> FileRow | None:
-        """What is remembered of a path."""
+    def find(self, path: str) -> FileRow | None:
+        """Return the row of a path."""
         return next(self._files("WHERE path = ?", path), None)
 
-    def known(self, path: str, size_bytes: int, mtime_us: int) -> FileRow | None:
-        """What is remembered of a path, if size and time are still the same."""
-        row = self.seen(path)
+    def find_unchanged(self, path: str, size_bytes: int, mtime_us: int) -> FileRow | None:
+        """Return the row of a path if size and modification time are the same."""
+        row = self.find(path)
         return row if row and (row.size_bytes, row.mtime_us) == (size_bytes, mtime_us) else None
 
     def failed(self) -> list[FileRow]:
-        """Files that could not be indexed, by path, with the reason."""
+        """Return the files that could not be indexed, by path."""
         return list(self._files("WHERE state = 'failed' ORDER BY path"))
 
     def record(self, row: FileRow) -> None:
-        """Remember a file; the same path replaces."""
+        """Insert a row; an existing row of the same path is replaced."""
         values = (row.path, row.size_bytes, row.mtime_us, row.sha256, row.state, row.error)
         self._db.execute("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?)", values)
 
     def forget(self, paths: Sequence[str]) -> None:
-        """Look at these files again next time."""
+        """Delete the rows of these paths, so that the next ingest reads the files again."""
         self._db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
 
-    def forget_unless(self, sha256s: set[str]) -> None:
-        """Look again at every file that counts as indexed but whose content is not among these."""
+    def forget_except(self, sha256s: set[str]) -> None:
+        """Delete the rows of indexed files whose content is not among these."""
         lost = [row.path for row in self._files("WHERE state = 'ok'") if row.sha256 not in sha256s]
         self.forget(lost)
 
     def batches(self) -> list[Batch]:
-        """Unfinished batches and the newest finished ones, oldest first."""
+        """Return uncommitted batches and the newest committed ones, oldest first."""
         rows = self._db.execute("SELECT id, steps, files, is_done FROM batches ORDER BY id")
         return [
             Batch(
                 id=batch_id,
-                steps=[Step(**step) for step in json.loads(steps)],
+                changes=[TableChange(**change) for change in json.loads(changes)],
                 files=json.loads(files),
                 is_done=bool(is_done),
             )
-            for batch_id, steps, files, is_done in rows
+            for batch_id, changes, files, is_done in rows
         ]
 
-    def save(self, batch: Batch) -> None:
-        """Keep a batch durably, and let go of old finished ones."""
-        steps = json.dumps([asdict(step) for step in batch.steps])
-        values = (batch.id, steps, json.dumps(batch.files), batch.is_done)
+    def save_batch(self, batch: Batch) -> None:
+        """Store a batch durably, and delete old committed ones."""
+        changes = json.dumps([asdict(change) for change in batch.changes])
+        values = (batch.id, changes, json.dumps(batch.files), batch.is_done)
         self._db.execute("INSERT OR REPLACE INTO batches VALUES (?,?,?,?)", values)
         if batch.is_done:
             newest = "SELECT id FROM batches WHERE is_done ORDER BY id DESC LIMIT ?"
@@ -133,41 +131,34 @@ class Journal:
                 f"DELETE FROM batches WHERE is_done AND id NOT IN ({newest})", (KEPT_BATCHES,)
             )
 
-    def drop(self, batch: Batch) -> None:
-        """Give up a batch."""
+    def delete_batch(self, batch: Batch) -> None:
+        """Delete a batch; its changes are not committed again."""
         self._db.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
 
     def writer_pid(self) -> int | None:
-        """Process that last opened the library for writing."""
+        """Return the process that last opened the library for writing."""
         row = self._db.execute("SELECT pid FROM writer").fetchone()
         return row[0] if row else None
 
     def set_writer_pid(self, pid: int) -> None:
-        """Tell others who holds the lock."""
+        """Record the process that has the writer lock."""
         self._db.execute("DELETE FROM writer")
         self._db.execute("INSERT INTO writer VALUES (?)", (pid,))
 
     def close(self) -> None:
-        """Let go of the database file."""
+        """Close the database file."""
         self._db.close()
 
     def _files(self, where: str, *values: str) -> Iterator[FileRow]:
-        rows = self._db.execute(
-            f"SELECT path, size_bytes, mtime_us, sha256, state, error FROM files {where}", values
-        )
-        for path, size_bytes, mtime_us, sha256, state, error in rows.fetchall():
-            yield FileRow(
-                path=path,
-                size_bytes=size_bytes,
-                mtime_us=mtime_us,
-                sha256=sha256,
-                state=state,
-                error=error,
-            )
+        columns = "path, size_bytes, mtime_us, sha256, state, error"
+        rows = self._db.execute(f"SELECT {columns} FROM files {where}", values)
+        names = columns.split(", ")
+        for row in rows.fetchall():
+            yield FileRow(**dict(zip(names, row, strict=True)))
 
 
 def _is_database(path: Path) -> bool:
-    """Whether SQLite can read a file and finds no damage at its head."""
+    """Whether SQLite can open a file and finds no damage in its header."""
     if not path.exists():
         return False
     try:

@@ -1,63 +1,76 @@
-"""Columns of the tables, and videos and items as rows of them."""
+"""Columns of the tables, and the conversion of videos and items to rows."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from seehear.store import blob
-from seehear.types import Item, Video
+from seehear.store.tables import codec
+from seehear.types import Item, Sound, Video
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION = 1  # of the layout of a library; a newer one is refused at open
-CATALOG, VIDEOS, MEDIA = "catalog", "videos", "media"
+SUMMARIES_PREFIX, TOKENS_PREFIX = "emb__", "tok__"
 
 
-def emb(model: Mapping[str, object]) -> str:
-    """Name of the table of summaries of a model."""
-    return f"emb__{str(model['fingerprint'])[:12]}"
+class ItemRow(NamedTuple):
+    """An item without its vectors; `position` is its position in a scan of the summaries table."""
+
+    id: str
+    video_id: str
+    rev: int
+    start_s: float
+    end_s: float
+    sound: Sound
+    has_frames: bool
+    position: int
 
 
-def tok(model: Mapping[str, object]) -> str:
+def summaries_table(model: Mapping[str, object]) -> str:
+    """Name of the table of summary vectors of a model."""
+    return f"{SUMMARIES_PREFIX}{str(model['fingerprint'])[:12]}"
+
+
+def tokens_table(model: Mapping[str, object]) -> str:
     """Name of the table of tokens of a model."""
-    return f"tok__{str(model['fingerprint'])[:12]}"
+    return f"{TOKENS_PREFIX}{str(model['fingerprint'])[:12]}"
 
 
 def video_schema() -> pa.Schema:
-    """One row per visible video; `rev` tells which rows of the other tables belong to it."""
+    """One row per video; rows of other tables belong to it if they have the same `rev`."""
     import pyarrow as pa
 
-    text, whole, real = pa.utf8(), pa.int64(), pa.float64()
+    text, integer, real = pa.utf8(), pa.int64(), pa.float64()
     columns: dict[str, pa.DataType] = {
         "id": text,
         "path": text,
         "sha256": text,
-        "size_bytes": whole,
-        "mtime_us": whole,
+        "size_bytes": integer,
+        "mtime_us": integer,
         "duration_s": real,
         "fps": real,
-        "width": whole,
-        "height": whole,
+        "width": integer,
+        "height": integer,
         "codec": text,
         "sound": text,
-        "audio_rate_hz": whole,
-        "added_us": whole,
-        "items": whole,
+        "audio_rate_hz": integer,
+        "added_us": integer,
+        "items": integer,
         "note": text,
         "aliases": pa.list_(text),
-        "rev": whole,
+        "rev": integer,
     }
     return pa.schema(columns)
 
 
 def item_schema(seen_dim: int, heard_dim: int) -> pa.Schema:
-    """Times and summaries; `crc` covers both summaries."""
+    """Times and summary vectors; `crc` covers both vectors."""
     import pyarrow as pa
 
     return pa.schema(
@@ -75,7 +88,7 @@ def item_schema(seen_dim: int, heard_dim: int) -> pa.Schema:
 
 
 def token_schema() -> pa.Schema:
-    """Tokens as one blob per item."""
+    """Encoded tokens, one blob per item."""
     import pyarrow as pa
     from lance import blob_field
 
@@ -103,28 +116,28 @@ def _key_columns() -> dict[str, pa.DataType]:
 
 
 def video_rows(videos: Sequence[tuple[Video, int]]) -> pa.Table:
-    """Videos with their revisions."""
+    """Convert videos with their revisions to rows."""
     import pyarrow as pa
 
     rows = [{**vars(video), "rev": rev} for video, rev in videos]
     return pa.Table.from_pylist(rows, schema=video_schema())
 
 
-def video(row: dict[str, Any]) -> Video:
-    """A video from its row, without the revision."""
+def video_from_row(row: dict[str, Any]) -> Video:
+    """Convert a row without `rev` to a video."""
     row["aliases"] = tuple(row["aliases"])
     return Video(**row)
 
 
 def item_rows(items: Sequence[Item], revs: Sequence[int], dims: tuple[int, int]) -> pa.Table:
-    """Times and summaries of items.
+    """Convert the times and summary vectors of items to rows.
 
-    Raises: ValueError if a summary has another size or is not finite in half precision.
+    Raises: ValueError if a vector has another size or is not finite in float16.
     """
     import pyarrow as pa
 
-    seen = _halves([item.seen for item in items], dims[0], "seen")
-    heard = _halves([item.heard for item in items], dims[1], "heard")
+    seen = _float16([item.seen for item in items], dims[0], "seen")
+    heard = _float16([item.heard for item in items], dims[1], "heard")
     columns = {
         **_keys(items, revs),
         "start_s": [item.start_s for item in items],
@@ -139,31 +152,31 @@ def item_rows(items: Sequence[Item], revs: Sequence[int], dims: tuple[int, int])
 
 
 def token_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
-    """Packed tokens of items.
+    """Encode the tokens of items as rows.
 
-    Raises: ValueError if an item carries no tokens.
+    Raises: ValueError if an item has no tokens.
     """
     import pyarrow as pa
 
-    packed: list[bytes] = []
+    encoded: list[bytes] = []
     for item in items:
         if item.tokens is None:
-            raise ValueError(f"item {item.id} carries no tokens; put items as an engine made them")
-        packed.append(blob.pack(item.tokens, item.id))
-    return blob_rows(pa.table(_keys(items, revs)), packed)
+            raise ValueError(f"item {item.id} has no tokens; put items as the engine made them")
+        encoded.append(codec.pack(item.tokens, item.id))
+    return encoded_token_rows(pa.table(_keys(items, revs)), encoded)
 
 
-def blob_rows(keys: pa.Table, packed: Sequence[bytes]) -> pa.Table:
-    """Packed tokens beside the keys that a table of the same items has."""
+def encoded_token_rows(keys: pa.Table, encoded: Sequence[bytes]) -> pa.Table:
+    """Combine encoded tokens with the key columns of another table of the same items."""
     import pyarrow as pa
     from lance import blob_array
 
     columns = {name: keys[name].combine_chunks() for name in _key_columns()}
-    return pa.table({**columns, "tok": blob_array(list(packed))}, schema=token_schema())
+    return pa.table({**columns, "tok": blob_array(list(encoded))}, schema=token_schema())
 
 
 def media_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
-    """Thumbnails of items."""
+    """Convert the thumbnails of items to rows."""
     import pyarrow as pa
 
     columns = {**_keys(items, revs), "thumb": [item.thumbnail for item in items]}
@@ -171,7 +184,7 @@ def media_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
 
 
 def catalog_rows(values: Mapping[str, object]) -> pa.Table:
-    """Values as JSON."""
+    """Convert values to rows of JSON."""
     import pyarrow as pa
 
     columns = {"key": list(values), "value": [json.dumps(value) for value in values.values()]}
@@ -179,12 +192,12 @@ def catalog_rows(values: Mapping[str, object]) -> pa.Table:
 
 
 def summary_crc(seen: np.ndarray, heard: np.ndarray) -> int:
-    """Checksum over the two summaries of an item as they are stored."""
+    """Checksum of both summary vectors of an item as stored."""
     return zlib.crc32(heard.tobytes(), zlib.crc32(seen.tobytes()))
 
 
-def quoted(texts: Sequence[str]) -> str:
-    """Texts as a list in SQL."""
+def sql_list(texts: Iterable[str]) -> str:
+    """Quote texts as an SQL list."""
     return "(" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + ")"
 
 
@@ -196,13 +209,13 @@ def _keys(items: Sequence[Item], revs: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _halves(vectors: Sequence[np.ndarray], dim: int, name: str) -> np.ndarray:
+def _float16(vectors: Sequence[np.ndarray], dim: int, name: str) -> np.ndarray:
     halves = np.zeros((len(vectors), dim), np.float16)
     for row, vector in zip(halves, vectors, strict=True):
         if vector.shape != (dim,):
-            raise ValueError(f"{name} has shape {vector.shape}, this library keeps ({dim},)")
+            raise ValueError(f"{name} has shape {vector.shape}, but this library needs ({dim},)")
         with np.errstate(over="ignore"):
             row[:] = vector
     if not np.isfinite(halves).all():
-        raise ValueError(f"{name} holds numbers that half precision cannot keep")
+        raise ValueError(f"{name} contains values that are not finite in float16")
     return halves

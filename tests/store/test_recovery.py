@@ -1,4 +1,4 @@
-"""Libraries that were hurt, and folders that are none."""
+"""Damaged libraries, interrupted batches, and folders that are not a library."""
 
 import sqlite3
 from pathlib import Path
@@ -8,51 +8,56 @@ import pytest
 from samples import HEARD, MODEL, SEEN, TABLES, make_video
 
 from seehear.errors import LibraryError
-from seehear.store import FileRow, Store, disk, tables
-from seehear.store.folder import QUARANTINE
-from seehear.store.journal import Step
+from seehear.store import FileRow, Store
+from seehear.store.backend import disk
+from seehear.store.backend.journal import TableChange
+from seehear.store.backend.local import QUARANTINE
+from seehear.store.tables import commit
+from seehear.store.tables.lance import open_table, write_fragments
 
 
-def head_of(store: Store, table: str) -> Path:
-    return store.root / next(iter(store.place.manifests(table).values()))
+def latest_manifest(store: Store, table: str) -> Path:
+    return store.root / next(iter(store.backend.manifests(table).values()))
 
 
 @pytest.mark.parametrize("table", [*TABLES, "catalog"])
 @pytest.mark.parametrize("left", ["nothing", "half", "zeros"])
-def test_a_torn_head_is_put_aside_and_written_again(filled: Store, table: str, left: str):
+def test_a_torn_manifest_is_quarantined_and_its_commit_repeated(
+    filled: Store, table: str, left: str
+):
     filled.put([make_video("last")])
-    filled.set("calibration", 1)
+    filled.writer.write_catalog({"calibration": 1})
     filled.close()
-    head = head_of(filled, table)
-    whole = head.read_bytes()
-    torn = {"nothing": b"", "half": whole[: len(whole) // 2], "zeros": bytes(len(whole))}[left]
-    head.write_bytes(torn)
+    manifest = latest_manifest(filled, table)
+    raw = manifest.read_bytes()
+    torn = {"nothing": b"", "half": raw[: len(raw) // 2], "zeros": bytes(len(raw))}[left]
+    manifest.write_bytes(torn)
     last, items = make_video("last")
-    with Store.open(filled.root) as reader:  # nothing is written, so the last batch is not whole
+    with Store.open(filled.root) as reader:  # the last batch is incomplete
         assert reader.counts()["videos"] == (5 if table in TABLES[:2] else 6)
-        assert head.read_bytes() == torn
+        assert manifest.read_bytes() == torn
         assert any(f"'{table}' has versions" in line for line in reader.verify())
     with Store.open(filled.root, write=True) as store:
         assert last in store.videos() and store.counts()["videos"] == 6
         assert store.tokens([items[0].id]).frames.shape[0] == 1
         assert store.thumbnail(items[0].id) == items[0].thumbnail
-        assert store.get("calibration") == 1
+        assert store.snapshot.catalog["calibration"] == 1
         assert store.verify(full=True) == []
         store.put([make_video("later")])
-    (aside,) = (filled.root / QUARANTINE / table).iterdir()
-    assert aside.read_bytes() == torn
+    (quarantined,) = (filled.root / QUARANTINE / table).iterdir()
+    assert quarantined.read_bytes() == torn
 
 
-def test_removals_survive_a_torn_head(filled: Store):
+def test_removals_survive_a_torn_manifest(filled: Store):
     filled.remove([make_video("a")[0].id])
     filled.close()
-    head_of(filled, "videos").write_bytes(b"")
+    latest_manifest(filled, "videos").write_bytes(b"")
     with Store.open(filled.root, write=True) as store:
         assert store.counts()["videos"] == 4
         assert store.verify(full=True) == []
 
 
-def test_what_cannot_be_written_again_is_looked_at_again(filled: Store):
+def test_files_of_a_lost_commit_are_indexed_again(filled: Store):
     video, _ = make_video("last")
     filled.put([(video, make_video("last")[1])])
     row = FileRow(path=video.path, size_bytes=1, mtime_us=2, sha256=video.sha256, state="ok")
@@ -65,37 +70,37 @@ def test_what_cannot_be_written_again_is_looked_at_again(filled: Store):
         journal.execute("DELETE FROM batches")
     journal.close()
     filled.close()
-    head_of(filled, "videos").write_bytes(b"")
+    latest_manifest(filled, "videos").write_bytes(b"")
     with Store.open(filled.root, write=True) as store:
         assert store.counts()["videos"] == 5
-        assert store.journal.seen(video.path) is None and store.journal.seen(kept.path) == kept
-        assert any("1 rows" in line or "2 rows" in line for line in store.verify())
+        assert store.journal.find(video.path) is None and store.journal.find(kept.path) == kept
+        assert any("2 unused rows" in line for line in store.verify())
         store.maintain()
-        assert not any(" 2 rows" in line for line in store.verify())
+        assert not any("unused rows" in line for line in store.verify())
 
 
-def test_a_promised_batch_is_finished_at_the_next_start(
+def test_an_interrupted_batch_is_finished_by_the_next_writer(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patched:
-        patched.delattr(tables, "commit")
-        with pytest.raises(AttributeError):
+        patched.delattr(commit, "commit_change")
+        with pytest.raises(NameError):
             filled.put([make_video("last"), make_video("a", items=1, take=2)])
     filled.close()
     with Store.open(filled.root) as reader:
         assert reader.counts()["videos"] == 5
-        assert any("wait to be finished" in line for line in reader.verify())
+        assert any("unfinished batches: 1" in line for line in reader.verify())
     with Store.open(filled.root, write=True) as store:
         assert {v.size_bytes for v in store.videos()} == {1000, 1002}
         assert store.counts()["videos"] == 6
 
 
-def test_a_batch_whose_files_are_incomplete_is_given_up(filled: Store):
-    batch_id = filled._write().committer.next_id()
-    rows = tables.open_table(filled.place, "media")[0].to_table().slice(0, 1)
-    fragments, files = tables.stage(filled.place, "media", rows)
-    step = Step(table="media", fragments=fragments)
-    filled._write().committer.begin([step], files, batch_id)
+def test_an_interrupted_batch_with_incomplete_files_is_rolled_back(filled: Store):
+    committer = filled.writer.committer
+    rows = open_table(filled.backend, "media")[0].to_table().slice(0, 1)
+    fragments, files = write_fragments(filled.backend, "media", rows)
+    change = TableChange(table="media", fragments=fragments)
+    committer.begin([change], files, committer.next_id())
     filled.close()
     next(filled.root / name for name in files).write_bytes(b"short")
     with Store.open(filled.root, write=True) as store:
@@ -104,7 +109,7 @@ def test_a_batch_whose_files_are_incomplete_is_given_up(filled: Store):
         assert [line for line in store.verify(full=True) if not line.startswith("note: ")] == []
 
 
-def test_a_flipped_byte_in_tokens_is_found_and_refused(filled: Store):
+def test_a_flipped_bit_in_tokens_is_found_and_refused(filled: Store):
     filled.close()
     _, items = make_video("c", items=3)
     assert items[1].tokens is not None
@@ -117,7 +122,7 @@ def test_a_flipped_byte_in_tokens_is_found_and_refused(filled: Store):
         assert store.tokens([items[0].id]).frames.shape[0] == 1
 
 
-def test_a_flipped_byte_in_a_summary_is_found(filled: Store):
+def test_a_flipped_bit_in_a_summary_is_found(filled: Store):
     filled.close()
     _, items = make_video("c", items=3)
     flip(filled.root, "emb__*", items[2].seen.astype(np.float16).tobytes())
@@ -127,14 +132,14 @@ def test_a_flipped_byte_in_a_summary_is_found(filled: Store):
 
 
 def flip(root: Path, table: str, content: bytes) -> None:
-    """Change one bit of the only file that holds some bytes."""
+    """Change one bit of the only file that contains these bytes."""
     (file,) = (file for file in root.glob(f"{table}/data/*.lance") if content in file.read_bytes())
     raw = bytearray(file.read_bytes())
     raw[raw.index(content) + 3] ^= 4
     file.write_bytes(raw)
 
 
-def test_a_lost_data_file_is_one_clear_sentence(filled: Store):
+def test_a_missing_data_file_is_an_error(filled: Store):
     filled.close()
     for file in filled.root.glob("tok__*/data/*"):
         file.unlink()
@@ -144,14 +149,14 @@ def test_a_lost_data_file_is_one_clear_sentence(filled: Store):
         assert any("could not be read" in line for line in store.verify())
 
 
-def test_a_lost_table_is_one_clear_sentence(filled: Store):
+def test_a_missing_table_is_an_error(filled: Store):
     filled.close()
     (filled.root / "media").rename(filled.root / "gone")
-    with pytest.raises(LibraryError, match=r"table 'media'.*not there"):
+    with pytest.raises(LibraryError, match=r"table 'media'.*does not exist"):
         Store.open(filled.root)
 
 
-def test_a_broken_journal_is_put_aside(filled: Store):
+def test_a_damaged_journal_is_quarantined(filled: Store):
     filled.close()
     for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
         (filled.root / name).unlink(missing_ok=True)
@@ -164,14 +169,14 @@ def test_a_broken_journal_is_put_aside(filled: Store):
         assert store.verify(full=True) == []
 
 
-def test_a_newer_layout_is_refused(filled: Store):
-    filled._write().write_catalog({"schema": 99})
+def test_a_library_of_a_newer_version_is_refused(filled: Store):
+    filled.writer.write_catalog({"schema": 99})
     filled.close()
     with pytest.raises(LibraryError, match=r"newer seehear \(layout 99.*update seehear"):
         Store.open(filled.root)
 
 
-def test_folders_that_are_no_library(tmp_path: Path, filled: Store):
+def test_folders_that_are_not_a_library_are_refused(tmp_path: Path, filled: Store):
     with pytest.raises(LibraryError, match="no library at"):
         Store.open(tmp_path / "nowhere")
     with pytest.raises(LibraryError, match="already a library"):
@@ -179,7 +184,7 @@ def test_folders_that_are_no_library(tmp_path: Path, filled: Store):
     strange = tmp_path / "films"
     strange.mkdir()
     (strange / "a.mp4").touch()
-    with pytest.raises(LibraryError, match="something else"):
+    with pytest.raises(LibraryError, match="contains other files"):
         Store.open(strange)
     with pytest.raises(LibraryError, match="not an empty folder"):
         Store.create(strange, model=MODEL, seen_dim=SEEN, heard_dim=HEARD)
@@ -204,7 +209,7 @@ nas:/films /mnt/nas nfs4 rw 0 0
         ("/mnt/nas/local/library", "xfs"),
     ],
 )
-def test_file_systems_are_told_apart(path: str, kind: str):
+def test_file_system_of_a_path(path: str, kind: str):
     assert disk.file_system_of(Path(path), MOUNTS) == kind
 
 

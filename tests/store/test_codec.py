@@ -1,4 +1,4 @@
-"""Tokens as bytes: what goes in comes out, and nothing else."""
+"""Token encoding: round trips, damaged bytes, padding."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from samples import make_tokens
 
-from seehear.store import blob
+from seehear.store.tables import codec
 from seehear.types import Tokens
 
 DTYPES = st.sampled_from(["f2", "f4", "i1"])
@@ -36,8 +36,8 @@ def tokens(draw: st.DrawFn) -> Tokens:
 
 
 @given(tokens())
-def test_round_trip_keeps_what_the_masks_show(made: Tokens):
-    frames, frame_times_s, audio, audio_times_s = blob.unpack(blob.pack(made, "x-0000"), "x-0000")
+def test_round_trip_keeps_unmasked_tokens(made: Tokens):
+    frames, frame_times_s, audio, audio_times_s = codec.unpack(codec.pack(made, "x-0000"), "x-0000")
     for got, sent, mask in (
         (frames, made.frames, made.frame_mask),
         (frame_times_s, made.frame_times_s, made.frame_mask),
@@ -49,38 +49,38 @@ def test_round_trip_keeps_what_the_masks_show(made: Tokens):
 
 
 @given(tokens(), st.data())
-def test_any_changed_byte_is_noticed(made: Tokens, data: st.DataObject):
-    raw = bytearray(blob.pack(made, "x-0000"))
+def test_any_changed_byte_is_detected(made: Tokens, data: st.DataObject):
+    raw = bytearray(codec.pack(made, "x-0000"))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ValueError):
-        blob.unpack(bytes(raw), "x-0000")
+        codec.unpack(bytes(raw), "x-0000")
 
 
 @given(tokens(), st.data())
-def test_any_cut_is_noticed(made: Tokens, data: st.DataObject):
-    raw = blob.pack(made, "x-0000")
+def test_any_truncation_is_detected(made: Tokens, data: st.DataObject):
+    raw = codec.pack(made, "x-0000")
     with pytest.raises(ValueError):
-        blob.unpack(raw[: data.draw(st.integers(0, len(raw) - 1))], "x-0000")
+        codec.unpack(raw[: data.draw(st.integers(0, len(raw) - 1))], "x-0000")
 
 
 def test_bytes_of_another_item_are_refused():
-    raw = blob.pack(make_tokens(1, frames=2, sounds=2), "x-0000")
+    raw = codec.pack(make_tokens(1, frames=2, sounds=2), "x-0000")
     with pytest.raises(ValueError, match="checksum"):
-        blob.unpack(raw, "x-0001")
+        codec.unpack(raw, "x-0001")
 
 
-def test_frames_lie_before_sound_so_that_a_prefix_holds_them():
+def test_frames_come_before_audio():
     made = make_tokens(1, frames=2, sounds=2)
-    raw = blob.pack(made, "x-0000")
+    raw = codec.pack(made, "x-0000")
     frames = made.frames.tobytes()
-    assert raw[blob.PREFIX_BYTES : blob.PREFIX_BYTES + len(frames)] == frames
+    assert raw[codec.PREFIX_BYTES : codec.PREFIX_BYTES + len(frames)] == frames
     assert raw.index(made.audio.tobytes()) > raw.index(made.frame_times_s.tobytes())
 
 
-def test_padding_marks_what_is_there_and_leaves_zeros_elsewhere():
+def test_padding_is_masked_and_zero():
     one, two = make_tokens(1, frames=1, sounds=0), make_tokens(2, frames=3, sounds=2)
-    parts = [blob.unpack(blob.pack(each, "x"), "x") for each in (one, two)]
-    padded = blob.pad(parts)
+    parts = [codec.unpack(codec.pack(each, "x"), "x") for each in (one, two)]
+    padded = codec.pad(parts)
     assert padded.frame_mask.tolist() == [[True, False, False], [True, True, True]]
     assert padded.audio_mask.tolist() == [[False, False], [True, True]]
     np.testing.assert_array_equal(padded.frames[1], two.frames[0])
@@ -93,4 +93,4 @@ def test_a_batch_of_two_is_refused():
     made = make_tokens(1, frames=1, sounds=1)
     two = Tokens(**{name: np.concatenate([value] * 2) for name, value in vars(made).items()})
     with pytest.raises(ValueError, match="one item"):
-        blob.pack(two, "x")
+        codec.pack(two, "x")

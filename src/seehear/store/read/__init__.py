@@ -1,0 +1,1 @@
+"""Reading a library: snapshots, summary vectors, filters, nearest neighbours, verification."""

@@ -1,0 +1,1 @@
+"""Writing to a library: videos, uncommitted fragments of workers, maintenance, indices."""
