@@ -1,4 +1,4 @@
-"""Chosen moments handed on: tables, edit lists for an editor, cut clips."""
+"""Export of chosen moments: tables, edit lists and timelines for editors, cut clips."""
 
 from seehear.export.clips import cut
 from seehear.export.moments import Moment

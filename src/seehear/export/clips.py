@@ -1,4 +1,4 @@
-"""Moments as files of their own: copied packet by packet, or re-encoded to the frame."""
+"""Cut moments into clip files: packets copied, or re-encoded to the exact frame."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FAST = {"preset": "veryfast", "crf": "20"}
 
 
 def cut(moment: Moment, output: Path, *, exact: bool = False, height_px: int | None = None) -> Path:
-    """Write a moment as a file; `output`'s suffix chooses the container.
+    """Write a moment to a file; the suffix of `output` selects the container.
 
-    Copying is quick and keeps quality, and begins at the key frame at or before the start. `exact`
-    encodes again (H.264 and AAC) and holds the moment to the frame; `height_px` shrinks, too.
+    Copying is fast and lossless, but starts at the key frame at or before the start. `exact`
+    re-encodes (H.264 and AAC) with exact start and end; `height_px` does so and scales down.
 
-    Raises: MediaError if the file cannot be read or the container cannot hold its streams.
+    Raises: MediaError if the file cannot be read or the container does not support its streams.
     """
     partial = output.with_name(f".{output.stem}.{os.getpid()}.partial{output.suffix}")
     try:
@@ -42,7 +42,7 @@ def cut(moment: Moment, output: Path, *, exact: bool = False, height_px: int | N
 def _streams(source: Any) -> list[Any]:
     chosen = [next(iter(source.streams.video), None), next(iter(source.streams.audio), None)]
     if not any(chosen):
-        raise ValueError("it has neither pictures nor sound")
+        raise ValueError("it has no video and no audio stream")
     return [stream for stream in chosen if stream is not None]
 
 
@@ -51,20 +51,20 @@ def _copy(source: Any, target: Any, moment: Moment) -> None:
     outputs = {stream.index: target.add_stream_from_template(stream) for stream in streams}
     origin_s = (source.start_time or 0) / av.time_base
     source.seek(int((moment.start_s + origin_s) * av.time_base), backward=True)
-    begun_s: Fraction | None = None
+    first_s: Fraction | None = None
     for packet in source.demux(streams):
         if packet.dts is None or packet.pts is None:
             continue
         time_s = packet.pts * packet.time_base
-        if begun_s is None:
-            begun_s = Fraction(time_s)
+        if first_s is None:
+            first_s = Fraction(time_s)
         if time_s - Fraction(origin_s) >= Fraction(moment.end_s) and packet.is_keyframe:
             if packet.stream is streams[0]:
                 break
             continue
-        if time_s < begun_s:
+        if time_s < first_s:
             continue
-        shift = round(begun_s / packet.time_base)
+        shift = round(first_s / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         packet.stream = outputs[packet.stream.index]
         target.mux(packet)
@@ -75,15 +75,15 @@ def _encode(source: Any, target: Any, moment: Moment, height_px: int | None) -> 
     streams = _streams(source)
     encoders = {stream.index: _encoder(target, stream, height_px) for stream in streams}
     source.seek(int(max(moment.start_s + origin_s - 1, 0) * av.time_base), backward=True)
-    over: set[int] = set()
+    finished: set[int] = set()
     for packet in source.demux(streams):
         for frame in packet.decode():
             time_s = float(frame.time or 0) - origin_s
             if time_s >= moment.end_s:
-                over.add(packet.stream.index)
-            elif time_s >= moment.start_s - 1e-6 and packet.stream.index not in over:
+                finished.add(packet.stream.index)
+            elif time_s >= moment.start_s - 1e-6 and packet.stream.index not in finished:
                 _put(target, encoders[packet.stream.index], frame, time_s - moment.start_s)
-        if len(over) == len(streams):
+        if len(finished) == len(streams):
             break
     for encoder in encoders.values():
         target.mux(encoder.encode(None))
@@ -105,7 +105,7 @@ def _encoder(target: Any, stream: Any, height_px: int | None) -> Any:
 def _put(target: Any, encoder: Any, frame: Any, time_s: float) -> None:
     if isinstance(frame, av.VideoFrame):
         frame = frame.reformat(encoder.width, encoder.height, "yuv420p")
-        frame.pict_type = 0  # the encoder decides, not the source
+        frame.pict_type = 0  # chosen by the encoder, not copied from the source
         frame.time_base, frame.pts = Fraction(1, 90000), round(time_s * 90000)
     else:
         frame.time_base = Fraction(1, frame.sample_rate)

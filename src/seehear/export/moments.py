@@ -1,4 +1,4 @@
-"""What an export is made of, and how its seconds become frames."""
+"""Moments to export, and the conversion of seconds to frames and timecodes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from seehear.errors import UsageError
 
 NTSC = {nominal: Fraction(nominal * 1000, 1001) for nominal in (24, 30, 60, 120)}
 EDITORS = (24, 25, 30, 50, 60)
-DROPS = {30: 2, 60: 4}  # frame numbers left out at each minute but the tenth
+DROPS = {30: 2, 60: 4}  # frame numbers skipped at each minute, except every tenth
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """A stretch [start_s, end_s) of a file; `fps` is 0 for sound alone.
+    """A stretch [start_s, end_s) of a file; `fps` is 0 for a file without pictures.
 
-    Raises: UsageError if it is empty or begins outside the file.
+    Raises: UsageError if it is empty or starts outside the file.
     """
 
     path: str
@@ -29,18 +29,20 @@ class Moment:
     title: str = ""
 
     def __post_init__(self) -> None:
-        """Ends with the file at the latest."""
+        """Check the stretch, and limit its end to that of the file."""
         if not 0 <= self.start_s < min(self.end_s, self.duration_s):
-            stretch = f"{self.start_s:.3f} to {self.end_s:.3f} s"
-            raise UsageError(f"{stretch} is no stretch of '{self.path}'")
+            raise UsageError(
+                f"{self.start_s:.3f} to {self.end_s:.3f} s is not a stretch of '{self.path}' "
+                f"(length: {self.duration_s:.3f} s)"
+            )
         object.__setattr__(self, "end_s", min(self.end_s, self.duration_s))
 
 
 def exact_rate(fps: float) -> Fraction:
-    """The rate that a measured one means: 23.976 is 24000/1001; 25 for sound alone.
+    """Exact frame rate of a measured one, e.g. 24000/1001 for 23.976; 25 without pictures.
 
-    A source of varying rate has only an average, at which no editor counts: it is counted at the
-    nearest rate of EDITORS, which keeps its seconds.
+    A variable rate has only an average, which editors do not support. It becomes the nearest rate
+    of EDITORS, at which times in seconds stay the same.
     """
     if fps <= 0:
         return Fraction(25)
@@ -51,18 +53,18 @@ def exact_rate(fps: float) -> Fraction:
 
 
 def frames(moment: Moment, rate: Fraction) -> tuple[int, int]:
-    """First frame, and the frame behind the last: the whole frames that the moment touches."""
-    tiny = Fraction(1, 1000)  # of a frame: seconds are rounded
-    first = floor(Fraction(moment.start_s) * rate + tiny)
-    last = ceil(Fraction(moment.end_s) * rate - tiny)
+    """First frame, and the one after the last, of all frames that the moment overlaps."""
+    rounding = Fraction(1, 1000)  # of a frame, because seconds are rounded
+    first = floor(Fraction(moment.start_s) * rate + rounding)
+    last = ceil(Fraction(moment.end_s) * rate - rounding)
     return first, max(last, first + 1)
 
 
 def timecode(frame: int, rate: Fraction) -> str:
-    """hh:mm:ss:ff as an editor counts; with drop frames hh:mm:ss;ff at 29.97 and 59.94.
+    """Timecode hh:mm:ss:ff; drop-frame timecode hh:mm:ss;ff at 29.97 and 59.94.
 
-    Source: SMPTE ST 12-1; numbers 0 and 1 (0 to 3 at 59.94) are left out each minute, not each
-    tenth, so that the clock keeps up with a rate of 30000/1001.
+    Source: SMPTE ST 12-1; frame numbers 0 and 1 (0 to 3 at 59.94) are skipped every minute except
+    every tenth, so that the timecode follows the clock at 30000/1001.
     """
     nominal = max(1, round(rate))
     drop = DROPS.get(nominal, 0) if rate.denominator == 1001 else 0

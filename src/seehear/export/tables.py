@@ -1,4 +1,4 @@
-"""Moments as rows for a spreadsheet or a program."""
+"""Export moments as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import asdict
 from seehear.export.moments import Moment
 
 FIELDS = ("path", "start_s", "end_s", "fps", "duration_s", "has_sound", "title")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take such text for a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs text that starts so as a formula
 
 
 def to_csv(moments: Sequence[Moment]) -> str:
-    """One row a moment, with a heading; text that a spreadsheet would run gets an apostrophe."""
+    """Return CSV, one row per moment; text that a spreadsheet would run gets an apostrophe."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(FIELDS)
@@ -30,6 +30,6 @@ def _plain(value: object) -> object:
 
 
 def to_json(moments: Sequence[Moment]) -> str:
-    """{"schema": "seehear.moments/1", "moments": [...]}."""
+    """Return JSON: {"schema": "seehear.moments/1", "moments": [...]}."""
     rows = [asdict(moment) for moment in moments]
     return json.dumps({"schema": "seehear.moments/1", "moments": rows}, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""Moments one after the other on a timeline: OpenTimelineIO, and the CMX3600 edit list."""
+"""Export moments as a timeline, one after the other: OpenTimelineIO and CMX3600 edit lists."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from seehear.export.moments import Moment, exact_rate, frames, timecode
 
 
 def to_otio(moments: Sequence[Moment], *, name: str = "seehear") -> str:
-    """A timeline with a track of pictures and one of sound, each clip at its own rate, as .otio.
+    """Return an .otio timeline with a video and an audio track, each clip at its own rate.
 
     Raises: UsageError without the extra [otio].
     """
     try:
         import opentimelineio as otio
     except ImportError as error:
-        raise UsageError("an .otio needs opentimelineio: pip install 'seehear[otio]'") from error
+        raise UsageError(".otio files need opentimelineio: pip install 'seehear[otio]'") from error
     timeline = otio.schema.Timeline(name)
     for kind in (otio.schema.TrackKind.Video, otio.schema.TrackKind.Audio):
         track = otio.schema.Track(kind, kind=kind)
@@ -57,10 +57,10 @@ def _range(otio: Any, first: int, last: int, rate: Fraction) -> Any:
 
 
 def to_edl(moments: Sequence[Moment], *, title: str = "seehear") -> str:
-    """A CMX3600 edit list: pictures with their sound, recorded at the rate of the first moment.
+    """Return a CMX3600 edit list, recorded at the frame rate of the first moment.
 
-    Source times count in frames of their own source, record times in those of the list; drop-frame
-    rates are marked by FCM lines. Sources longer than 24 hours do not fit this format.
+    Source times are in frames of their source, record times in frames of the list; FCM lines mark
+    drop-frame rates. The format does not support sources longer than 24 hours.
 
     Raises: UsageError without moments.
     """

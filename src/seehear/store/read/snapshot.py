@@ -80,13 +80,10 @@ class Snapshot:
         names = [name for name in self.videos_table.schema.names if name != "rev"]
         with self.reading(self.videos_table):
             rows = self.videos_table.to_table(columns=names).to_pylist()
-        found = {row["id"]: schema.video_from_row(row) for row in rows}
-        counts = Counter(row.video_id for row in self._current_rows)
-        return {
-            key: found[key]
-            for key in sorted(found.keys() & self.revisions.keys())
-            if counts[key] == found[key].items
-        }
+        items = Counter(row.video_id for row in self._current_rows)
+        found = (schema.video_from_row(row) for row in rows if row["id"] in self.revisions)
+        by_id = {video.id: video for video in found}
+        return {key: by_id[key] for key in sorted(by_id) if items[key] == by_id[key].items}
 
     @cached_property
     def rows(self) -> list[ItemRow]:
@@ -126,8 +123,8 @@ class Snapshot:
         """Vectors of the items at these positions; with an index the others stay on disk."""
         if not self.indices or "summaries" in vars(self):
             return self.summaries.take(positions)
+        rows = [self.rows[position] for position in positions]
         with self.reading(self.summaries_table):
-            rows = [self.rows[position] for position in positions]
             return take_summaries(self.summaries_table, rows)
 
     def mask(self, where: Filter | None) -> np.ndarray:

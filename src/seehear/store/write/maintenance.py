@@ -11,8 +11,9 @@ from seehear.errors import counted
 from seehear.store.backend.journal import TableChange
 from seehear.store.backend.protocol import CATALOG, VIDEOS
 from seehear.store.read.snapshot import Snapshot
-from seehear.store.tables import lance, schema
+from seehear.store.tables import schema
 from seehear.store.tables.commit import Committer
+from seehear.store.tables.lance import compact
 from seehear.store.write.build_ann import QuerySource, build_indices
 
 FRAGMENT_BYTES = 2 << 30
@@ -79,7 +80,7 @@ def _compact(committer: Committer, table: str) -> str:
     if small < SMALL_FRAGMENTS:
         return ""
     batch_rows = min(max(MIN_BATCH_ROWS, BATCH_BYTES // row_bytes), MAX_BATCH_ROWS)
-    removed, added = lance.compact(
+    removed, added = compact(
         backend, table, dataset, fragment_rows=fragment_rows, batch_rows=batch_rows
     )
     committer.invalidate(table)

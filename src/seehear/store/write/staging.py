@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seehear.store.backend.protocol import MEDIA, Backend
-from seehear.store.tables import lance, schema
+from seehear.store.tables import schema
+from seehear.store.tables.lance import write_fragments
 from seehear.types import Item, Video
 
 
@@ -48,7 +49,7 @@ class Staging:
             (schema.summaries_table(self.model), schema.item_rows(items, revs, self.dims)),
         ):
             if items:
-                fragments[table], sizes = lance.write_fragments(backend, table, rows)
+                fragments[table], sizes = write_fragments(backend, table, rows)
                 files |= sizes
         staged = tuple(video for video, _ in videos)
         return StagedRows(rev=self.rev, videos=staged, fragments=fragments, files=files)
