@@ -1,7 +1,7 @@
 """Indexing on Ray Data: workers get paths and return rows; frames never leave a worker.
 
-Rows of a library on S3 are laid down by the workers where they belong, and only their names come
-back; those of a library in a folder of this machine come back themselves.
+For a library on S3 the workers write uncommitted fragments and return their names; for a library in
+a folder of this machine they return the items.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class IndexFiles:
         return {"number": row["number"], "made": pickle.dumps(made)}
 
     def index(self, files: Sequence[NewFile]) -> IndexedGroup:
-        """Results; with a place to lay them down, items are not among them."""
+        """Index files; with `staging`, their items are written and not returned."""
         results = tuple(self._worker.index(new) for new in files)
         if self._staging is None:
             return IndexedGroup(results=results)

@@ -70,8 +70,8 @@ class Store:
         catalog = schema.catalog_rows({"schema": schema.VERSION, "model": dict(model)})
         summaries = schema.item_schema(seen_dim, heard_dim)
         for name, rows in (
-            (VIDEOS, schema.video_schema().empty_table()),
-            (MEDIA, schema.media_schema().empty_table()),
+            (VIDEOS, schema.VIDEO_SCHEMA.empty_table()),
+            (MEDIA, schema.MEDIA_SCHEMA.empty_table()),
             (schema.tokens_table(model), schema.token_schema().empty_table()),
             (schema.summaries_table(model), summaries.empty_table()),
             (CATALOG, catalog),  # last: with it, the library is complete

@@ -44,11 +44,9 @@ class Backend(Protocol):
 
     def prepare(self) -> None:
         """Prepare for a new library. Raises: LibraryError if the location is in use or unfit."""
-        ...
 
     def require_library(self) -> None:
         """Raises: LibraryError if there is no library here, or the location is unfit."""
-        ...
 
     def is_empty(self) -> bool:
         """Whether there is no file here yet."""
@@ -68,23 +66,18 @@ class Backend(Protocol):
 
     def sync(self, names: Iterable[str]) -> None:
         """Make files durable, and the folders that contain them."""
-        ...
 
     def quarantine(self, table: str, names: Iterable[str]) -> None:
         """Move unreadable manifests of a table out of its folder."""
-        ...
 
     def delete_folder(self, folder: str) -> None:
         """Delete a table or another folder with all its files."""
-        ...
 
     def vacuum(self, table: str) -> None:
         """Remove what Lance leaves behind: empty folders and detached versions."""
-        ...
 
     def check_available(self) -> None:
         """Raises: LibraryError if tables cannot be read because the backend is unavailable."""
-        ...
 
 
 def manifest_versions(names: Iterable[str]) -> dict[int, str]:

@@ -5,18 +5,40 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from seehear.store.tables import codec
 from seehear.types import Item, Sound, Video
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 VERSION = 1  # of the layout of a library; a newer one is refused at open
 SUMMARIES_PREFIX, TOKENS_PREFIX = "emb__", "tok__"
+KEY_COLUMNS = {"id": pa.utf8(), "video_id": pa.utf8(), "rev": pa.int64()}
+MEDIA_SCHEMA = pa.schema({**KEY_COLUMNS, "thumb": pa.large_binary()})
+CATALOG_SCHEMA = pa.schema({"key": pa.utf8(), "value": pa.utf8()})
+VIDEO_SCHEMA = pa.schema(  # rows of other tables belong to a video if they have the same `rev`
+    {
+        "id": pa.utf8(),
+        "path": pa.utf8(),
+        "sha256": pa.utf8(),
+        "size_bytes": pa.int64(),
+        "mtime_us": pa.int64(),
+        "duration_s": pa.float64(),
+        "fps": pa.float64(),
+        "width": pa.int64(),
+        "height": pa.int64(),
+        "codec": pa.utf8(),
+        "sound": pa.utf8(),
+        "audio_rate_hz": pa.int64(),
+        "added_us": pa.int64(),
+        "items": pa.int64(),
+        "note": pa.utf8(),
+        "aliases": pa.list_(pa.utf8()),
+        "rev": pa.int64(),
+    }
+)
 
 
 class ItemRow(NamedTuple):
@@ -42,40 +64,11 @@ def tokens_table(model: Mapping[str, object]) -> str:
     return f"{TOKENS_PREFIX}{str(model['fingerprint'])[:12]}"
 
 
-def video_schema() -> pa.Schema:
-    """One row per video; rows of other tables belong to it if they have the same `rev`."""
-    import pyarrow as pa
-
-    text, integer, real = pa.utf8(), pa.int64(), pa.float64()
-    columns: dict[str, pa.DataType] = {
-        "id": text,
-        "path": text,
-        "sha256": text,
-        "size_bytes": integer,
-        "mtime_us": integer,
-        "duration_s": real,
-        "fps": real,
-        "width": integer,
-        "height": integer,
-        "codec": text,
-        "sound": text,
-        "audio_rate_hz": integer,
-        "added_us": integer,
-        "items": integer,
-        "note": text,
-        "aliases": pa.list_(text),
-        "rev": integer,
-    }
-    return pa.schema(columns)
-
-
 def item_schema(seen_dim: int, heard_dim: int) -> pa.Schema:
     """Times and summary vectors; `crc` covers both vectors."""
-    import pyarrow as pa
-
     return pa.schema(
         {
-            **_key_columns(),
+            **KEY_COLUMNS,
             "start_s": pa.float64(),
             "end_s": pa.float64(),
             "sound": pa.utf8(),
@@ -89,38 +82,15 @@ def item_schema(seen_dim: int, heard_dim: int) -> pa.Schema:
 
 def token_schema() -> pa.Schema:
     """Encoded tokens, one blob per item."""
-    import pyarrow as pa
     from lance import blob_field
 
-    return pa.schema([*pa.schema(_key_columns()), blob_field("tok")])
-
-
-def media_schema() -> pa.Schema:
-    """Thumbnails."""
-    import pyarrow as pa
-
-    return pa.schema({**_key_columns(), "thumb": pa.large_binary()})
-
-
-def catalog_schema() -> pa.Schema:
-    """Small JSON values by key."""
-    import pyarrow as pa
-
-    return pa.schema({"key": pa.utf8(), "value": pa.utf8()})
-
-
-def _key_columns() -> dict[str, pa.DataType]:
-    import pyarrow as pa
-
-    return {"id": pa.utf8(), "video_id": pa.utf8(), "rev": pa.int64()}
+    return pa.schema([*pa.schema(KEY_COLUMNS), blob_field("tok")])
 
 
 def video_rows(videos: Sequence[tuple[Video, int]]) -> pa.Table:
     """Convert videos with their revisions to rows."""
-    import pyarrow as pa
-
     rows = [{**vars(video), "rev": rev} for video, rev in videos]
-    return pa.Table.from_pylist(rows, schema=video_schema())
+    return pa.Table.from_pylist(rows, schema=VIDEO_SCHEMA)
 
 
 def video_from_row(row: dict[str, Any]) -> Video:
@@ -134,8 +104,6 @@ def item_rows(items: Sequence[Item], revs: Sequence[int], dims: tuple[int, int])
 
     Raises: ValueError if a vector has another size or is not finite in float16.
     """
-    import pyarrow as pa
-
     seen = _float16([item.seen for item in items], dims[0], "seen")
     heard = _float16([item.heard for item in items], dims[1], "heard")
     columns = {
@@ -156,8 +124,6 @@ def token_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
 
     Raises: ValueError if an item has no tokens.
     """
-    import pyarrow as pa
-
     encoded: list[bytes] = []
     for item in items:
         if item.tokens is None:
@@ -168,27 +134,22 @@ def token_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
 
 def encoded_token_rows(keys: pa.Table, encoded: Sequence[bytes]) -> pa.Table:
     """Combine encoded tokens with the key columns of another table of the same items."""
-    import pyarrow as pa
     from lance import blob_array
 
-    columns = {name: keys[name].combine_chunks() for name in _key_columns()}
+    columns = {name: keys[name].combine_chunks() for name in KEY_COLUMNS}
     return pa.table({**columns, "tok": blob_array(list(encoded))}, schema=token_schema())
 
 
 def media_rows(items: Sequence[Item], revs: Sequence[int]) -> pa.Table:
     """Convert the thumbnails of items to rows."""
-    import pyarrow as pa
-
     columns = {**_keys(items, revs), "thumb": [item.thumbnail for item in items]}
-    return pa.table(columns, schema=media_schema())
+    return pa.table(columns, schema=MEDIA_SCHEMA)
 
 
 def catalog_rows(values: Mapping[str, object]) -> pa.Table:
     """Convert values to rows of JSON."""
-    import pyarrow as pa
-
     columns = {"key": list(values), "value": [json.dumps(value) for value in values.values()]}
-    return pa.table(columns, schema=catalog_schema())
+    return pa.table(columns, schema=CATALOG_SCHEMA)
 
 
 def summary_crc(seen: np.ndarray, heard: np.ndarray) -> int:

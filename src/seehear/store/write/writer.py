@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Changes = Sequence[tuple[TableChange, pa.Table | None]]
 
 NEXT_MODEL = "next_model"  # catalog key of the model of an unfinished re-index
-RESERVED = {"schema", "model", NEXT_MODEL}
 
 
 class Writer:
@@ -113,11 +112,10 @@ class Writer:
 
     def begin_reindex(self, model: Mapping[str, object], seen_dim: int, heard_dim: int) -> None:
         """Create empty tables for another model, or continue with those of an earlier call."""
-        if schema.summaries_table(model) == schema.summaries_table(self._model):
+        name_of = schema.summaries_table
+        if name_of(model) == name_of(self._model):
             raise ValueError("the library already uses this model")
-        if self._next_model and schema.summaries_table(self._next_model) != schema.summaries_table(
-            model
-        ):
+        if self._next_model and name_of(model) != name_of(self._next_model):
             raise LibraryError(
                 f"the library '{self.backend.root}' is already being re-indexed with "
                 f"{self._next_model.get('engine')}; finish that first"
@@ -163,8 +161,8 @@ class Writer:
                 f"'{self.backend.root}' are not indexed with the next model yet; index them first"
             )
         model = self._begun_model()
-        keys = [key for key in Snapshot(self.backend).catalog if key not in RESERVED]
-        self.write_catalog({"model": model}, drop=[NEXT_MODEL, *keys])
+        old = Snapshot(self.backend).catalog.keys() - {"schema", "model"}
+        self.write_catalog({"model": model}, drop=sorted(old))
         self._model, self._next_model = model, None
         self._drop_unused_tables()
 
