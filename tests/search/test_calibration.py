@@ -6,7 +6,7 @@ from seehear.engine.tags import TagsEngine
 from seehear.rank import best_first, union
 from seehear.search.calibration import ConfidenceThresholds, as_tokens, calibrate, fill_absent
 from seehear.search.query import in_mode
-from seehear.store import Summaries, sampled
+from seehear.store import Summaries, sample_positions
 from seehear.types import ModalityScores
 
 
@@ -71,6 +71,6 @@ def test_calibration_asks_for_more_than_nearly_all_pairs_reach(tags_engine: Tags
 
 
 def test_a_sample_is_spread_over_the_library_and_bounded() -> None:
-    assert len(sampled(700)) == 500
-    assert sampled(700)[[0, -1]].tolist() == [0, 699]
-    assert sampled(3).tolist() == [0, 1, 2]
+    assert len(sample_positions(700)) == 500
+    assert sample_positions(700)[[0, -1]].tolist() == [0, 699]
+    assert sample_positions(3).tolist() == [0, 1, 2]
