@@ -77,8 +77,7 @@ class Library:
         on_file: Callable[[int, int], None] | None = None,
     ) -> Plan:
         """What `add` would do with these files and folders."""
-        wanted = absolute_paths(paths)
-        return ingest.make_plan(self._store, wanted, exclude=exclude, retry=retry, on_file=on_file)
+        return ingest.make_plan(self._store, paths, exclude=exclude, retry=retry, on_file=on_file)
 
     def add(
         self,
@@ -97,7 +96,7 @@ class Library:
         """
         engine = self.engine
         with Store.open(self._store.root, write=True) as writer:
-            todo = plan or ingest.make_plan(writer, absolute_paths(paths))
+            todo = plan or ingest.make_plan(writer, paths)
             report = ingest.run(
                 engine,
                 writer,
@@ -205,12 +204,8 @@ class Library:
     def remove(self, paths: Paths) -> int:
         """Remove files, or all below folders; returns how many. Raises: NothingDoneError."""
         roots = absolute_paths(paths)
-        lost = [
-            (path, video.sha256)
-            for video in self._store.videos()
-            for path in (video.path, *video.aliases)
-            if is_below(path, *roots)
-        ]
+        known = ((path, v.sha256) for v in self._store.videos() for path in (v.path, *v.aliases))
+        lost = [(path, sha256) for path, sha256 in known if is_below(path, *roots)]
         failed = [row.path for row in self._store.journal.failed() if is_below(row.path, *roots)]
         if not lost and not failed:
             raise NothingDoneError(f"nothing indexed at {', '.join(map(str, roots))}")
