@@ -1,4 +1,4 @@
-"""A real `seehear index` in a process of its own, to be stopped at a moment that is waited for."""
+"""Run `seehear index` as a process, and wait for a state in which to stop it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def put(*arguments, put=Store.put):
 
 sys.modules["seehear.ingest.run"].BATCH_VIDEOS, Store.put = 1, put
 seehear.cli.main()
-"""  # every film is a batch, and there is time between two of them
+"""  # one film per batch, with a pause between batches
 
 
 @contextmanager
 def indexing(films: Path, root: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command once it has made its library and its plan; killed at the end if it still runs."""
+    """Start the command and wait for its plan; it is killed at the end of the block."""
     command = [sys.executable, "-c", SLOWLY, "index", str(films), "-l", str(root), *words]
     child = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -46,11 +46,11 @@ def indexing(films: Path, root: Path, *words: str) -> Iterator[subprocess.Popen[
 
 
 def wait_for_videos(root: Path, count: int, child: subprocess.Popen[bytes]) -> None:
-    """Until so many videos can be searched; the command still runs then."""
+    """Wait until `count` videos can be searched while the command is still running."""
 
     def are_there() -> bool:
         with Store.open(root) as store:
             return store.counts()["videos"] >= count
 
     wait_until(are_there, f"{count} videos")
-    assert child.poll() is None, "it was over before it could be stopped"
+    assert child.poll() is None, "the command ended before it could be stopped"

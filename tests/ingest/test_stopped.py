@@ -1,4 +1,4 @@
-"""An ingest that is killed or interrupted: what was committed stays, and workers end."""
+"""A killed or interrupted ingest keeps committed batches, and its workers end."""
 
 import json
 import os
@@ -30,17 +30,16 @@ def films(tmp_path: Path) -> Path:
     return folder
 
 
-def test_killed_ingest_loses_nothing_it_committed(
+def test_a_killed_ingest_loses_no_committed_batch(
     films: Path, tags_engine: TagsEngine, tmp_path: Path
 ) -> None:
-    """kill -9 of a real `seehear index` before its first commit and after others; the next run
-    goes on each time, and the last one finishes the job."""
+    """kill -9 before the first commit and after others; each run continues, the last one ends."""
     root = tmp_path / "killed"
     kept: set[str] = set()
     for wanted in (0, 1, 6):
         with indexing(films, root, "--workers", "1") as child:
             wait_for_videos(root, wanted, child)
-            time.sleep(random.uniform(0, 0.3))  # in the next batch, or before it
+            time.sleep(random.uniform(0, 0.3))  # during the next batch, or before it
             os.killpg(child.pid, signal.SIGKILL)
         with Library.open(root) as library:
             now = {video.path for video in library.videos()}
@@ -53,7 +52,7 @@ def test_killed_ingest_loses_nothing_it_committed(
         assert library.verify(full=True) == []
 
 
-def test_ctrl_c_keeps_what_was_committed(
+def test_ctrl_c_keeps_committed_batches(
     films: Path, tags_engine: TagsEngine, tmp_path: Path
 ) -> None:
     root = tmp_path / "interrupted"
