@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from parity.compare import close, part, sight_only, symmetric_loss
-from seehear.encoders.clip_frames import flat
+from seehear.encoders.clip_frames import flatten_frames
 from seehear.models.ts2net import TS2Net, TS2NetConfig
 from seehear.nn.token_selection import PerturbedTopK, top_k_ascending
 from seehear.nn.token_shift import token_shift
@@ -64,7 +64,11 @@ def test_scores_and_choice(golden: Load) -> None:
     hard = top_k_ascending(scores[:, 1:], int(file["cfg/topk"]))
     assert torch.equal(hard, torch.as_tensor(file["out/hard_topk_indices"]))
     chosen = model.select(rows).unflatten(0, tokens.shape[:2])
-    close(flat(chosen, torch.ones(chosen.shape[:2]) > 0)[0], file["out/selected_tokens"], atol=1e-5)
+    close(
+        flatten_frames(chosen, torch.ones(chosen.shape[:2]) > 0)[0],
+        file["out/selected_tokens"],
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("case", ["", "topk49_"])

@@ -1,4 +1,4 @@
-"""Write small inference graphs for onnxruntime straight from arrays, and run them."""
+"""Build inference graphs from numpy arrays, and run them with onnxruntime."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from seehear.errors import ModelError
+from seehear.errors import ModelError, shorten
 
 
 class Graph:
-    """A growing ONNX graph: `add` appends one operator and returns the name of its output."""
+    """An ONNX graph under construction: `add` appends an operator and returns its output name."""
 
     def __init__(self, opset: int = 20) -> None:
         self.opset = opset
@@ -36,7 +36,7 @@ class Graph:
     def save(
         self, path: Path, inputs: dict[str, tuple[type, list[str | int]]], outputs: list[str]
     ) -> None:
-        """Write the graph; `inputs` maps a name to (numpy type, shape with names for free axes)."""
+        """Write the graph; `inputs` maps names to (numpy type, shape with names for free axes)."""
         import onnx
         from onnx import helper
 
@@ -59,7 +59,7 @@ class Graph:
 
 
 def session(path: Path, *, threads: int = 1) -> Any:
-    """An onnxruntime session on the CPU; one thread by default, callers run files in parallel.
+    """An onnxruntime session on the CPU, with one thread by default: callers run in parallel.
 
     Raises: ModelError if the file is damaged.
     """
@@ -73,6 +73,5 @@ def session(path: Path, *, threads: int = 1) -> Any:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime has a dozen kinds and no common one
-        reason = str(error).splitlines()[0][:200]
-        raise ModelError(f"{path} cannot be loaded, it is damaged ({reason})") from error
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ModelError(f"{path} is damaged ({shorten(error)}); fetch it again") from error

@@ -1,4 +1,4 @@
-"""CLIP's and AST's towers as onnxruntime graphs, written from their weights; float32 or int8."""
+"""CLIP and AST as onnxruntime graphs built from their weights, in float32 or int8."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INT32 = 6  # of onnx.TensorProto
 
 @dataclass(frozen=True)
 class _Names:
-    """What the parts of a transformer block are called in a state dict."""
+    """Names of the parts of a transformer block in a state dict."""
 
     norm_1: str
     norm_2: str
@@ -32,7 +32,7 @@ _AST = _Names("layernorm_before", "layernorm_after", "attention", "o_proj")
 
 
 class _Tower:
-    """A pre-norm transformer on a growing graph: x + MHA(LN x), then x + MLP(LN x)."""
+    """Builder of a pre-norm transformer: x + MHA(LN x), then x + MLP(LN x)."""
 
     def __init__(self, state: State, *, heads: int, eps: float, names: _Names, quick: bool) -> None:
         self.graph = Graph()
@@ -85,7 +85,7 @@ class _Tower:
         return self.graph.add("Transpose", self.graph.add("Reshape", x, shape), perm=perm)
 
     def patches(self, x: str, name: str, strides: list[int], first: list[np.ndarray]) -> str:
-        """Convolution to patch tokens, with learned tokens put before them."""
+        """Convolve to patch tokens, and put learned tokens before them."""
         bias = self.state.get(f"{name}.bias")
         kernel = self.state[f"{name}.weight"]
         inputs = [x, kernel] if bias is None else [x, kernel, bias]
@@ -100,7 +100,7 @@ class _Tower:
 
 
 def build_picture_tower(state: State, config: Any, path: Path) -> None:
-    """Input `pixels` [picture 3 side side], output projected class tokens [picture dim]."""
+    """Write CLIP's picture tower: `pixels` [picture 3 side side] -> class tokens [picture dim]."""
     vision = config.vision_config
     width, side, patch = vision.hidden_size, vision.image_size, vision.patch_size
     tower = _tower(state, vision, _CLIP)
@@ -116,7 +116,7 @@ def build_picture_tower(state: State, config: Any, path: Path) -> None:
 
 
 def build_text_tower(state: State, config: Any, path: Path) -> None:
-    """Input `ids` [1 token] of one sentence, output [1 dim], read at its first end token."""
+    """Write CLIP's text tower: `ids` [1 token] -> [1 dim], read at the first end token."""
     text = config.text_config
     tower = _tower(state, text, _CLIP)
     graph, at = tower.graph, "text_model.embeddings."
@@ -135,9 +135,9 @@ def build_text_tower(state: State, config: Any, path: Path) -> None:
 
 
 def _first_end(graph: Graph, end: int) -> str:
-    """Where CLIP reads a sentence: its first end token; the largest id where `end` is 2.
+    """Index at which CLIP reads a sentence: the first end token, or the largest id if `end` is 2.
 
-    Old configs say 2 whatever the vocabulary; transformers reads them like that too.
+    Old configs state 2 for every vocabulary; transformers reads them in the same way.
     """
     is_end = "ids" if end == 2 else graph.add("Equal", "ids", np.array(end))
     marks = graph.add("Cast", is_end, to=_INT32)
@@ -145,7 +145,7 @@ def _first_end(graph: Graph, end: int) -> str:
 
 
 def build_sound_tower(state: State, config: Any, path: Path) -> None:
-    """Input `banks` [sound row mel], output patch tokens [sound token dim], no class token."""
+    """Write AST: `banks` [sound row mel] -> patch tokens [sound token dim], no class token."""
     tower = _tower(state, config, _AST)
     graph = tower.graph
     x = graph.add("Unsqueeze", graph.add("Transpose", "banks", perm=[0, 2, 1]), np.array([1]))
@@ -160,7 +160,7 @@ def build_sound_tower(state: State, config: Any, path: Path) -> None:
 
 
 def quantise(path: Path, to: Path) -> None:
-    """The same graph with int8 weights in its matrix products, activations quantised as they come.
+    """Write a copy of a graph with int8 matrix products; activations are quantised on the fly.
 
     Note: benchmarks/towers.py prints the cosines to float32; check quality on trained weights.
     """
@@ -170,11 +170,11 @@ def quantise(path: Path, to: Path) -> None:
 
 
 def _tower(state: State, config: Any, names: _Names) -> _Tower:
-    """Raises: ModelError for an activation that the graphs do not have."""
+    """Start a tower. Raises: ModelError for an activation that graphs do not support."""
     if config.hidden_act not in ACTIVATIONS:
         raise ModelError(
             f"the weights were trained with the activation {config.hidden_act!r} (hidden_act in "
-            f"their config.json); the towers know {' and '.join(ACTIVATIONS)}"
+            f"their config.json), but only {' and '.join(ACTIVATIONS)} are supported"
         )
     quick = config.hidden_act == "quick_gelu"
     heads, eps = config.num_attention_heads, config.layer_norm_eps
