@@ -180,9 +180,7 @@ def test_avigate_projection_is_the_only_layer_without_a_known_name() -> None:
     torch.testing.assert_close(converted.head["entry"].T, avigate_checkpoint()["query_tokens"])
     torch.testing.assert_close(converted.ast, convert_ast(ast_only()).ast)
     odd = avigate_checkpoint() | {"one.more": torch.zeros(1)}
-    with pytest.raises(
-        ModelError, match=r"but it has: audio.somewhere.*one.more"
-    ):
+    with pytest.raises(ModelError, match=r"but it has: audio.somewhere.*one.more"):
         convert_avigate(odd)
 
 
@@ -204,9 +202,7 @@ def test_converted_ast_equals_its_published_layout() -> None:
     with torch.inference_mode():
         ours = model(banks).last_hidden_state
     torch.testing.assert_close(ours, ast_from_its_layout(state, banks), atol=1e-4, rtol=0)
-    with pytest.raises(
-        ModelError, match="checkpoint of AST: 0 keys with"
-    ):
+    with pytest.raises(ModelError, match="checkpoint of AST: 0 keys with"):
         convert_ast({})
     with pytest.raises(ModelError, match=r"1 key \(module.extra\) unused"):
         convert_ast(state | {"module.extra": torch.zeros(1)})

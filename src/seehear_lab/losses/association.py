@@ -1,4 +1,4 @@
-"""Losses of AVMA: frames must recall the sound of their own item."""
+"""Losses of AVMA: the frames of an item must recall its sound."""
 
 from __future__ import annotations
 
