@@ -107,7 +107,6 @@ def seehear(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
 
 @pytest.mark.slow
 def test_towers_are_fetched_once_and_used_offline(tmp_path: Path, hub: dict[str, str]) -> None:
-def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, str]) -> None:
     names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
     folder, library = head_folder(tmp_path / "models", **names), tmp_path / "library"
     index = ["index", str(tmp_path), "--library", str(library), "--models", str(folder)]

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from seehear.errors import MediaError
+from seehear.errors import MediaError, counted
 
 SAMPLE_RATE_HZ, MEL_BINS, ROWS = 16000, 128, 1024
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
@@ -24,7 +24,7 @@ def adaptive_shift(num_samples: int, *, rows: int = ROWS) -> int:
     Raises: MediaError below `rows` samples (64 ms), where the shift would be 0.
     """
     if num_samples < rows:
-        raise MediaError(f"{num_samples} samples of sound are too few for {rows} rows")
+        raise MediaError(f"{counted(num_samples, 'sample')} of sound cannot fill {rows} rows")
     return num_samples // rows
 
 

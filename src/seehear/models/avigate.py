@@ -66,7 +66,7 @@ class AVIGATE(CLIP4Clip):
     def encode_items(self, media: Any) -> TokenBatch:
         """Frames fused with the sound; the score needs no sound tokens."""
         raw = super().encode_items(media)
-        placed = self.place(raw)
+        placed = self.add_positions(raw)
         items = replace(raw, **self.resample(raw))
         x = placed
         for block in self.fusion:
@@ -78,8 +78,8 @@ class AVIGATE(CLIP4Clip):
             audio_mask=items.audio_mask[:, :0],
         )
 
-    def place(self, raw: TokenBatch) -> Float[Tensor, "item frame dim"]:
-        """v + P."""
+    def add_positions(self, raw: TokenBatch) -> Float[Tensor, "item frame dim"]:
+        """Frames with position embeddings.  v + P."""
         return self.position.add_to(zero_padding(raw.frames, raw.frame_mask))
 
     def resample(self, raw: TokenBatch) -> dict[str, Tensor]:

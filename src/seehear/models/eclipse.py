@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seehear.encoders.clip_frames import ClipEncoder, FrameBatch, run_layer
+from seehear.errors import counted
 from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.clip4clip import CLIP4Clip, CLIP4ClipConfig
 from seehear.models.registry import register
@@ -120,8 +121,9 @@ class AudioVisualEncoder(ClipEncoder):
         Raises: ValueError unless there is one sound vector per frame.
         """
         if media.audio_mask.shape != media.frame_mask.shape:
-            frames, sounds = media.frame_mask.shape[1], media.audio_mask.shape[1]
-            raise ValueError(f"{sounds} sound vectors for {frames} frames; give one per frame")
+            sounds = counted(media.audio_mask.shape[1], "sound vector")
+            frames = counted(media.frame_mask.shape[1], "frame")
+            raise ValueError(f"{sounds} for {frames}; give one per frame")
         tokens = super().encode_items(media)
         return replace(tokens, audio=tokens.audio[:, :0], audio_mask=tokens.audio_mask[:, :0])
 

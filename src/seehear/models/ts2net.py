@@ -96,8 +96,8 @@ class TS2Net(RetrievalModel):
         items, per_frame = super().encode_items(media), 1 + self.patches
         if items.frames.shape[1] % per_frame:
             raise ValueError(
-                f"{items.frames.shape[1]} tokens are not a multiple of {per_frame} per frame; "
-                f"give the class token and {self.patches} patches of each, or set `patches`"
+                f"expected a multiple of {per_frame} tokens per item, got {items.frames.shape[1]}; "
+                f"give the class token and {self.patches} patches of each frame, or set `patches`"
             )
         mask = items.frame_mask[:, ::per_frame]
         chosen = self.select(items.frames.reshape(-1, per_frame, items.frames.shape[2]))

@@ -54,7 +54,7 @@ class TextConditionedPool(nn.Module):
     def logits(
         self, query: Float[Tensor, "query dim"], tokens: Float[Tensor, "item token dim"]
     ) -> Float[Tensor, "query head item token"]:
-        """Q K^T / sqrt(dim / heads), padding included."""
+        """Attention logits, Q K^T / sqrt(dim / heads), padding included."""
         q = self._split(self.query(self.norm_in(query)))
         k = self._split(self.key(self.norm_in(tokens)))
         return torch.einsum("qhd,ithd->qhit", q, k) / self.head_dim**0.5

@@ -26,14 +26,17 @@ class ResamplerBlock(ResidualBlock):
         sound: Float[Tensor, "item sound dim"],
         mask: Bool[Tensor, "item sound"],
     ) -> Float[Tensor, "item entry dim"]:
-        """x <- x + A(LN1 x);  x <- x + C(LN3 x, LN3 sound);  x <- x + MLP(LN2 x)."""
+        """Learned queries after this block.
+
+        x <- x + A(LN1 x);  x <- x + C(LN3 x, LN3 sound);  x <- x + MLP(LN2 x).
+        """
         every = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         x = self.attend(x, every)
         return self.feed_forward(x + self.cross(self.ln_3(x), self.ln_3(sound), mask))
 
 
 class Gate(nn.Module):
-    """tanh(w . quick_gelu(W [mean of frames; mean of sound])): one number in (-1, 1) per item."""
+    """Gate of an item in (-1, 1): tanh(w . quick_gelu(W [mean of frames; mean of sound]))."""
 
     def __init__(self, dim: int, *, hidden: int) -> None:
         super().__init__()

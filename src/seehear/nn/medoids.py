@@ -21,18 +21,18 @@ def k_medoids(
     """Indices of the medoids in ascending order; every row needs at least `clusters` points.
 
     Starts from the longest point (by `size`) and adds the point farthest from its nearest medoid
-    until there are `clusters`. Then assigns points to their nearest medoid, and moves each medoid to
-    the member with the least sum of Euclidean distances, until nothing changes.
+    until there are `clusters`. Then assigns points to their nearest medoid and moves each medoid
+    to the member with the least sum of Euclidean distances, until nothing changes.
 
     Source: CenterCLIP (Zhao et al., SIGIR 2022), k-medoids++ with KKZ start.
-    Differs: a cluster that lost all its members keeps its medoid.
+    Differs: a cluster without members keeps its medoid.
     """
     size = torch.linalg.vector_norm(points, dim=-1) if size is None else size
     return medoids_from_distances(euclidean(points), size, mask, clusters=clusters)
 
 
 def euclidean(points: Float[Tensor, "row point dim"]) -> Float[Tensor, "row point point"]:
-    """Distances of all pairs, without the rounding that a product of matrices would add."""
+    """Distances of all pairs, without the rounding errors of a matrix product."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -73,7 +73,7 @@ def kkz(
 def assign(
     distance: Float[Tensor, "row point point"], medoids: Int[Tensor, "row cluster"]
 ) -> Int[Tensor, "row point"]:
-    """Number of the nearest medoid of each point."""
+    """Index of the nearest medoid of each point."""
     return distance.gather(2, medoids[:, None].expand(-1, distance.shape[1], -1)).argmin(2)
 
 
@@ -105,8 +105,8 @@ def spectral_medoids(
     length, of the eigenvectors of the `clusters` smallest eigenvalues.
 
     Source: CenterCLIP, spectral clustering.
-    Differs: unit rows have no longest one to start from, so it is the longest before that.
-    Note: points much farther apart than sigma are not connected, and rounding decides.
+    Differs: KKZ starts at the longest row before normalisation, as unit rows have equal lengths.
+    Note: if points are much farther apart than sigma, rounding decides.
     """
     rows = torch.linalg.eigh(laplacian(points, mask, sigma=sigma)).eigenvectors[..., :clusters]
     size = torch.linalg.vector_norm(rows, dim=-1)
@@ -116,7 +116,10 @@ def spectral_medoids(
 def laplacian(
     points: Float[Tensor, "row point dim"], mask: Bool[Tensor, "row point"], *, sigma: float
 ) -> Float[Tensor, "row point point"]:
-    """L = I - D^(-1/2) W D^(-1/2), W = exp(-d^2 / (2 sigma^2)); padding gets the eigenvalue 2."""
+    """Normalised Laplacian of the neighbourhood graph; padding gets the eigenvalue 2.
+
+    L = I - D^(-1/2) W D^(-1/2),  W = exp(-d^2 / (2 sigma^2)).
+    """
     affinity = torch.exp(-(euclidean(points) ** 2) / (2 * sigma**2))
     affinity = affinity * (mask[:, :, None] & mask[:, None])
     scale = affinity.sum(-1).clamp(min=torch.finfo(points.dtype).tiny) ** -0.5

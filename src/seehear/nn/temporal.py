@@ -173,7 +173,7 @@ class CrossTransformer(nn.Module):
         frames: Float[Tensor, "item frame dim"],
         mask: Bool[Tensor, "item frame"],
     ) -> Float[Tensor, "query item dim"]:
-        """quick_gelu(W LN(x_0) + b) of every pair."""
+        """Pooled vector of every pair, quick_gelu(W LN(x_0) + b)."""
         queries, items = len(query), len(frames)
         text = query[:, None, None].expand(-1, items, -1, -1)
         video = frames[None].expand(queries, -1, -1, -1)

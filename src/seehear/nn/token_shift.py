@@ -12,10 +12,11 @@ GRID = 7  # every (tokens // 7)-th token moves: two columns of ViT-B/32's 7 x 7 
 def token_shift(
     tokens: Float[Tensor, "item frame token dim"], mask: Bool[Tensor, "item frame"]
 ) -> Float[Tensor, "item frame token dim"]:
-    """Replace tokens 1, 1 + s, .. by those of the frame before, 4, 4 + s, .. by the frame after's.
+    """Replace some tokens of each frame by those of the neighbouring frames.
 
-    s = tokens // 7, counting the class token (token 0), which never changes. The first frame has no
-    frame before it and the last none after it; there, tokens stay.
+    Tokens 1, 1 + s, .. come from the frame before, tokens 4, 4 + s, .. from the frame after;
+    s = tokens // 7, counting the class token (0), which stays. At both ends, where there is no such
+    frame, tokens stay too.
 
     Source: TS2-Net (Liu et al., ECCV 2022) and its public code.
     Differs: the last frame of a padded item keeps its tokens (the code takes those of the padding).

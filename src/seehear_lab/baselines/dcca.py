@@ -100,7 +100,7 @@ class DCCAE(DCCA):
 def total_correlation(
     f: Float[Tensor, "pair x_dim"], g: Float[Tensor, "pair y_dim"], *, ridge: float
 ) -> Float[Tensor, ""]:
-    """Sum of the singular values of S_ff^-1/2 S_fg S_gg^-1/2, with ridges on S_ff and S_gg.
+    """Sum of canonical correlations: singular values of S_ff^-1/2 S_fg S_gg^-1/2, with ridges.
 
     Note: whitens with Cholesky factors, L_f^-1 S_fg L_g^-T, which has the same singular values. The
     usual inverse root by eigenvectors has gradients of 1 / (l_i - l_j), NaN for repeated

@@ -82,7 +82,10 @@ class JRL:
 
 
 def smoothness(items: Features, neighbours: int) -> Float[np.ndarray, "dim dim"]:
-    """X' L X with L = I - D^-1/2 W D^-1/2; W_ij = 1 if one is among the nearest of the other."""
+    """Smoothness X' L X on the neighbourhood graph of the items.
+
+    L = I - D^-1/2 W D^-1/2;  W_ij = 1 if one is among the nearest of the other.
+    """
     nearest = nearest_items(items, items, neighbours + 1)[:, 1:]
     count = len(items)
     rows = np.repeat(np.arange(count), nearest.shape[1])
