@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from seehear.encoders.onnx_graph import Graph, session
+from seehear.encoders.onnx_graph import TransformerGraph, session
 
 DIM, _LAYERS, _HEADS, _MAX_TOKENS = 384, 6, 12, 64
 
@@ -23,62 +23,47 @@ def build_graph(weights: Path, path: Path) -> None:
     """
     from safetensors.numpy import load_file
 
-    bert = _Bert(load_file(weights))
+    bert = _Bert(load_file(weights), heads=_HEADS, eps=1e-12)
     x, bias = bert.embed(), bert.attention_bias()
     for layer in range(_LAYERS):
         x = bert.encode(x, bias, f"encoder.layer.{layer}.")
     free: list[str | int] = ["text", "token"]
-    bert.graph.save(path, {"ids": (np.int64, free), "mask": (np.int64, free)}, [x])
+    bert.save(path, {"ids": (np.int64, free), "mask": (np.int64, free)}, [x])
 
 
-class _Bert:
+class _Bert(TransformerGraph):
     """Builder of a post-norm transformer: LN(x + MHA(x)), then LN(x + MLP(x))."""
 
-    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
-        self.graph, self.state = Graph(), state
-
     def embed(self) -> str:
-        add, state = self.graph.add, self.state
+        add, state = self.add, self.state
         words = add("Gather", state["embeddings.word_embeddings.weight"], "ids")
         length = add("Slice", add("Shape", "ids"), np.array([1]), np.array([2]))
         table = state["embeddings.position_embeddings.weight"]
         x = add("Add", words, add("Slice", table, np.array([0]), length))
         x = add("Add", x, state["embeddings.token_type_embeddings.weight"][0])
-        return self._norm(x, "embeddings.LayerNorm")
+        return self.norm(x, "embeddings.LayerNorm")
 
     def attention_bias(self) -> str:
-        add = self.graph.add
+        add = self.add
         absent = add("Sub", np.float32(1), add("Cast", "mask", to=1))
         return add("Mul", add("Unsqueeze", absent, np.array([1, 2])), np.float32(-1e9))
 
     def encode(self, x: str, bias: str, layer: str) -> str:
-        add, mixed = self.graph.add, self._attend(x, bias, f"{layer}attention.")
-        x = self._norm(add("Add", x, mixed), f"{layer}attention.output.LayerNorm")
-        inner = add("Gelu", self._linear(x, f"{layer}intermediate.dense"))
-        inner = self._linear(inner, f"{layer}output.dense")
-        return self._norm(add("Add", x, inner), f"{layer}output.LayerNorm")
+        add, mixed = self.add, self._attend(x, bias, f"{layer}attention.")
+        x = self.norm(add("Add", x, mixed), f"{layer}attention.output.LayerNorm")
+        inner = add("Gelu", self.linear(x, f"{layer}intermediate.dense"))
+        inner = self.linear(inner, f"{layer}output.dense")
+        return self.norm(add("Add", x, inner), f"{layer}output.LayerNorm")
 
     def _attend(self, x: str, bias: str, part: str) -> str:
-        add = self.graph.add
-        query = self._split(self._linear(x, f"{part}self.query"), perm=[0, 2, 1, 3])
-        key = self._split(self._linear(x, f"{part}self.key"), perm=[0, 2, 3, 1])
-        value = self._split(self._linear(x, f"{part}self.value"), perm=[0, 2, 1, 3])
+        add = self.add
+        query = self.split_heads(self.linear(x, f"{part}self.query"), DIM, [0, 2, 1, 3])
+        key = self.split_heads(self.linear(x, f"{part}self.key"), DIM, [0, 2, 3, 1])
+        value = self.split_heads(self.linear(x, f"{part}self.value"), DIM, [0, 2, 1, 3])
         logits = add("Div", add("MatMul", query, key), np.float32(np.sqrt(DIM // _HEADS)))
         weights = add("Softmax", add("Add", logits, bias), axis=-1)
         mixed = add("Transpose", add("MatMul", weights, value), perm=[0, 2, 1, 3])
-        return self._linear(add("Reshape", mixed, np.array([0, 0, DIM])), f"{part}output.dense")
-
-    def _split(self, x: str, *, perm: list[int]) -> str:
-        heads = self.graph.add("Reshape", x, np.array([0, 0, _HEADS, DIM // _HEADS]))
-        return self.graph.add("Transpose", heads, perm=perm)
-
-    def _linear(self, x: str, name: str) -> str:
-        product = self.graph.add("MatMul", x, self.state[f"{name}.weight"].T)
-        return self.graph.add("Add", product, self.state[f"{name}.bias"])
-
-    def _norm(self, x: str, name: str) -> str:
-        gain, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        return self.graph.add("LayerNormalization", x, gain, bias, axis=-1, epsilon=1e-12)
+        return self.linear(add("Reshape", mixed, np.array([0, 0, DIM])), f"{part}output.dense")
 
 
 class SentenceEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,27 @@ class Graph:
             graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10
         )
         onnx.save(model, str(path))
+
+
+class TransformerGraph(Graph):
+    """A graph with the layers of a transformer, whose weights come from a state dict."""
+
+    def __init__(self, state: Mapping[str, np.ndarray], *, heads: int, eps: float) -> None:
+        super().__init__()
+        self.state, self.heads, self.eps = state, heads, eps
+
+    def linear(self, x: str, name: str) -> str:
+        product = self.add("MatMul", x, self.state[f"{name}.weight"].T)
+        bias = self.state.get(f"{name}.bias")
+        return product if bias is None else self.add("Add", product, bias)
+
+    def norm(self, x: str, name: str) -> str:
+        gain, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        return self.add("LayerNormalization", x, gain, bias, axis=-1, epsilon=float(self.eps))
+
+    def split_heads(self, x: str, width: int, perm: list[int]) -> str:
+        shape = np.array([0, 0, self.heads, width // self.heads])
+        return self.add("Transpose", self.add("Reshape", x, shape), perm=perm)
 
 
 def session(path: Path, *, threads: int = 1) -> Any:

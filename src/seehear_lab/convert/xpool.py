@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seehear_lab.convert import keys
 from seehear_lab.convert.clip import HF_TEXT, HF_VISION, TOP
-from seehear_lab.convert.keys import (
-    KINDS,
-    Converted,
-    State,
-    count_layers,
-    drop_keys,
-    select_prefix,
-    take,
-)
+from seehear_lab.convert.keys import KINDS, Converted, State
 
 HEAD = {
     "cross_attn.q_proj": "see.pool.query",
@@ -44,13 +37,12 @@ def convert_xpool(checkpoint: Mapping[str, Any], *, heads: int = 1) -> Converted
 
     Raises: ModelError that lists the missing and the unused keys.
     """
-    state, ignored = drop_keys(checkpoint.get("state_dict", checkpoint), BUFFERS)
+    state, ignored = keys.drop_keys(checkpoint.get("state_dict", checkpoint), BUFFERS)
     names = {f"pool_frames.{old}": new for old, new in HEAD_NAMES.items()}
-    names |= {
-        f"clip.{name}": f"clip.{name}" for name in hf_clip_names(select_prefix(state, "clip."))
-    }
-    taken = take(state, names, what="X-Pool")
-    clip = select_prefix(taken, "clip.")
+    clip_names = hf_clip_names(keys.select_prefix(state, "clip."))
+    names |= {f"clip.{name}": f"clip.{name}" for name in clip_names}
+    taken = keys.take(state, names, what="X-Pool")
+    clip = keys.select_prefix(taken, "clip.")
     head = {name: taken[name] for name in HEAD_NAMES.values()}
     head["logit_scale"] = clip["logit_scale"].clone()
     settings = {"dim": len(head["see.linear.bias"]), "heads": heads}
@@ -61,6 +53,6 @@ def hf_clip_names(state: State) -> list[str]:
     """Names of Hugging Face's CLIPModel, for the layers that `state` has."""
     names = list(TOP.values())
     for tower in (HF_VISION, HF_TEXT):
-        for layer in range(count_layers(state, tower)):
+        for layer in range(keys.count_layers(state, tower)):
             names += [f"{tower}{layer}.{name}.{k}" for name in LAYER for k in KINDS]
     return names
