@@ -1,4 +1,4 @@
-"""The checker that tests put on every annotated shape; an int is welcome where a float is asked."""
+"""The checker of shapes in annotations; it accepts an int for a float."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,4 +1,4 @@
-"""Docs are tests: what exists is named in them, and what they show runs."""
+"""The docs name every command, option, exit code and model, and their examples work."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every example runs as it stands and does what its first line says."""
+"""Every example runs and prints what its first line says."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tiny CLIP and AST folders with random weights: for shapes, equality and errors, never meaning."""
+"""Write folders of tiny CLIP and AST models with random weights, and damage them."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def make_ast_folder(folder: Path, *, rows: int = 1024, stride: int = 10, seed: i
 
 
 def configure(folder: Path, **values: object) -> None:
-    """Other values in a config.json; in CLIP's, those of its picture tower."""
+    """Change values of a config.json; in that of CLIP, those of the picture tower."""
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config.get("vision_config", config).update(values)
@@ -60,12 +60,12 @@ def configure(folder: Path, **values: object) -> None:
 
 
 def cut(path: Path) -> None:
-    """The first half of a file, as an interrupted download leaves it."""
+    """Truncate a file to its first half, like an interrupted download."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def without(folder: Path, ending: str) -> None:
-    """Weights less those whose names end so."""
+    """Remove the weights whose names end with `ending`."""
     path = folder / "model.safetensors"
     kept = {name: value for name, value in load_file(path).items() if not name.endswith(ending)}
     save_file(kept, path, metadata={"format": "pt"})

@@ -100,8 +100,8 @@ def rows_of(
     items = encoded.items
     with torch.inference_mode():
         summaries = (
-            model.see.uniform(items.frames, items.frame_mask),
-            model.hear.uniform(items.audio, items.audio_mask),
+            model.see.pool_uniformly(items.frames, items.frame_mask),
+            model.hear.pool_uniformly(items.audio, items.audio_mask),
         )
     near = [best(query @ normalize(each).numpy().T, 100) for each in summaries]
     for count in (TOP, 50, 100):

@@ -23,7 +23,7 @@ from transformers import CLIPConfig, CLIPModel
 sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear.models import build_model, list_models
-from seehear.models.eclipse import ListeningEncoder
+from seehear.models.eclipse import AudioVisualEncoder
 from seehear.nn.tokens import TokenBatch
 
 FRAMES, SOUNDS, DIM, SOUND_DIM, WORDS = 12, 1212, 512, 768, 32
@@ -78,7 +78,7 @@ def parameters(name: str, model: nn.Module) -> int:
     count = sum(x.numel() for key, x in model.named_parameters() if key != "logit_scale")
     if name == "eclipse":
         with torch.device("meta"):
-            encoder = ListeningEncoder(CLIPModel(CLIPConfig()))
+            encoder = AudioVisualEncoder(CLIPModel(CLIPConfig()))
         count += sum(
             x.numel() for part in (encoder.listen, encoder.blocks) for x in part.parameters()
         )

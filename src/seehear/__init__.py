@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the heavy names only when they are asked for."""
+    """Import heavy names on first use."""
     if name == "Library":
         from seehear.library import Library
 

@@ -6,7 +6,14 @@ SeeHearError             1
 ├── LibraryError         4   library missing, foreign, damaged, locked, or on a refused file system
 ├── MediaError           5   a file that cannot be read as picture or sound
 └── NothingDoneError     6   the command was valid but there was nothing to do
+
+The functions below format parts of messages.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class SeeHearError(Exception):
@@ -48,3 +55,23 @@ class NothingDoneError(SeeHearError):
 def counted(count: int, noun: str) -> str:
     """A count with its noun: "1 file", "2 files"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(names: Iterable[str], *, most: int = 5) -> str:
+    """The first names for a message, e.g. "a, b and 3 more"."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """End of an error about an unknown name: the nearest known name, then all of them."""
+    names = sorted(known)
+    near = get_close_matches(wrong, names, n=1)
+    return (f"; did you mean {near[0]!r}?" if near else ";") + f" Known: {', '.join(names)}"
+
+
+def shorten(error: BaseException, *, most: int = 200) -> str:
+    """The message of an error of another library, on one line of at most `most` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]} ..."

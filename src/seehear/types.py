@@ -1,4 +1,4 @@
-"""The nouns of seehear as frozen dataclasses on numpy, without behaviour."""
+"""Data types shared by all packages: frozen dataclasses on numpy arrays."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from jaxtyping import Bool, Float, Float32, Num, UInt8
 Sound = Literal["none", "silent", "sound"]  # no audio stream | digital silence | something to hear
 Mode = Literal["both", "seen", "heard"]
 Confidence = Literal["strong", "fair", "weak"]
-Resize = Literal["swscale", "pillow"]  # from the decoder's planes, soonest | from RGB, as Pillow
-Paths = Sequence[str | Path] | str | Path  # one place, or several
+Resize = Literal[
+    "swscale", "pillow"
+]  # fastest, from the decoder's planes | from RGB, equal to Pillow
+Paths = Sequence[str | Path] | str | Path  # one path or several
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MediaSpec:
-    """How an engine wants its media: picture rate, shorter side (aspect kept), sound rate.
+    """Media format that an engine needs: shorter side (aspect ratio kept), frame and sample rates.
 
-    Both ways to `resize` are bicubic; they differ by 1 to 2 of 255 in the mean, up to 70 at edges.
+    Both `resize` methods are bicubic; they differ by 1 to 2 of 255 on average, up to 70 at edges.
     """
 
     side_px: int = 260
@@ -33,7 +35,7 @@ class MediaSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """One stream of a media file, as `probe` lists it."""
+    """One stream of a media file, as listed by `probe`."""
 
     index: int
     kind: Literal["video", "audio", "other"]
@@ -44,7 +46,7 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
-    """What a file holds, read from its headers: no picture or sound is decoded."""
+    """Metadata of a media file, read from its headers."""
 
     path: str
     duration_s: float
@@ -61,10 +63,10 @@ class MediaInfo:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
-    """A decoded stretch [start_s, end_s) of a media file: pictures with their times, and sound.
+    """A decoded stretch [start_s, end_s) of a media file: frames with their times, and sound.
 
-    `waveform` is mono at `sample_rate_hz`, aligned so that its first sample lies at `start_s`
-    (stretches without sound inside the clip are zeros); it is empty when `sound` is "none".
+    `waveform` is mono at `sample_rate_hz`; its first sample is at `start_s`, and gaps in the sound
+    are zeros. It is empty when `sound` is "none".
     """
 
     path: str
@@ -79,10 +81,10 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokens:
-    """Stored token sequences of a batch of items, padded; a mask is True where there IS a token.
+    """Token sequences of a batch of items, padded; a mask is True where there IS a token.
 
-    A silent item has an audio mask that is all False. Times are the middle of what a token covers,
-    in seconds of the file.
+    The audio mask of a silent item is all False. The time of a token is the middle of the stretch
+    that it covers, in seconds from the start of the file.
     """
 
     frames: Num[np.ndarray, "item frame dim"]
@@ -95,10 +97,10 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One file of a library (pictures, sound, or both), known by its content.
+    """One file of a library (video, audio, or both), identified by its content.
 
-    `id` is the hex of the first 16 bytes of its SHA-256; identical files collapse into one video
-    whose other paths are `aliases`.
+    `id` is the hex of the first 16 bytes of its SHA-256. Identical files are one video; the paths
+    of the other copies are its `aliases`.
     """
 
     id: str
@@ -123,8 +125,8 @@ class Video:
 class Item:
     """One indexed stretch [start_s, end_s) of a video.
 
-    `seen` and `heard` are the summary vectors of stage 1; `heard` is all zeros when there is
-    nothing to hear. `tokens` and `thumbnail` are present when an item is put, and read on demand.
+    `seen` and `heard` are the stage-1 summary vectors; `heard` is all zeros without audible sound.
+    `tokens` and `thumbnail` are set when an item is written, and otherwise read on demand.
     """
 
     id: str  # "<video id>-<segment, 4 digits>"
@@ -141,21 +143,19 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which videos a search may look at; every field narrows, the default lets all pass."""
+    """Conditions on the items that a search considers; None sets no condition."""
 
     folder: str | None = None  # absolute; the folder itself and everything below
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     has_sound: bool | None = None
-    av_correspondence: bool | None = (
-        None  # of moments, not files: sound that fits the picture, or not
-    )
+    av_correspondence: bool | None = None  # per item: the sound belongs to the picture, or not
     added_since_us: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
-    """Survivors of one list of stage 1, best first: `scores[i]` belongs to `ids[i]`."""
+    """Result of stage 1 for one modality, best first: `scores[i]` belongs to `ids[i]`."""
 
     ids: tuple[str, ...]
     scores: Float32[np.ndarray, " candidate"]
@@ -163,9 +163,9 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """What a user asks with: a text, a file, or an item that is like the wanted ones (one of them).
+    """What a user searches for: exactly one of a text, an example file and an example item.
 
-    `audio_weight` (0..1) weighs sound against sight; None leaves it to the engine.
+    `audio_weight` (0..1) weighs sound against sight; None lets the engine choose.
     """
 
     text: str = ""
@@ -177,9 +177,9 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedQuery:
-    """A batch of queries in an engine's space; `audio_weight` (0..1) weighs sound against sight.
+    """A batch of queries as vectors of an engine; `audio_weight` (0..1) weighs sound against sight.
 
-    `is_example`: made from media, to find what is like it, not from words.
+    `is_example` is True for queries made from media, to find similar items, not from text.
     """
 
     seen: Float32[np.ndarray, "query dim"]
@@ -190,7 +190,7 @@ class EncodedQuery:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModalityScores:
-    """What sight and what sound contribute; NaN where an item has nothing to see or to hear."""
+    """Contributions of sight and of sound to the scores; NaN where an item lacks the modality."""
 
     seen: Float32[np.ndarray, "query item"]
     heard: Float32[np.ndarray, "query item"]
@@ -198,7 +198,7 @@ class ModalityScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
-    """Where one query found its match inside one item; weights run from 0 to 1 (the best token)."""
+    """Why one item matches one query; weights run from 0 to 1 (the best token)."""
 
     frame_weights: Float32[np.ndarray, " frame"]
     sound_weights: Float32[np.ndarray, " sound"]
@@ -210,9 +210,9 @@ class Explanation:
 class Hit:
     """One found moment and why; the contributions `seen` and `heard` add up to `score`.
 
-    With `tags`, and by example, a silent item gets the library's average for `heard` (an item
-    without pictures for `seen`), so that it is neither rewarded nor punished; with `clip-ast` and
-    words it gets 0 and the other modality decides. Weights run from 0 to 1, 1 being the best token.
+    With `tags`, and for example queries, a silent item gets the library's average as `heard` (an
+    item without frames as `seen`), so a missing modality is neither rewarded nor penalised. With
+    `clip-ast` and a text it gets 0. Weights run from 0 to 1, 1 being the best token.
     """
 
     rank: int
@@ -227,7 +227,7 @@ class Hit:
     seen: float
     heard: float
     sound: Sound
-    av_correspondence: bool | None = None  # whether it belongs to the picture; None: not known
+    av_correspondence: bool | None = None  # the sound belongs to the picture; None if unknown
     frame_times_s: tuple[float, ...] = ()
     frame_weights: tuple[float, ...] = ()
     sound_times_s: tuple[float, ...] = ()
@@ -238,20 +238,20 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The hits of one query, best first, and what they were drawn from."""
+    """The hits of one query, best first, and the number of items and videos searched."""
 
     query: Query
     engine: str
     hits: tuple[Hit, ...]
     items_searched: int
     videos_searched: int
-    audio_weight: float  # 0 = judged by sight alone, 1 = by sound alone
-    verdict: str  # "" or one sentence, e.g. that nothing matches well
+    audio_weight: float  # 0 = scored by sight alone, 1 = by sound alone
+    verdict: str  # "" or one sentence, e.g. "nothing matches well"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What a library holds."""
+    """Engine, counts, failed files and size of a library."""
 
     root: str
     engine: str

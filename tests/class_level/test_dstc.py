@@ -12,16 +12,16 @@ import torch
 
 from class_level.made import made_pairs
 from models.naive_dstc import losses as naive_losses
-from models.samples import shaken
+from models.samples import add_noise
 from seehear.models import build_model
 from seehear.models.dstc import DSTC
 from seehear.nn.tokens import TokenBatch
-from seehear_lab.baselines.deep import balanced_draws, batches
+from seehear_lab.baselines.deep import batches, sample_balanced
 from seehear_lab.class_level.metrics import mean_ap
 from seehear_lab.class_level.pairs import Pairs, scale_features
 from seehear_lab.class_level.readers import class_counts, read_set, seen_classes
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
-from seehear_lab.losses.transitive import TransitiveWeights, total, transitive_losses
+from seehear_lab.losses.transitive import TransitiveWeights, transitive_losses, weighted_sum
 
 SMALL = {"x": (7, 9, 6), "y": (5, 8, 4), "translator": (3,), "classes": 4}
 TINY = TwoStepConfig(
@@ -31,7 +31,7 @@ TINY = TwoStepConfig(
 
 def tiny_model() -> DSTC:
     torch.manual_seed(3)
-    model = shaken(build_model("dstc", **SMALL).double()).eval()
+    model = add_noise(build_model("dstc", **SMALL).double()).eval()
     assert isinstance(model, DSTC)
     return model
 
@@ -60,7 +60,7 @@ def test_losses_equal_the_equations_on_three_pairs(distance: Any, reduction: Any
         assert found[name].item() == pytest.approx(value, rel=1e-9), name
     uneven = TransitiveWeights(ce=1, pc=10, dstc=2, cpc=1000, cdstc=0.5)
     expected_total = sum(getattr(uneven, name) * value for name, value in expected.items())
-    assert total(found, uneven).item() == pytest.approx(expected_total, rel=1e-9)
+    assert weighted_sum(found, uneven).item() == pytest.approx(expected_total, rel=1e-9)
 
 
 def test_a_weight_of_zero_skips_the_work() -> None:
@@ -74,7 +74,7 @@ def test_a_weight_of_zero_skips_the_work() -> None:
     transitive_losses(model, *batch, weights=replace(weights, cdstc=0.1))
     assert len(calls) == 6
     with pytest.raises(ValueError, match="all weights are 0"):
-        total({}, weights)
+        weighted_sum({}, weights)
 
 
 def test_swapped_modalities_swap_the_losses_and_the_scores() -> None:
@@ -105,9 +105,9 @@ def test_scores_compare_in_the_querys_space() -> None:
     other = model.reversed()
     backwards = other.score(other.encode_query(y), other.encode_items(features(x)))
     assert not torch.allclose(scores, backwards.T, atol=1e-3)
-    shaken(model.to_y)
+    add_noise(model.to_y)
     assert torch.equal(model.score(model.encode_query(x), model.encode_items(features(y))), scores)
-    shaken(model.to_x)
+    add_noise(model.to_x)
     assert not torch.allclose(
         model.score(model.encode_query(x), model.encode_items(features(y))), scores
     )
@@ -178,7 +178,7 @@ def test_weighted_sampling_makes_classes_equally_likely(shared_data: Path) -> No
     sizes = torch.tensor([counts[name] for name in seen_classes(folder)])
     labels = torch.repeat_interleave(torch.arange(23), sizes)
     torch.manual_seed(0)
-    drawn = labels[balanced_draws(labels, 200_000)].bincount(minlength=23) / 200_000
+    drawn = labels[sample_balanced(labels, 200_000)].bincount(minlength=23) / 200_000
     assert (drawn * 23 - 1).abs().max() < 0.05
 
 

@@ -121,7 +121,7 @@ def test_dscmr_terms_equal_loops() -> None:
     assert found == pytest.approx([j1, j2, j3], abs=1e-10)
 
 
-def test_acmrs_pair_terms_equal_loops() -> None:
+def test_acmr_pair_terms_equal_loops() -> None:
     f, g, labels = numbers(6, 3), numbers(6, 3, seed=1), torch.tensor([0, 1, 0, 2, 1, 0])
     near, hinge, unlike = 0.0, 0.0, 0
     for i in range(6):
@@ -135,8 +135,8 @@ def test_acmrs_pair_terms_equal_loops() -> None:
     assert found[1].item() == pytest.approx(hinge / unlike)
 
 
-def test_acmrs_judge_learns_while_the_codes_unlearn_its_signal() -> None:
-    """The judge's own gradient lowers its loss; that of the codes raises it, times the strength."""
+def test_acmr_reverses_the_gradient_of_its_modality_classifier() -> None:
+    """The classifier gets its plain gradient, the codes get it times minus the strength."""
     torch.manual_seed(0)
     model = ACMR(ACMRConfig(hidden=(6,), code=8, label_weight=0.0, unlike_weight=0.0, epochs=10))
     model.build(7, 5, 4)
@@ -148,22 +148,25 @@ def test_acmrs_judge_learns_while_the_codes_unlearn_its_signal() -> None:
         f, g = model.embed(x, y)
         near = (f - g).square().sum(1).mean()
         (model.loss(x, y, labels, epoch=epoch) - near).backward()
-        return model.encode_x[0].weight.grad.clone(), model.judge[0].weight.grad.clone()  # type: ignore[union-attr]
+        layers = (model.encode_x[0], model.classify_modality[0])
+        encoder, classifier = (layer.weight.grad.clone() for layer in layers)  # type: ignore[union-attr]
+        return encoder, classifier
 
     codes = torch.cat(model.embed(x, y))
     modality = torch.arange(2).repeat_interleave(20)
     model.zero_grad()
-    torch.nn.functional.cross_entropy(model.judge(codes), modality).backward()
-    plain_codes, plain_judge = model.encode_x[0].weight.grad, model.judge[0].weight.grad
+    torch.nn.functional.cross_entropy(model.classify_modality(codes), modality).backward()
+    plain_codes = model.encode_x[0].weight.grad
+    plain_classifier = model.classify_modality[0].weight.grad
     assert plain_codes is not None
     for epoch in (0, 3):
         strength = 2 / (1 + math.exp(-epoch)) - 1
         of_codes, of_judge = gradient(epoch)
-        torch.testing.assert_close(of_judge, plain_judge)
+        torch.testing.assert_close(of_judge, plain_classifier)
         torch.testing.assert_close(of_codes, -strength * plain_codes, atol=1e-6, rtol=1e-4)
 
 
-def test_triplets_equal_loops_and_opposites_are_of_another_class() -> None:
+def test_triplets_equal_loops_and_negatives_are_of_another_class() -> None:
     a, b, c = numbers(6, 3), numbers(6, 3, seed=1), numbers(6, 3, seed=2)
     expected = sum(
         max(0.0, 1 + ((a[i] - b[i]) ** 2).sum().item() - ((a[i] - c[i]) ** 2).sum().item())
@@ -207,7 +210,7 @@ def test_cjme_and_avgzslnet_sum_the_terms_of_their_papers(monkeypatch: pytest.Mo
         assert system.loss(x, y, labels, epoch=0).item() == pytest.approx(total, rel=1e-4)
 
 
-def test_jrls_graph_and_posteriors_equal_loops() -> None:
+def test_jrl_graph_and_posteriors_equal_loops() -> None:
     items, count = numbers(14, 3).numpy(), 3
     edges = np.zeros((14, 14))
     for i in range(14):
@@ -227,8 +230,8 @@ def test_jrls_graph_and_posteriors_equal_loops() -> None:
     )
 
 
-def test_jrls_maps_are_where_its_equation_is_flat() -> None:
-    """Without sparsity: the gradient of the objective is zero once the turns have settled."""
+def test_jrl_maps_minimise_its_objective() -> None:
+    """Without sparsity, the gradient of the objective is zero after many rounds."""
     pairs = made_pairs(60)
     hidden = Pairs(x=pairs.x[40:], y=pairs.y[40:], labels=np.full(20, -1))
     train = pairs[:40]
@@ -236,7 +239,7 @@ def test_jrls_maps_are_where_its_equation_is_flat() -> None:
     list(system.fit(train, hidden))
     views = [
         np.concatenate(v)
-        for v in zip(system._standard(train), system._standard(hidden), strict=True)
+        for v in zip(system._standardise(train), system._standardise(hidden), strict=True)
     ]
     p = [torch.from_numpy(m).requires_grad_() for m in system.maps]
     x, y = (torch.from_numpy(view) for view in views)

@@ -1,4 +1,4 @@
-"""The filter bank against stored vectors of the Kaldi-compatible references, and its edge cases."""
+"""Filter banks against stored vectors of Kaldi-compatible references, and edge cases."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_rows_equal_the_reference_at_every_shift(vectors: dict[str, np.ndarray])
 
 
 def test_rows_equal_kaldis_own_library(vectors: dict[str, np.ndarray]) -> None:
-    """kaldi-native-fbank works in float32; torchaudio and it are up to 1.6e-3 apart."""
+    """kaldi-native-fbank works in float32 and differs from torchaudio by up to 1.6e-3."""
     found, expected = log_mel(wave(vectors), shift=160), vectors["out_misc/knf_logmel_160"]
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 5e-3
@@ -74,7 +74,7 @@ def test_adaptive_lengths_equal_the_reference(vectors: dict[str, np.ndarray]) ->
     [(1, 15, 1041), (2, 31, 1020), (5, 78, 1021), (10, 156, 1024), (10.24, 160, 1022),
      (15, 234, 1024), (20, 312, 1025), (30, 468, 1025), (60, 937, 1025), (180, 2812, 1025)],
 )  # fmt: skip
-def test_worked_lengths(seconds: float, shift: int, rows: int) -> None:
+def test_shifts_and_rows_of_known_lengths(seconds: float, shift: int, rows: int) -> None:
     samples = round(16000 * seconds)
     assert adaptive_shift(samples) == shift
     assert len(log_mel(np.zeros(samples, np.float32), shift=shift)) == rows
@@ -83,8 +83,8 @@ def test_worked_lengths(seconds: float, shift: int, rows: int) -> None:
     assert used == shift
 
 
-def test_too_short_for_a_shift_is_refused_or_repeated() -> None:
-    with pytest.raises(MediaError, match="1023 samples of sound are too few"):
+def test_sound_shorter_than_1024_samples() -> None:
+    with pytest.raises(MediaError, match="1023 samples of sound cannot fill 1024 rows"):
         adaptive_shift(1023)
     for samples in (0, 1, 399, 1023):
         bank, used = filter_bank(np.full(samples, 0.1, np.float32))
@@ -93,14 +93,14 @@ def test_too_short_for_a_shift_is_refused_or_repeated() -> None:
         assert np.isfinite(bank).all()
 
 
-def test_silence_and_padding_have_the_values_of_the_papers() -> None:
+def test_silence_and_padding_have_the_papers_values() -> None:
     silent, _ = filter_bank(np.zeros(16000, np.float32))
     assert silent[0, 0] == pytest.approx(-1.278, abs=1e-3)
     padded, _ = filter_bank(np.zeros(16000, np.float32), shift=160)
     assert padded[-1, 0] == pytest.approx(0.467, abs=1e-3)
 
 
-def test_the_input_is_left_alone() -> None:
+def test_input_stays_untouched() -> None:
     waveform = np.ones(20000, np.float32)
     filter_bank(waveform)
     assert (waveform == 1).all()

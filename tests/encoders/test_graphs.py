@@ -1,4 +1,4 @@
-"""The networks rewritten for onnxruntime give what the published weights give in torch."""
+"""The networks of `tags` in onnxruntime give the same results as their published weights."""
 
 import numpy as np
 import pytest
@@ -79,22 +79,22 @@ def test_text_network_equals_transformers(
         np.testing.assert_allclose(vector, F.normalize(mean)[0].numpy(), atol=1e-5)
 
 
-def test_a_text_longer_than_64_tokens_is_cut(tags_engine: TagsEngine) -> None:
+def test_text_longer_than_64_tokens_is_truncated(tags_engine: TagsEngine) -> None:
     encoder, long = tags_engine._text, "dog " * 62
     np.testing.assert_allclose(encoder.encode([long])[0], encoder.encode([long + "cat"])[0], atol=0)
 
 
-def test_batching_texts_does_not_change_them(tags_engine: TagsEngine) -> None:
+def test_batching_texts_does_not_change_vectors(tags_engine: TagsEngine) -> None:
     texts = ["rain", "a very long sentence about a train that passes a station at night"]
     together = tags_engine._text.encode(texts)
     alone = np.concatenate([tags_engine._text.encode([text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_sound_network_keeps_the_loudest_tags_of_the_quantised_one(
+def test_sound_network_correlates_with_the_published_int8_graph(
     tags_engine: TagsEngine,
 ) -> None:
-    """The published graph is int8; ours is its float form: same tags, finer values."""
+    """The float32 form of the published int8 graph has the same outputs with finer steps."""
     import onnxruntime
 
     rng = np.random.default_rng(0)
@@ -121,7 +121,7 @@ def test_preprocessing_crops_the_centre_and_scales() -> None:
     assert (found[0, :, :, 0] == -127 / 128).all()
 
 
-def test_graph_runs_what_was_written(tmp_path) -> None:
+def test_written_graph_runs(tmp_path) -> None:
     graph = Graph()
     graph.save(
         tmp_path / "add.onnx",

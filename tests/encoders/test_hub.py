@@ -1,4 +1,4 @@
-"""Weights from a hub that speaks its protocol on loopback: pinned, partial, offline, refused."""
+"""Weights from a local server with the protocol of the hub: pinned, partial, offline, refused."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The two routes that a download of a snapshot uses."""
+    """A server with the two routes that downloading a snapshot uses."""
 
     root: Path
     asked: list[str]
@@ -68,12 +68,12 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Environment of a command that finds a hub with one CLIP and one AST."""
+    """Environment variables for a hub with one CLIP and one AST."""
     make_clip_folder(tmp_path / "hub/them/clip")
     make_ast_folder(tmp_path / "hub/them/ast")
     (tmp_path / "hub/them/clip/pytorch_model.bin").write_bytes(b"pickles are never fetched")
@@ -106,7 +106,7 @@ def seehear(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.slow
-def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, str]) -> None:
+def test_towers_are_fetched_once_and_used_offline(tmp_path: Path, hub: dict[str, str]) -> None:
     names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
     folder, library = head_folder(tmp_path / "models", **names), tmp_path / "library"
     index = ["index", str(tmp_path), "--library", str(library), "--models", str(folder)]
@@ -126,7 +126,7 @@ def test_towers_come_from_the_hub_once_and_stay(tmp_path: Path, hub: dict[str, s
     assert later.returncode != 3, later.stderr
 
 
-def test_a_failed_or_partial_download_is_an_error(tmp_path: Path, hub: dict[str, str]) -> None:
+def test_failed_or_partial_download_is_an_error(tmp_path: Path, hub: dict[str, str]) -> None:
     (tmp_path / "hub/them/ast/model.safetensors").unlink()
     names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
     folder = head_folder(tmp_path / "models", **names)
@@ -142,7 +142,7 @@ def test_a_failed_or_partial_download_is_an_error(tmp_path: Path, hub: dict[str,
     assert "Traceback" not in offline.stderr
 
 
-def test_what_was_fetched_is_loaded_whole(tmp_path: Path, hub: dict[str, str]) -> None:
+def test_pull_checks_that_weights_load(tmp_path: Path, hub: dict[str, str]) -> None:
     cut(tmp_path / "hub/them/clip/tokenizer.json")
     names = {"clip": f"them/clip@{COMMIT}", "ast": f"them/ast@{COMMIT}"}
     pulled = seehear("models", "pull", str(head_folder(tmp_path / "models", **names)), env=hub)
@@ -154,6 +154,6 @@ def test_what_was_fetched_is_loaded_whole(tmp_path: Path, hub: dict[str, str]) -
 @pytest.mark.parametrize(
     "name", ["them/clip", "them/clip@main", "clip@" + COMMIT, "../x@" + "0" * 8]
 )
-def test_a_name_without_a_commit_is_refused(name: str) -> None:
+def test_name_without_a_commit_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="does not name one commit"):
         snapshot(name)

@@ -1,4 +1,4 @@
-"""The towers as onnxruntime graphs give what torch gives."""
+"""CLIP and AST in onnxruntime give the same results as in torch."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,13 +37,13 @@ def test_text_tower_equals_torch_at_every_length(clip: ClipTowers, tmp_path: Pat
     onnx_towers.build_text_tower(arrays(clip.model), clip.model.config, tmp_path / "t.onnx")
     run = session(tmp_path / "t.onnx")
     for text in ("dog", "a dog barks at the red car", "dog " * 40):
-        (found,) = run.run(None, {"ids": clip.words.ids(text)})
+        (found,) = run.run(None, {"ids": clip.tokenizer.ids(text)})
         np.testing.assert_allclose(found, clip.encode_texts([text]), atol=1e-5)
 
 
 @pytest.mark.parametrize("end", [119, 2])  # 2: old configs, read at the largest id
 @pytest.mark.parametrize("ids", [[118, 3, 119, 4, 119], [118, 3, 119, 0, 0], [118, 2, 3], [118, 3]])
-def test_a_sentence_is_read_where_transformers_reads_it(
+def test_text_tower_reads_at_the_same_token_as_transformers(
     clip: ClipTowers, tmp_path: Path, ids: list[int], end: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clip.model.config.text_config, "eos_token_id", end)
@@ -56,11 +56,11 @@ def test_a_sentence_is_read_where_transformers_reads_it(
 
 
 @pytest.mark.parametrize("tower", ["picture", "text", "sound"])
-def test_an_unknown_activation_is_refused(clip: ClipTowers, tmp_path: Path, tower: str) -> None:
+def test_unknown_activation_is_refused(clip: ClipTowers, tmp_path: Path, tower: str) -> None:
     part = SimpleNamespace(hidden_act="gelu_new", hidden_size=48, image_size=64, patch_size=16)
     config = part if tower == "sound" else SimpleNamespace(vision_config=part, text_config=part)
     build = getattr(onnx_towers, f"build_{tower}_tower")
-    with pytest.raises(ModelError, match=r"'gelu_new' .* the towers know gelu and quick_gelu$"):
+    with pytest.raises(ModelError, match=r"'gelu_new' .* only gelu and quick_gelu are supported$"):
         build(arrays(clip.model), config, tmp_path / "t.onnx")
     assert not list(tmp_path.iterdir())
 

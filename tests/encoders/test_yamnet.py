@@ -1,4 +1,4 @@
-"""The sound network's own front end, against a plain loop over its definition."""
+"""The log-mel patches of YAMNet against a loop over their definition."""
 
 import math
 
@@ -8,7 +8,7 @@ from seehear.encoders import yamnet
 
 
 def naive_log_mel(waveform: np.ndarray) -> np.ndarray:
-    """One frame after the other, one triangle after the other."""
+    """Loop over frames and over triangular filters."""
     hann = [0.5 - 0.5 * math.cos(2 * math.pi * n / 400) for n in range(400)]
     edges = np.linspace(1127 * math.log(1 + 125 / 700), 1127 * math.log(1 + 7500 / 700), 66)
     rows = []
@@ -33,18 +33,18 @@ def test_patches_equal_the_definition() -> None:
     np.testing.assert_allclose(patches[0, 0], naive_log_mel(waveform)[:96], atol=1e-4)
 
 
-def test_silence_sits_on_the_offset_the_network_was_quantised_with() -> None:
+def test_silence_gives_the_log_of_the_offset() -> None:
     patches = yamnet.log_mel_patches(np.zeros(16000, np.float32))
     np.testing.assert_allclose(patches, math.log(0.001), rtol=1e-6)
 
 
-def test_patches_start_every_half_second_and_short_sound_is_padded() -> None:
+def test_number_of_patches() -> None:
     for seconds, count in ((0.05, 1), (0.96, 1), (1.5, 2), (10.0, 19)):
         samples = np.ones(int(16000 * seconds), np.float32)
         assert len(yamnet.log_mel_patches(samples)) == count
 
 
-def test_a_later_patch_holds_later_sound() -> None:
+def test_later_patches_cover_later_sound() -> None:
     waveform = np.zeros(32000, np.float32)
     waveform[16000:] = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
     patches = yamnet.log_mel_patches(waveform)

@@ -1,4 +1,4 @@
-"""Checkpoints in the layouts of the papers after CLIP4Clip, with random weights."""
+"""Checkpoints of TS2-Net, X-CLIP, ECLIPSE, AVIGATE and AST with random weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lab.layouts import DIM, State, affine, clip4clip_checkpoint, openai_block, 
 
 
 def built_on_clip4clip(*, positions: int = 77) -> State:
-    """What TS2-Net and X-CLIP share with CLIP4Clip's sequential type."""
+    """Tensors that TS2-Net and X-CLIP share with CLIP4Clip's sequential head."""
     torch.manual_seed(2)
     state = {f"clip.{name}": value.half() for name, value in openai_clip().items()}
     state |= {f"clip.{name}": torch.tensor(9) for name in ("input_resolution", "context_length")}
@@ -68,7 +68,7 @@ def eclipse_checkpoint() -> State:
 
 
 def timm_ast(prefix: str, *, width: int = 24) -> State:
-    """An AST of two layers on 128 x 56 banks (12 x 5 patches), with what it was started from."""
+    """An AST of two layers for 128 x 56 banks (12 x 5 patches), and heads of its picture model."""
     state = shapes(
         **{f"{prefix}cls_token": (1, 1, width), f"{prefix}dist_token": (1, 1, width)},
         **{f"{prefix}pos_embed": (1, 62, width)},

@@ -1,4 +1,4 @@
-"""Checkpoints in the published layouts with random weights, and forwards written from them."""
+"""Checkpoints of X-Pool and CLIP4Clip with random weights, and forward passes of their layouts."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lab.variants import ENTRIES, FUSIONS, SETTINGS
 from models import test_contract
 from models.naive import Array, Weights, conditioned, linear, unit
-from models.samples import DIM, SMALL, SOUND_DIM, shaken, small_batch, small_model
+from models.samples import DIM, SMALL, SOUND_DIM, add_noise, small_batch, small_model
 from seehear.encoders.ast import AstTower
 from seehear.encoders.filterbank import filter_bank
 from seehear.models import build_model, registry
@@ -156,7 +156,7 @@ def test_a_frozen_tower_is_unchanged_while_its_projection_trains(
     encoder: Any = Hearing(make_ast_folder(tmp_path, rows=64))
     if is_frozen:
         assert freeze(encoder.sound) is encoder.sound
-    model = shaken(build_model("tefal", encoder=encoder, dim=DIM, sound_dim=48))
+    model = add_noise(build_model("tefal", encoder=encoder, dim=DIM, sound_dim=48))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     media = torch.randn(3, 4, DIM), torch.randn(3, 64, 128)

@@ -1,4 +1,4 @@
-"""Checkpoints generated in the published layouts score as forwards written from them."""
+"""Converted checkpoints of X-Pool and CLIP4Clip against forward passes of the published layouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from seehear_lab.convert.clip4clip import convert_clip4clip
 from seehear_lab.convert.xpool import convert_xpool
 
 
-def test_an_xpool_checkpoint_scores_as_its_layout_says() -> None:
+def test_converted_xpool_gives_the_scores_of_its_layout() -> None:
     checkpoint = xpool_checkpoint()
     converted = convert_xpool(checkpoint)
     assert converted.ignored == (
@@ -47,7 +47,7 @@ def test_an_xpool_checkpoint_scores_as_its_layout_says() -> None:
 
 
 @pytest.mark.parametrize("variant", ["meanp", "seqlstm", "seqtransf", "tighttransf"])
-def test_a_clip4clip_checkpoint_scores_as_its_layout_says(variant: str) -> None:
+def test_converted_clip4clip_gives_the_scores_of_its_layout(variant: str) -> None:
     state = clip4clip_checkpoint(variant)
     converted = convert_clip4clip(state)
     assert converted.name == f"clip4clip.{variant}"
@@ -63,7 +63,7 @@ def test_a_clip4clip_checkpoint_scores_as_its_layout_says(variant: str) -> None:
     assert {value.dtype for value in converted.clip.values()} == {torch.float32}
 
 
-def test_what_is_missing_and_unused_is_named() -> None:
+def test_missing_and_unused_keys_are_named() -> None:
     checkpoint = xpool_checkpoint()
     state = checkpoint["state_dict"]
     state["pool_frames.layer_norm9.bias"] = state.pop("pool_frames.layer_norm3.bias")
@@ -101,7 +101,7 @@ def test_openai_names_give_the_same_clip(shared_data: Path) -> None:
     torch.testing.assert_close(image, arrays["out/image_features"], atol=1e-5, rtol=0)
 
 
-def test_blocks_copied_from_a_text_tower_do_what_it_does() -> None:
+def test_blocks_copied_from_a_text_tower_equal_it() -> None:
     torch.manual_seed(2)
     clip = hf_clip(openai_clip(), heads=(1, 4))
     clip.load_state_dict(clip_from_openai(openai_clip()))

@@ -1,4 +1,4 @@
-"""Checkpoints of the papers after CLIP4Clip: strictly into a model on a tower of its own."""
+"""Converted checkpoints of the other papers: every key used, wrong shapes and names refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from seehear.encoders.clip_frames import ClipEncoder
 from seehear.errors import ModelError
 from seehear.models import RetrievalModel, build_model
 from seehear.models.centerclip import MergingEncoder
-from seehear.models.eclipse import ListeningEncoder
+from seehear.models.eclipse import AudioVisualEncoder
 from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
 from seehear_lab.convert.ast import convert_ast
@@ -68,7 +68,7 @@ CASES: dict[str, Case] = {
     "eclipse": (
         eclipse_checkpoint,
         convert_eclipse,
-        ListeningEncoder,
+        AudioVisualEncoder,
         "clip.visual.transformer.resblocks.1.vis_audio_fc.bias",
     ),
     "xclip": (xclip_checkpoint, convert_xclip, WordsEncoder, "frame_mat_weight2"),
@@ -77,7 +77,7 @@ every_paper = pytest.mark.parametrize("paper", list(CASES))
 
 
 def loaded(converted: Converted, encoder: Callable[[Any], ClipEncoder]) -> RetrievalModel:
-    """The whole model, tower included, every key used."""
+    """The model with its tower, loaded strictly from a converted checkpoint."""
     model = build_model(
         converted.name, encoder=encoder(hf_clip(openai_clip())), **converted.settings
     )
@@ -87,22 +87,22 @@ def loaded(converted: Converted, encoder: Callable[[Any], ClipEncoder]) -> Retri
 
 
 @every_paper
-def test_every_key_has_its_place(paper: str) -> None:
+def test_every_key_is_used_or_ignored(paper: str) -> None:
     checkpoint, convert, encoder, _ = CASES[paper]
     converted = convert(checkpoint())
     assert converted.name == paper
     model = loaded(converted, encoder)
     values = {key: value.float() for key, value in checkpoint().items()}
-    kept = [value for key, value in values.items() if key not in converted.ignored]
-    held = [*model.state_dict().values(), *converted.ast.values()]
-    assert sum(value.numel() for value in kept) + 1 == sum(  # the scale is ours and CLIP's
-        value.numel() for value in held
+    used = [value for key, value in values.items() if key not in converted.ignored]
+    loaded_values = [*model.state_dict().values(), *converted.ast.values()]
+    assert sum(value.numel() for value in used) + 1 == sum(  # the scale is in the head and in CLIP
+        value.numel() for value in loaded_values
     )
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
 
 
 @every_paper
-def test_what_is_missing_and_unused_is_named(paper: str) -> None:
+def test_missing_and_unused_keys_are_named(paper: str) -> None:
     checkpoint, convert, _, key = CASES[paper]
     broken = checkpoint()
     broken["something.else"] = broken.pop(key)
@@ -131,24 +131,24 @@ def test_tensors_of_other_shapes_are_refused(
 
 
 @pytest.mark.parametrize(("tower", "width"), [("vision", 768), ("text", 512)])
-def test_a_published_tower_without_its_last_layers_is_refused(
+def test_published_tower_without_its_last_layers_is_refused(
     tower: str, width: int, tmp_path: Path
 ) -> None:
     with torch.device("meta"):
-        whole = CLIPModel(CLIPConfig()).state_dict()  # ViT-B/32
-    state = {f"clip.{name}": torch.zeros(()).expand(x.shape) for name, x in whole.items()}
+        full = CLIPModel(CLIPConfig()).state_dict()  # ViT-B/32
+    state = {f"clip.{name}": torch.zeros(()).expand(x.shape) for name, x in full.items()}
     head = xpool_checkpoint()["state_dict"].items()
     state |= {
         name: torch.zeros(()).expand([512] * x.ndim) for name, x in head if "pool_frames" in name
     }
     check_fit(convert_xpool(state), tmp_path)
     cut = {name: x for name, x in state.items() if f"{tower}_model.encoder.layers.11" not in name}
-    sentence = f"xpool: 11 layers of {width} numbers in {tower} instead of 12;"
+    sentence = f"xpool: 11 layers of width {width} in {tower} instead of 12;"
     with pytest.raises(ModelError, match=sentence):
         check_fit(convert_xpool(cut), tmp_path)
 
 
-def test_a_config_that_is_there_already_says_how_deep_a_tower_is(tmp_path: Path) -> None:
+def test_existing_config_sets_the_depth_of_a_tower(tmp_path: Path) -> None:
     hf_clip(openai_clip()).config.save_pretrained(tmp_path / "clip")
     state = xpool_checkpoint()["state_dict"]
     check_fit(convert_xpool(state), tmp_path)
@@ -157,7 +157,7 @@ def test_a_config_that_is_there_already_says_how_deep_a_tower_is(tmp_path: Path)
         check_fit(convert_xpool(cut), tmp_path)
 
 
-def test_ts2net_leaves_out_what_is_never_called_and_can_keep_the_mask_bug() -> None:
+def test_ts2net_ignores_unused_parts_and_can_keep_the_mask_bug() -> None:
     converted = convert_ts2net(ts2net_checkpoint())
     assert converted.ignored == (
         *SIZES,
@@ -171,7 +171,7 @@ def test_ts2net_leaves_out_what_is_never_called_and_can_keep_the_mask_bug() -> N
     build_model(wrong.name, **wrong.settings).load_state_dict(wrong.head)
 
 
-def test_the_only_layer_left_leads_from_ast_to_clip() -> None:
+def test_avigate_projection_is_the_only_layer_without_a_known_name() -> None:
     converted = convert_avigate(avigate_checkpoint())
     torch.testing.assert_close(
         converted.head["project.weight"], avigate_checkpoint()["audio.somewhere.fc.weight"]
@@ -180,7 +180,7 @@ def test_the_only_layer_left_leads_from_ast_to_clip() -> None:
     torch.testing.assert_close(converted.head["entry"].T, avigate_checkpoint()["query_tokens"])
     torch.testing.assert_close(converted.ast, convert_ast(ast_only()).ast)
     odd = avigate_checkpoint() | {"one.more": torch.zeros(1)}
-    with pytest.raises(ModelError, match=r"one linear layer .* it has: audio.somewhere.*one.more"):
+    with pytest.raises(ModelError, match=r"but it has: audio.somewhere.*one.more"):
         convert_avigate(odd)
 
 
@@ -189,11 +189,11 @@ def ast_only() -> State:
     return {key: value for key, value in state.items() if key.startswith("audio.v.")}
 
 
-def test_ast_under_its_published_names_is_hugging_faces() -> None:
+def test_converted_ast_equals_its_published_layout() -> None:
     state = ast_checkpoint()
     converted = convert_ast(state)
     assert converted.name == ""
-    assert len(converted.ignored) == 4 + 4  # the classifier, and two of its start
+    assert len(converted.ignored) == 4 + 4  # its classifier, and two of the picture model
     sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 1}
     config = ASTConfig(**sizes, intermediate_size=96, max_length=56, layer_norm_eps=1e-6)
     model = ASTModel(config).eval()
@@ -202,14 +202,14 @@ def test_ast_under_its_published_names_is_hugging_faces() -> None:
     with torch.inference_mode():
         ours = model(banks).last_hidden_state
     torch.testing.assert_close(ours, ast_from_its_layout(state, banks), atol=1e-4, rtol=0)
-    with pytest.raises(ModelError, match="checkpoint of AST: 0 keys end in"):
+    with pytest.raises(ModelError, match="checkpoint of AST: 0 keys with"):
         convert_ast({})
     with pytest.raises(ModelError, match=r"1 key \(module.extra\) unused"):
         convert_ast(state | {"module.extra": torch.zeros(1)})
 
 
 def ast_from_its_layout(state: State, banks: torch.Tensor) -> torch.Tensor:
-    """By timm's names: [batch time mel] -> class, distillation and patch tokens."""
+    """AST by the names of timm: [batch time mel] -> class, distillation and patch tokens."""
     w = {key.removeprefix("module.v."): value for key, value in state.items()}
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Losses on matrices worked by hand, and against loops over the batch."""
+"""Losses on matrices worked by hand and against loops over the batch."""
 
 from __future__ import annotations
 

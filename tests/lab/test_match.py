@@ -51,7 +51,7 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
     library = place / "library"
     with Library.open(library) as opened:
         assert all(hit.av_correspondence is None for hit in opened.search("a dog", limit=5).hits)
-        with pytest.raises(UsageError, match="cannot tell whether sound belongs"):
+        with pytest.raises(UsageError, match="cannot detect whether sound belongs"):
             opened.search("a dog", where=Filter(av_correspondence=True))
         scores = {hit.item_id: hit.score for hit in opened.search("a dog", limit=100).hits}
     result, folder = train_matcher(library, steps=200)

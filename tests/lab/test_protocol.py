@@ -91,7 +91,7 @@ def test_corrections_return_a_label_and_do_not_modify_scores() -> None:
 def test_a_union_keeps_items_that_match_by_sound_only() -> None:
     model, (query, items) = small_model("tefal"), small_batch()
     encoded = Encoded(query=query, items=model.encode_items(items))
-    heard = model.hear.uniform(encoded.items.audio, encoded.items.audio_mask)
+    heard = model.hear.pool_uniformly(encoded.items.audio, encoded.items.audio_mask)
     loudest = torch.nn.functional.normalize(heard, dim=-1) @ query.T
     own = loudest.argmax(0).numpy()  # the best by sound is right
     union = score_two_stage(model, encoded, own, keep=2, stage1="union")

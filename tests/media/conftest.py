@@ -1,4 +1,4 @@
-"""A maker of clips for the tests of media."""
+"""Fixture that writes small media files."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ MakeClip = Callable[..., Path]
 
 @pytest.fixture
 def make_clip(tmp_path: Path) -> MakeClip:
-    """`write_clip` into the test's folder, by file name."""
-    return lambda name, **wishes: write_clip(tmp_path / name, **wishes)
+    """`write_clip` into the folder of the test, by file name."""
+    return lambda name, **settings: write_clip(tmp_path / name, **settings)

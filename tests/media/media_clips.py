@@ -1,4 +1,4 @@
-"""Clips made on the spot: colours and tones at known seconds."""
+"""Write test clips with colours and tones at known seconds, and measure decoded ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RED, GREEN, BLUE, GREY = (220, 20, 20), (20, 200, 20), (20, 20, 220), (128, 128,
 MILLI = Fraction(1, 1000)
 
 
-def write_clip(  # noqa: PLR0913  a maker of test clips has many wishes
+def write_clip(  # noqa: PLR0913  one argument per property of a media file
     path: Path,
     *,
     seconds: float = 4.0,
@@ -35,7 +35,7 @@ def write_clip(  # noqa: PLR0913  a maker of test clips has many wishes
     default_sound: int = 0,
     file_options: dict[str, str] | None = None,
 ) -> Path:
-    """A file whose picture has the colour of the latest of `shots`; fps=0 writes no pictures."""
+    """Write a file whose frames have the colour of the latest of `shots`; fps=0 writes no video."""
     if times_s is None:
         times_s = np.arange(round(seconds * fps)) / fps if fps else []
     format_name = {".mka": "matroska", ".ts": "mpegts"}.get(path.suffix)
@@ -103,7 +103,7 @@ def loudness(clip, start_s: float, end_s: float) -> float:
 
 
 def colour(frame) -> tuple[int, int, int]:
-    """Which of the three strong colours the middle of a frame has."""
+    """The known colour nearest to the middle of a frame."""
     height, width = frame.shape[:2]
     middle = frame[height // 4 : -height // 4, width // 4 : -width // 4].mean(axis=(0, 1))
     known = np.array([RED, GREEN, BLUE, GREY])

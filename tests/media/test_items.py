@@ -1,4 +1,4 @@
-"""Whole files as clips: times, colours and tones at known seconds."""
+"""Files decoded into clips: times, colours and tones at known seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def assert_covers(clips: list[Clip], end_s: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.ts"])
-def test_colours_and_tones_lie_at_their_seconds(make_clip: MakeClip, name: str) -> None:
+def test_colours_and_tones_are_at_their_seconds(make_clip: MakeClip, name: str) -> None:
     shots = [(0.0, RED), (3.0, GREEN), (6.0, BLUE)]
     clip = one(make_clip(name, seconds=9, shots=shots, sounds=[tone(9, (2, 3), (7, 8))]))
     assert_covers([clip], 9.0)
@@ -55,7 +55,7 @@ def test_colours_and_tones_lie_at_their_seconds(make_clip: MakeClip, name: str) 
     assert onset_s == pytest.approx(2.0, abs=0.03)
 
 
-def test_pictures_start_and_sound_start_share_one_clock(make_clip: MakeClip) -> None:
+def test_frames_and_sound_share_one_clock(make_clip: MakeClip) -> None:
     clip = one(make_clip("late.mp4", seconds=6, sounds=[tone(2, (0, 2))], sound_at_s=3.0))
     assert_covers([clip], 6.0)
     assert loudness(clip, 0.0, 2.9) < 0.01
@@ -63,14 +63,14 @@ def test_pictures_start_and_sound_start_share_one_clock(make_clip: MakeClip) -> 
     assert loudness(clip, 5.1, 6.0) < 0.01  # ends early: zeros after
 
 
-def test_sound_longer_than_pictures(make_clip: MakeClip) -> None:
+def test_sound_longer_than_video(make_clip: MakeClip) -> None:
     clip = one(make_clip("long.mkv", seconds=2, sounds=[tone(6, (4, 5))]))
     assert_covers([clip], 6.0)
     assert clip.frame_times_s.max() < 2.0
     assert loudness(clip, 4.1, 4.9) > 0.3
 
 
-def test_none_silent_and_sound(make_clip: MakeClip) -> None:
+def test_sound_is_none_silent_or_sound(make_clip: MakeClip) -> None:
     assert one(make_clip("no.mp4")).sound == "none"
     assert one(make_clip("no.mp4")).waveform.shape == (0,)
     assert one(make_clip("si.mp4", sounds=[tone(4)])).sound == "silent"
@@ -90,12 +90,10 @@ def test_none_silent_and_sound(make_clip: MakeClip) -> None:
         ("same.wav", "pcm_s16le", "mono", 16000),
     ],
 )
-def test_files_that_are_only_heard(
-    make_clip: MakeClip, name: str, codec: str, layout: str, rate_hz: int
-) -> None:
+def test_audio_files(make_clip: MakeClip, name: str, codec: str, layout: str, rate_hz: int) -> None:
     sound = tone(5, (2, 4), rate_hz=rate_hz)
-    wishes = {"sounds": [sound], "sound_codec": codec, "layout": layout, "rate_hz": rate_hz}
-    clip = one(make_clip(name, fps=0, **wishes))
+    settings = {"sounds": [sound], "sound_codec": codec, "layout": layout, "rate_hz": rate_hz}
+    clip = one(make_clip(name, fps=0, **settings))
     assert clip.frames.shape == (0, 0, 0, 3)
     assert clip.end_s == pytest.approx(5.0, abs=0.1)
     assert loudness(clip, 2.2, 3.8) == pytest.approx(0.354, abs=0.02)
@@ -103,7 +101,7 @@ def test_files_that_are_only_heard(
     assert np.argmax(np.abs(clip.waveform) > 0.1) / 16000 == pytest.approx(2.0, abs=0.05)
 
 
-def test_a_long_sound_is_split_evenly(make_clip: MakeClip) -> None:
+def test_long_audio_file_is_split_evenly(make_clip: MakeClip) -> None:
     sound = tone(100, (60, 61), rate_hz=16000)
     path = make_clip(
         "long.wav", fps=0, sounds=[sound], sound_codec="pcm_s16le", layout="mono", rate_hz=16000
@@ -115,7 +113,7 @@ def test_a_long_sound_is_split_evenly(make_clip: MakeClip) -> None:
     np.testing.assert_allclose(np.concatenate([c.waveform for c in clips]), sound, atol=2e-3)
 
 
-def test_a_long_file_is_cut_where_the_picture_changes(make_clip: MakeClip) -> None:
+def test_long_video_is_cut_at_shots(make_clip: MakeClip) -> None:
     shots = [(0.0, RED), (21.0, GREEN), (44.0, BLUE), (46.0, RED)]
     path = make_clip("l.mp4", seconds=62, shots=shots, sounds=[tone(62, (30, 31), (50, 51))])
     clips = list(decode_items(path, SPEC))
@@ -132,7 +130,7 @@ def test_a_long_file_is_cut_where_the_picture_changes(make_clip: MakeClip) -> No
     assert clips[0].sound == "silent"
 
 
-def test_frames_of_a_varying_rate_keep_their_own_times(make_clip: MakeClip) -> None:
+def test_frames_of_varying_rate_keep_their_times(make_clip: MakeClip) -> None:
     times_s = [0.0, 0.1, 0.2, 0.35, 2.0, 2.04, 5.0, 5.9]
     shots = [(0.0, RED), (2.0, GREEN), (5.0, BLUE)]
     clip = one(make_clip("vfr.mkv", times_s=times_s, shots=shots))
@@ -143,7 +141,7 @@ def test_frames_of_a_varying_rate_keep_their_own_times(make_clip: MakeClip) -> N
     assert {RED, GREEN, BLUE} == {colour(f) for f in clip.frames}
 
 
-def test_a_slide_is_seen_as_long_as_it_stands(make_clip: MakeClip) -> None:
+def test_slide_is_in_every_clip_that_shows_it(make_clip: MakeClip) -> None:
     shots = [(0.0, RED), (100.0, BLUE)]
     path = make_clip("slides.mkv", times_s=[0.0, 100.0, 101.0], shots=shots, sounds=[tone(102)])
     clips = list(decode_items(path, SPEC))
@@ -152,23 +150,23 @@ def test_a_slide_is_seen_as_long_as_it_stands(make_clip: MakeClip) -> None:
         assert colour(clip.frames[0]) == RED
 
 
-def test_few_frames_are_never_repeated(make_clip: MakeClip) -> None:
+def test_frames_are_never_repeated(make_clip: MakeClip) -> None:
     assert len(one(make_clip("two.mp4", times_s=[0.0, 2.0])).frames) == 2
     assert one(make_clip("one.mp4", times_s=[0.0])).frame_times_s.tolist() == [0.0]
 
 
 @pytest.mark.parametrize(
-    ("size", "wishes", "shape"),
+    ("size", "settings", "shape"),
     [
         ((321, 241), {"pix_fmt": "yuv444p"}, (48, 64)),
         ((64, 48), {"pix_fmt": "yuv420p10le"}, (48, 64)),
         ((48, 96), {}, (96, 48)),
         ((64, 48), {"pixel_aspect": Fraction(3, 2)}, (48, 96)),
-        ((2000, 20), {}, (48, 384)),  # a stripe is squeezed
+        ((2000, 20), {}, (48, 384)),  # a strip is squeezed
     ],
 )
-def test_shapes(make_clip: MakeClip, size: object, wishes: dict, shape: tuple[int, int]) -> None:
-    clip = one(make_clip("x.mp4", size=size, **wishes))
+def test_shapes(make_clip: MakeClip, size: object, settings: dict, shape: tuple[int, int]) -> None:
+    clip = one(make_clip("x.mp4", size=size, **settings))
     assert clip.frames.shape[1:3] == shape
     assert {colour(frame) for frame in clip.frames} == {RED}
 
@@ -182,21 +180,21 @@ def test_other_codecs(make_clip: MakeClip, codec: str, name: str) -> None:
     assert [colour(frame) for frame in clip.frames] == [RED, RED, GREEN, GREEN]
 
 
-def test_the_default_sound_is_heard(make_clip: MakeClip) -> None:
-    wishes = {"sounds": [tone(4, (0, 1)), tone(4, (2, 3))], "default_sound": 1}
-    path = make_clip("two.mkv", **wishes)
+def test_default_audio_stream_is_used(make_clip: MakeClip) -> None:
+    settings = {"sounds": [tone(4, (0, 1)), tone(4, (2, 3))], "default_sound": 1}
+    path = make_clip("two.mkv", **settings)
     assert loudness(one(path), 2.1, 2.9) > 0.3
     assert loudness(one(path), 0.1, 0.9) < 0.01
 
 
-def test_dialogue_in_the_middle_channel_stays_audible(make_clip: MakeClip) -> None:
+def test_centre_channel_stays_audible(make_clip: MakeClip) -> None:
     planes = np.zeros((6, 48000 * 3), np.float32)
     planes[2] = tone(3, (1, 2))  # FL FR FC LFE BL BR
     clip = one(make_clip("5.mka", fps=0, sounds=[planes], layout="5.1", sound_codec="ac3"))
     assert loudness(clip, 1.1, 1.9) == pytest.approx(0.354 * 0.293, abs=0.02)
 
 
-def test_one_clip_equals_another_run(make_clip: MakeClip) -> None:
+def test_decoding_twice_gives_equal_clips(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4", seconds=40, sounds=[tone(40, (0, 40))])
     first, second = list(decode_items(path, SPEC)), list(decode_items(path, SPEC))
     for one_clip, other in zip(first, second, strict=True):
@@ -204,7 +202,7 @@ def test_one_clip_equals_another_run(make_clip: MakeClip) -> None:
         np.testing.assert_array_equal(one_clip.waveform, other.waveform)
 
 
-def test_strange_names_are_only_names(make_clip: MakeClip) -> None:
+def test_special_characters_in_file_names(make_clip: MakeClip) -> None:
     path = make_clip("plain.mp4")
     for name in ['it\'s "a"\nnew\tday 日本.mp4', "concat:a|b.mp4", "%03d.mp4", "a?b#c&d.mp4"]:
         strange = path.rename(path.with_name(name))
@@ -213,11 +211,9 @@ def test_strange_names_are_only_names(make_clip: MakeClip) -> None:
         path = strange
 
 
-def test_memory_is_bounded_and_nothing_stays_open(make_clip: MakeClip) -> None:
-    seconds, shots = (
-        1200,
-        [(float(at), (RED, GREEN, BLUE)[at // 97 % 3]) for at in range(0, 1200, 97)],
-    )
+def test_memory_is_bounded_and_files_are_closed(make_clip: MakeClip) -> None:
+    seconds = 1200
+    shots = [(float(at), (RED, GREEN, BLUE)[at // 97 % 3]) for at in range(0, seconds, 97)]
     sound = tone(seconds, (0, seconds), rate_hz=8000)
     path = make_clip(
         "hour.mkv", seconds=seconds, fps=5, shots=shots, rate_hz=8000, layout="mono",
@@ -234,7 +230,7 @@ def test_memory_is_bounded_and_nothing_stays_open(make_clip: MakeClip) -> None:
     tracemalloc.stop()
     assert end_s == pytest.approx(seconds, abs=0.3)
     assert decoder.notes == []
-    assert largest < 12e6  # the sound of the whole file alone is 77 MB
+    assert largest < 12e6  # all of the sound alone is 77 MB
     handles = Path("/proc/self/fd")
     before = len(list(handles.iterdir())) if handles.exists() else 0
     half_read = decode_items(path, SPEC)

@@ -1,4 +1,4 @@
-"""Frames that are left out on the way never change those that are kept."""
+"""Skipping frames while decoding never changes the frames that are kept."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MakeClip = Callable[..., Path]
 CLIPS = ["bee_thistle.mp4", "beetle_bw.mp4", "friday_1940.mp4", "tractor.webm", "asl_walk.mkv"]
 
 
-def assert_as_decoded_in_full(path: Path, clip: Clip) -> None:
-    """Every frame of the clip equals the one that decoding all frames shows at its time."""
+def assert_equals_full_decoding(path: Path, clip: Clip) -> None:
+    """Check every frame of the clip against the frame at its time when all are decoded."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -31,11 +31,11 @@ def assert_as_decoded_in_full(path: Path, clip: Clip) -> None:
             expected = wanted.pop(round(frame.time - start_s, 5), None)
             if expected is not None:
                 np.testing.assert_array_equal(scaler.scale(frame), expected)
-    assert not wanted  # every time is that of a frame
+    assert not wanted  # every time belongs to a frame
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "settings",
     [
         {"options": {"g": "25", "bf": "0"}},
         {"options": {"g": "25", "bf": "3"}},
@@ -48,20 +48,20 @@ def assert_as_decoded_in_full(path: Path, clip: Clip) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_kept_frames_are_bit_identical(make_clip: MakeClip, name: str, wishes: dict) -> None:
+def test_kept_frames_are_bit_identical(make_clip: MakeClip, name: str, settings: dict) -> None:
     shots = [(k / 5, (20 + 5 * k, 250 - 5 * k, 40 * k % 250)) for k in range(45)]
-    path = make_clip(name, seconds=9, shots=shots, **wishes)
+    path = make_clip(name, seconds=9, shots=shots, **settings)
     (clip,) = decode_items(path, SPEC)
     assert len(clip.frames) == 9
     assert np.abs(clip.frame_times_s - np.arange(0.5, 9)).max() <= 0.17
-    assert_as_decoded_in_full(path, clip)
+    assert_equals_full_decoding(path, clip)
     part = read_clip(path, 3.0, 8.0, SPEC)
     assert len(part.frames) == 5
-    assert_as_decoded_in_full(path, part)
+    assert_equals_full_decoding(path, part)
 
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_real_clips_are_bit_identical(shared_data: Path, name: str) -> None:
     path = shared_data / "media" / "real" / name
     (clip,) = decode_items(path, SPEC)
-    assert_as_decoded_in_full(path, clip)
+    assert_equals_full_decoding(path, clip)

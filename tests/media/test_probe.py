@@ -1,4 +1,4 @@
-"""What headers tell."""
+"""Metadata from the headers of media files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seehear.types import MediaSpec
 MakeClip = Callable[..., Path]
 
 
-def test_pictures_and_sound(make_clip: MakeClip) -> None:
+def test_video_with_sound(make_clip: MakeClip) -> None:
     info = probe(make_clip("a.mp4", seconds=3, fps=20, sounds=[tone(3)]))
     assert info.duration_s == pytest.approx(3.0, abs=0.06)
     assert info.fps == pytest.approx(20.0)
@@ -30,7 +30,7 @@ def test_pictures_and_sound(make_clip: MakeClip) -> None:
     ]
 
 
-def test_only_pictures_and_only_sound(make_clip: MakeClip) -> None:
+def test_video_only_and_audio_only(make_clip: MakeClip) -> None:
     seen = probe(make_clip("a.mkv"))
     assert (seen.has_audio, seen.audio_rate_hz, seen.codec) == (False, 0, "h264")
     heard = probe(make_clip("a.wav", fps=0, sounds=[tone(2)], sound_codec="pcm_s16le"))
@@ -38,7 +38,7 @@ def test_only_pictures_and_only_sound(make_clip: MakeClip) -> None:
     assert heard.duration_s == pytest.approx(2.0)
 
 
-def test_all_sound_streams_are_listed_and_the_default_is_used(make_clip: MakeClip) -> None:
+def test_all_streams_are_listed_and_the_default_is_marked(make_clip: MakeClip) -> None:
     path = make_clip("a.mkv", sounds=[tone(2), tone(2)], default_sound=1)
     assert [s.is_default for s in probe(path).streams] == [True, False, True]
 
@@ -49,7 +49,7 @@ def test_size_is_as_shown(make_clip: MakeClip) -> None:
 
 
 def turn_clockwise(path: Path) -> None:
-    """Write the matrix that telephones write into an upright film: (x, y) -> (-y, x)."""
+    """Write the rotation matrix of phones into an upright video: (x, y) -> (-y, x)."""
     data = path.read_bytes()
     one = 1 << 16
     plain = np.array([one, 0, 0, 0, one, 0, 0, 0, 1 << 30], ">i4").tobytes()
@@ -78,7 +78,7 @@ def test_rotation(make_clip: MakeClip, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.m4a", "song.flac"])
-def test_the_cover_of_a_record_is_no_video(tmp_path: Path, name: str) -> None:
+def test_cover_art_is_not_a_video(tmp_path: Path, name: str) -> None:
     codec = {"mp3": "libmp3lame", "m4a": "aac", "flac": "flac"}[name.split(".")[1]]
     path = tmp_path / name
     with av.open(str(path), "w", format="mp4" if codec == "aac" else None) as container:

@@ -1,4 +1,4 @@
-"""Stretches, still pictures, sounds and query files."""
+"""Parts of files: stretches, still pictures, sounds, query files, thumbnails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOTS = [(0.0, RED), (20.0, GREEN), (40.0, BLUE)]
 
 
 @pytest.mark.parametrize(
-    ("name", "wishes"),
+    ("name", "settings"),
     [
         ("a.mp4", {}),
         ("a.mkv", {}),
@@ -28,8 +28,8 @@ SHOTS = [(0.0, RED), (20.0, GREEN), (40.0, BLUE)]
         ("a.avi", {"codec": "mpeg4", "sound_codec": "libmp3lame"}),
     ],
 )
-def test_a_stretch_in_the_middle(make_clip: MakeClip, name: str, wishes: dict) -> None:
-    path = make_clip(name, seconds=60, shots=SHOTS, sounds=[tone(60, (27, 28))], **wishes)
+def test_stretch_in_the_middle(make_clip: MakeClip, name: str, settings: dict) -> None:
+    path = make_clip(name, seconds=60, shots=SHOTS, sounds=[tone(60, (27, 28))], **settings)
     clip = read_clip(path, 18.0, 28.0, SPEC)
     assert (clip.start_s, clip.end_s) == (18.0, 28.0)
     assert np.abs(clip.frame_times_s - np.arange(18.5, 28)).max() < 0.2
@@ -42,7 +42,7 @@ def test_a_stretch_in_the_middle(make_clip: MakeClip, name: str, wishes: dict) -
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.ogg", "libopus"), ("a.wav", "pcm_s16le")]
 )
-def test_a_stretch_of_a_sound(make_clip: MakeClip, name: str, codec: str) -> None:
+def test_stretch_of_an_audio_file(make_clip: MakeClip, name: str, codec: str) -> None:
     path = make_clip(name, fps=0, sounds=[tone(60, (30, 31))], sound_codec=codec)
     clip = read_clip(path, 29.0, 33.0, SPEC)
     assert loudness(clip, 29.1, 29.9) < 0.01
@@ -52,13 +52,13 @@ def test_a_stretch_of_a_sound(make_clip: MakeClip, name: str, codec: str) -> Non
     assert loudness(clip, 31.1, 33.0) < 0.01
 
 
-def test_a_stretch_past_the_end_stops_there(make_clip: MakeClip) -> None:
+def test_stretch_past_the_end_is_shortened(make_clip: MakeClip) -> None:
     clip = read_clip(make_clip("a.mp4", seconds=5), 3.0, 99.0, SPEC)
     assert clip.end_s == pytest.approx(5.0)
     assert clip.frame_times_s.max() < 5.0
 
 
-def test_a_stretch_within_one_slide(make_clip: MakeClip) -> None:
+def test_stretch_within_one_slide(make_clip: MakeClip) -> None:
     path = make_clip("s.mkv", times_s=[0.0, 50.0, 51.0], shots=[(0.0, RED), (50.0, BLUE)])
     clip = read_clip(path, 10.0, 20.0, SPEC)
     assert [colour(frame) for frame in clip.frames] == [RED]
@@ -96,14 +96,14 @@ def test_still_pictures(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> 
     np.testing.assert_array_equal(clip.frames, frame[None])
 
 
-def test_a_video_is_no_picture(make_clip: MakeClip) -> None:
+def test_video_is_not_a_picture(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4")
     assert not is_picture(path)
     with pytest.raises(MediaError, match="not a still picture"):
         read_picture(path, SPEC)
 
 
-def test_the_whole_sound(make_clip: MakeClip) -> None:
+def test_all_sound_of_a_file(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4", seconds=50, sounds=[tone(50, (10, 11), (45, 46))])
     waveform = read_sound(path, SPEC)
     assert waveform.dtype == np.float32
@@ -112,7 +112,7 @@ def test_the_whole_sound(make_clip: MakeClip) -> None:
     assert np.flatnonzero(loud > 0.2).tolist() == [10, 45]
 
 
-def test_a_query_file_gives_its_first_32_seconds(make_clip: MakeClip) -> None:
+def test_query_file_gives_its_first_32_seconds(make_clip: MakeClip) -> None:
     clip = read_any(make_clip("a.mp4", seconds=60, shots=SHOTS, sounds=[tone(60, (1, 2))]), SPEC)
     assert (clip.start_s, clip.end_s, len(clip.frames)) == (0.0, 32.0, 32)
     heard = read_any(

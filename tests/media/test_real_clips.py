@@ -1,4 +1,4 @@
-"""The shared clips: filmed and composed by others."""
+"""Scanning, probing and decoding the shared clips of real recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def media(shared_data: Path) -> Path:
     return shared_data / "media"
 
 
-def test_every_clip_is_found_and_readable_in_its_headers(media: Path) -> None:
+def test_every_clip_is_found_and_probed(media: Path) -> None:
     captions = [json.loads(line) for line in (media / "captions.jsonl").read_text().splitlines()]
     found = scan([media])
     assert {str(path.relative_to(media.absolute())) for path in found.files} == {
@@ -34,7 +34,7 @@ def test_every_clip_is_found_and_readable_in_its_headers(media: Path) -> None:
         assert info.has_audio or row["audio_caption"] is None
 
 
-def test_none_silent_and_sound_are_told_apart(media: Path) -> None:
+def test_sound_is_none_silent_or_sound(media: Path) -> None:
     kinds = {}
     for name in ("noaudio", "silent", "music", "wrong"):
         (clip,) = decode_items(media / "contrast" / f"dog__{name}.mp4", SPEC)
@@ -43,7 +43,7 @@ def test_none_silent_and_sound_are_told_apart(media: Path) -> None:
     assert kinds == {"noaudio": "none", "silent": "silent", "music": "sound", "wrong": "sound"}
 
 
-def test_a_film_with_cuts_becomes_items_at_cuts(media: Path) -> None:
+def test_film_is_cut_at_shots(media: Path) -> None:
     decoder = ItemDecoder(media / "real" / "tears_of_steel_battle.webm", MediaSpec(side_px=64))
     clips = list(decoder)
     assert decoder.notes == []
@@ -53,10 +53,10 @@ def test_a_film_with_cuts_becomes_items_at_cuts(media: Path) -> None:
         assert before.end_s == after.start_s
         assert 8 <= after.end_s - after.start_s <= 32
     first_cut = np.abs(clips[1].frames[0].astype(int) - clips[0].frames[-1]).mean()
-    assert first_cut > 20  # the pictures beside it differ
+    assert first_cut > 20  # the frames before and after the cut differ
 
 
-def test_a_thumbnail_is_some_kilobytes(media: Path) -> None:
+def test_thumbnail_takes_3_to_20_kilobytes(media: Path) -> None:
     for name in ("bee_thistle.mp4", "big_buck_bunny.mp4", "flower_opening.mp4"):
         clip = next(decode_items(media / "real" / name, SPEC))
         assert 3_000 < len(thumbnail(clip.frames[1])) < 20_000

@@ -1,4 +1,4 @@
-"""Pictures shrink and grow as Pillow makes them."""
+"""Resizing equals Pillow's, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seehear.types import MediaSpec
 
 
 def picture(height: int, width: int) -> np.ndarray:
-    """Blots of all sizes down to single pixels."""
+    """A random picture with structures of all sizes down to single pixels."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 3), dtype=np.uint8)
     blots = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -21,7 +21,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(720, 1280), (1080, 608), (48, 64), (225, 300)])
-def test_resized_as_by_pillow(tmp_path: Path, height: int, width: int) -> None:
+def test_resizing_equals_pillow(tmp_path: Path, height: int, width: int) -> None:
     before, side_px = Image.fromarray(picture(height, width)), 224
     before.save(tmp_path / "a.png")
     found = read_picture(tmp_path / "a.png", MediaSpec(side_px=side_px, resize="pillow"))
@@ -34,7 +34,7 @@ def test_resized_as_by_pillow(tmp_path: Path, height: int, width: int) -> None:
     ("height", "width", "shape"),
     [(640, 1440, (64, 144)), (1440, 640, (144, 64)), (333, 500, (64, 96)), (40, 4000, (64, 512))],
 )
-def test_longer_side_is_counted_as_transformers_counts_it(
+def test_longer_side_is_rounded_as_in_transformers(
     tmp_path: Path, height: int, width: int, shape: tuple[int, int]
 ) -> None:
     Image.fromarray(picture(height, width)).save(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""The pure samplers."""
+"""Sampling times and nearest indices, by hand and against loops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_per_second_count(start_s: float, length_s: float, rate: float, most: in
 
 
 @pytest.mark.parametrize(("start_s", "end_s", "n"), [(0, 0, 1), (2, 1, 1), (0, 1, 0)])
-def test_impossible_wishes_are_refused(start_s: float, end_s: float, n: int) -> None:
+def test_impossible_arguments_are_refused(start_s: float, end_s: float, n: int) -> None:
     with pytest.raises(ValueError, match="expected n >= 1"):
         segment_middle_times(start_s, end_s, n)
 
@@ -51,7 +51,7 @@ def test_nearest_by_hand_with_a_tie() -> None:
     st.lists(st.integers(0, 999), min_size=1, max_size=30, unique=True),
     st.lists(st.integers(0, 999), min_size=1, max_size=30),
 )
-def test_nearest_equals_the_naive_twin(times: list[int], wanted: list[int]) -> None:
+def test_nearest_equals_a_loop(times: list[int], wanted: list[int]) -> None:
     times_s = np.array(sorted(times)) / 8
     wanted_s = np.array(wanted) / 8
     naive = {int(np.argmin(np.abs(times_s - moment))) for moment in wanted_s}

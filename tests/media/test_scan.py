@@ -1,4 +1,4 @@
-"""Folders with everything that real folders hold."""
+"""Scanning folders: extensions, hidden files, links, loops, patterns, unreadable entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seehear.media import scan
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Without the rights of root, which may read everything."""
+    """Run without the rights of root, who may read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -43,12 +43,12 @@ def test_media_are_found_by_extension_and_sorted(tmp_path: Path) -> None:
     assert scan([tmp_path, tmp_path / "a", tmp_path]) == found
 
 
-def test_a_named_file_counts_whatever_it_is_called(tmp_path: Path) -> None:
+def test_file_given_by_its_path_always_counts(tmp_path: Path) -> None:
     (named,) = fill(tmp_path, ".odd.name")
     assert scan([named], exclude=["*"]).files == (named,)
 
 
-def test_names_that_are_not_text(tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff\xfe.mp4")).write_bytes(b"x")
     assert len(scan([tmp_path]).files) == 1
 
@@ -58,7 +58,7 @@ def test_exclude_by_name_and_by_path(tmp_path: Path) -> None:
     assert scan([tmp_path], exclude=["*.m4a", "trailers", "*/b/c"]).files == (kept,)
 
 
-def test_loops_end_and_a_folder_counts_once(tmp_path: Path) -> None:
+def test_link_loops_end_and_each_folder_counts_once(tmp_path: Path) -> None:
     wanted = fill(tmp_path, "z/real.mp4", "z/deep/more.mp4")
     (tmp_path / "a-link").symlink_to(tmp_path / "z")
     (tmp_path / "z/deep/up").symlink_to(tmp_path)
@@ -68,7 +68,7 @@ def test_loops_end_and_a_folder_counts_once(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
-def test_linked_files_and_folders_elsewhere_are_followed(tmp_path: Path) -> None:
+def test_links_are_followed(tmp_path: Path) -> None:
     (outside,) = fill(tmp_path, "elsewhere/x.mp4")
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -77,7 +77,7 @@ def test_linked_files_and_folders_elsewhere_are_followed(tmp_path: Path) -> None
     assert scan([inside]).files == (inside / "link.mp4", inside / "more/x.mp4")
 
 
-def test_what_cannot_be_read_is_a_row(tmp_path: Path) -> None:
+def test_unreadable_paths_are_problems(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents:
         if "pytest-of-" in str(parent):  # folders of pytest, closed to others
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_a_row(tmp_path: Path) -> None:
     }
 
 
-def test_nothing_gives_nothing(tmp_path: Path) -> None:
+def test_empty_folder_and_no_paths(tmp_path: Path) -> None:
     assert scan([tmp_path]).files == ()
     assert scan([]).problems == ()
 

@@ -1,4 +1,4 @@
-"""Items from cuts, and cuts from thumbnails."""
+"""Cuts found in thumbnails, and items made from cuts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def test_items_by_hand(cuts_s: list[float], duration_s: float, items: list[objec
 
 
 @given(cuts, durations)
-def test_items_cover_the_file_and_keep_their_length(cuts_s: list[float], duration_s: float) -> None:
+def test_items_cover_the_file_and_last_8_to_32_seconds(
+    cuts_s: list[float], duration_s: float
+) -> None:
     items = cut_items(cuts_s, duration_s)
     assert items[0][0] == 0.0
     assert items[-1][1] == duration_s
@@ -45,7 +47,7 @@ def test_items_cover_the_file_and_keep_their_length(cuts_s: list[float], duratio
 
 
 @given(cuts, durations, st.lists(st.floats(0.01, 20), min_size=1, max_size=50))
-def test_what_is_decided_on_the_way_equals_the_whole(
+def test_items_found_step_by_step_equal_those_found_at_once(
     cuts_s: list[float], duration_s: float, steps_s: list[float]
 ) -> None:
     items: list[tuple[float, float]] = []
@@ -67,17 +69,17 @@ def find_cuts(levels: list[int], step_s: float = 0.25) -> list[float]:
     return [cut for cut in found if cut is not None]
 
 
-def test_a_hard_cut_lies_between_its_thumbnails() -> None:
+def test_hard_cut_is_between_its_thumbnails() -> None:
     assert find_cuts([50] * 10 + [180] * 10) == [pytest.approx(9.5 * 0.25)]
 
 
-def test_fade_flash_and_small_change_are_no_cuts() -> None:
+def test_fade_flash_and_small_change_are_not_cuts() -> None:
     assert find_cuts(list(range(0, 250, 10))) == []
     assert find_cuts([50] * 10 + [250] + [50] * 10) == []
     assert find_cuts([50] * 10 + [55] * 10) == []
 
 
-def test_a_slide_that_stands_for_a_minute_ends_where_the_next_begins() -> None:
+def test_slide_of_a_minute_ends_where_the_next_begins() -> None:
     finder = ShotFinder()
     slides = [(0, 10), (10, 10), (20, 10), (80, 200), (90, 200), (100, 200)]
     found = [finder.feed(at, np.full((18, 32, 3), level, np.uint8)) for at, level in slides]

@@ -1,4 +1,4 @@
-"""The papers' equations once more in plain loops over text, item, head and token (numpy, f64)."""
+"""Scores of the models in plain loops over text, item, head and token (numpy, float64)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def unit(x: Array) -> Array:
 
 
 def attend(q: Array, keys: Array, values: Array, heads: int) -> Array:
-    """One query over all tokens, head by head."""
+    """Attention of one query over all tokens, head by head."""
     width, out = len(q) // heads, []
     for h in range(heads):
         cut = slice(h * width, (h + 1) * width)
@@ -68,7 +68,7 @@ def xpool_block(text: Array, tokens: Array, w: Weights, *, name: str, heads: int
 
 def transformer(tokens: Array, w: Weights, *, name: str, heads: int) -> Array:
     """Pre-norm blocks over tokens + positions; layer norms with eps 1e-12."""
-    x = [t + w[f"{name}.position.weight"][place] for place, t in enumerate(tokens)]
+    x = [t + w[f"{name}.position.weight"][index] for index, t in enumerate(tokens)]
     layer = 0
     while f"{name}.blocks.{layer}.qkv.bias" in w:
         block = f"{name}.blocks.{layer}"
@@ -85,7 +85,7 @@ def transformer(tokens: Array, w: Weights, *, name: str, heads: int) -> Array:
 
 
 def lstm(tokens: Array, w: Weights, *, name: str) -> Array:
-    """Gates in the order input, forget, cell, output."""
+    """LSTM with gates in the order input, forget, cell, output."""
     hidden = cell = np.zeros(tokens.shape[1])
     out = []
     for token in tokens:
@@ -129,13 +129,13 @@ def score_tight(text: Array, frames: Array, sound: Array, w: Weights, heads: int
 
 
 def score_topk(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
-    """With k = 2."""
+    """Score of `xpool.topk` with k = 2."""
     near = sorted((unit(f) for f in frames), key=lambda f: -float(unit(text) @ f))[:2]
     return float(unit(text) @ unit(sum(near, np.zeros(len(text)))))
 
 
 def score_attention(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
-    """With temperature 0.1."""
+    """Score of `xpool.attention` with temperature 0.1."""
     if not len(frames):
         return 0.0
     units = np.array([unit(f) for f in frames])

@@ -1,4 +1,4 @@
-"""DSTC's scores and losses once more, in plain loops over pairs."""
+"""Scores and losses of DSTC in plain loops over pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The equations of the papers after CLIP4Clip and X-Pool once more, in plain loops."""
+"""Scores of TS2-Net, X-CLIP, AVIGATE and AVMA in plain loops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cosine(a: Array, b: Array) -> float:
 
 
 def score_ts2net(text: Array, frames: Array, sound: Array, w: Weights, heads: int) -> float:
-    """With 2 patches per frame, 1 of them kept."""
+    """Score of `ts2net` with 2 patches per frame, 1 of them selected."""
     if not len(frames):
         return 0.0
     sequence = []
@@ -75,7 +75,7 @@ def score_xclip(text: Array, frames: Array, sound: Array, w: Weights, heads: int
 
 
 def cross(x: Array, memory: Array, w: Weights, *, name: str, heads: int) -> Array:
-    """Each row of x draws from the rows of the memory; packed weights [q; k; v]."""
+    """Attention from the rows of x to those of the memory; packed weights [q; k; v]."""
     dim = x.shape[1]
     weights, biases = w[f"{name}.qkv.weight"], w[f"{name}.qkv.bias"]
     q, k, v = (
@@ -118,9 +118,9 @@ def score_avigate(text: Array, frames: Array, sound: Array, w: Weights, heads: i
         gates = [0.0, 0.0]
         if len(sound):
             means = np.concatenate([x.mean(0), heard.mean(0)])
-            for place, gate in enumerate(("gate_sound", "gate_forward")):
+            for index, gate in enumerate(("gate_sound", "gate_forward")):
                 hidden = quick_gelu(w[f"{name}.{gate}.fc.weight"] @ means)
-                gates[place] = math.tanh(float((w[f"{name}.{gate}.proj.weight"] @ hidden)[0]))
+                gates[index] = math.tanh(float((w[f"{name}.{gate}.proj.weight"] @ hidden)[0]))
             q = np.array([norm(row, w, f"{name}.ln_3", 1e-12) for row in x])
             x = x + gates[0] * cross(q, heard, w, name=f"{name}.cross", heads=heads)
         wide = [w[f"{name}.cross_widen.weight"] @ norm(r, w, f"{name}.ln_4", 1e-12) for r in x]
@@ -139,7 +139,7 @@ def gelu_path(x: Array, w: Weights, name: str) -> Array:
 
 
 def address(x: Array, slots: Array) -> Array:
-    """With temperature 0.1."""
+    """Weights of the slots of a memory, with temperature 0.1."""
     return softmax(np.array([cosine(x, slot) for slot in slots]) / 0.1)
 
 
@@ -149,13 +149,13 @@ def score_avma(text: Array, frames: Array, sound: Array, w: Weights, heads: int)
     x = np.array([linear(f, w, "look") for f in frames]) + w["place.weight"][: len(frames)]
     x = mlp_part(block_part(x, w, "context.0", heads), w, "context.0")
     x = block_part(x, w, "context_last", heads)
-    shares = [address(gelu_path(row, w, "associative"), w["memory.sights"]) for row in x]
-    recalled = [linear(a @ w["memory.sounds"], w, "imagine") for a in shares]
+    weights = [address(gelu_path(row, w, "associative"), w["memory.sights"]) for row in x]
+    recalled = [linear(a @ w["memory.sounds"], w, "imagine") for a in weights]
     heard, g = np.zeros(x.shape[1]), 0.0
     if len(sound):
         y = np.array([linear(row, w, "listen") for row in sound])
         heard = mlp_part(block_part(y, w, "sound.0", heads), w, "sound.0").mean(0)
-        g = cosine(np.mean(shares, axis=0), address(heard, w["memory.sounds"]))
+        g = cosine(np.mean(weights, axis=0), address(heard, w["memory.sounds"]))
     rows = [w["place_fixed.weight"][0], g * heard + w["place_fixed.weight"][1]]
     rows += [
         gelu_path(row, w, "semantic") + p for row, p in zip(x, w["place_seen.weight"], strict=False)

@@ -1,4 +1,4 @@
-"""Small models with random weights and small batches, for every test of models."""
+"""Small models with random weights and small batches for the tests of models."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "xpool.attention": {"temperature": 0.1},
     "xpool.topk": {"k": 2},
 }
-TOKENS_PER_FRAME = {"ts2net": 3}  # what the encoder of a model gives; else one
-TOKENS_PER_QUERY = {"xclip": 4}  # likewise; else a plain vector
+TOKENS_PER_FRAME = {"ts2net": 3}  # of the encoder of a model; otherwise one
+TOKENS_PER_QUERY = {"xclip": 4}  # otherwise a single vector
 
 
 def product_models() -> tuple[str, ...]:
@@ -60,21 +60,21 @@ def product_models() -> tuple[str, ...]:
 
 
 def small_model(name: str, *, seed: int = 0, **settings: Any) -> RetrievalModel:
-    """A model away from its initial weights, in evaluation mode and double precision."""
+    """A model with noise on its initial weights, in evaluation mode and double precision."""
     torch.manual_seed(seed)
-    return shaken(build_model(name, **(SMALL[name] | settings)).double()).eval()
+    return add_noise(build_model(name, **(SMALL[name] | settings)).double()).eval()
 
 
 @torch.no_grad()
-def shaken(module: nn.Module) -> Any:
-    """The module with noise on every weight: at its start, transposed identities would pass."""
+def add_noise(module: nn.Module) -> Any:
+    """Add noise to every weight: initial identities would hide a transposed matrix."""
     for parameter in module.parameters():
         parameter += 0.3 * torch.randn_like(parameter)
     return module
 
 
 def small_batch(name: str = "", *, seed: int = 1) -> tuple[Tensor, TokenBatch]:
-    """Four queries and five items: full, short, silent, one frame, sound without frames."""
+    """Four queries and five items: all frames, few, no sound, one frame, sound without frames."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -98,5 +98,5 @@ def pick(items: TokenBatch, rows: Tensor | slice) -> TokenBatch:
 
 
 def silent(items: TokenBatch) -> TokenBatch:
-    """The same items with nothing to hear."""
+    """The same items without sound."""
     return replace(items, audio_mask=torch.zeros_like(items.audio_mask))

@@ -1,4 +1,4 @@
-"""AVMA beyond its score: match, recall, no sound, no match, association by training."""
+"""AVMA apart from its score: degree of match, recalled sound, and training by association."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def small_avma() -> AVMA:
     return model
 
 
-def test_match_lies_between_nothing_and_all_and_needs_both_senses() -> None:
+def test_match_is_between_0_and_1_and_needs_both_modalities() -> None:
     model, (_, items) = small_avma(), small_batch()
     match = model.match(items)
     assert ((match[[0, 1, 3]] > 0) & (match[[0, 1, 3]] <= 1)).all()
@@ -33,7 +33,7 @@ def test_match_lies_between_nothing_and_all_and_needs_both_senses() -> None:
     assert torch.equal(apart, torch.zeros(2))
 
 
-def test_without_match_the_actual_sound_does_not_matter_at_all() -> None:
+def test_sound_has_no_effect_at_match_0() -> None:
     model, (_, items) = small_avma(), small_batch()
     nothing = torch.zeros(5, dtype=torch.float64)
     other = replace(items, audio=torch.randn_like(items.audio))
@@ -45,19 +45,19 @@ def test_without_match_the_actual_sound_does_not_matter_at_all() -> None:
     assert (differs[[0, 1, 3]] > 1e-4).all()
 
 
-def test_recall_is_a_mixture_of_the_remembered_sounds() -> None:
+def test_recalled_sound_is_a_mixture_of_the_stored_ones() -> None:
     torch.manual_seed(0)
     memory = AudioVisualMemory(6, slots=4, temperature=0.001)
-    sharp = memory.by_sight(memory.sights[2:3])
+    sharp = memory.address_by_sight(memory.sights[2:3])
     torch.testing.assert_close(memory.recall(sharp), memory.sounds[2:3])
-    torch.testing.assert_close(memory.by_sound(7 * memory.sounds[1:2]), torch.eye(4)[1:2])
+    torch.testing.assert_close(memory.address_by_sound(7 * memory.sounds[1:2]), torch.eye(4)[1:2])
     model, (_, items) = small_avma(), small_batch()
     other = replace(items, audio=torch.randn_like(items.audio))
-    assert torch.equal(model.recalled(items), model.recalled(other))
-    assert model.recalled(items).shape == (5, 6, 8)
+    assert torch.equal(model.recall_sound(items), model.recall_sound(other))
+    assert model.recall_sound(items).shape == (5, 6, 8)
 
 
-def test_associative_loss_leaves_out_what_lacks_a_sense() -> None:
+def test_associative_loss_ignores_items_without_both_modalities() -> None:
     model, (_, items) = small_avma(), small_batch()
     complete = pick(items, torch.tensor([0, 1, 3]))
     torch.testing.assert_close(associative_loss(model, items), associative_loss(model, complete))
@@ -67,7 +67,7 @@ def test_associative_loss_leaves_out_what_lacks_a_sense() -> None:
 
 
 def pairs(count: int, *, seed: int) -> TokenBatch:
-    """Four kinds of things; each has a look and a sound of its own, plus noise."""
+    """Items of four kinds, each kind with its own frame and sound vector, plus noise."""
     generator = torch.Generator().manual_seed(seed)
     kind = torch.arange(count) % 4
     looks = torch.randn(4, DIM, generator=torch.Generator().manual_seed(90))
@@ -86,8 +86,8 @@ def pairs(count: int, *, seed: int) -> TokenBatch:
 SMALLER = {"hidden": 16, "wide": 32, "layers": 2, "heads": 2, "slots": 8, "projection": 8}
 
 
-def test_association_alone_teaches_what_fits() -> None:
-    """Trained without a word on pairs, match tells right from wrong sound on new items."""
+def test_training_by_association_separates_own_from_exchanged_sounds() -> None:
+    """After training on pairs without text, match is higher for own sounds of new items."""
     torch.manual_seed(0)
     model: Any = build_model("avma", dim=DIM, sound_dim=SOUND_DIM, **SMALLER)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -99,6 +99,6 @@ def test_association_alone_teaches_what_fits() -> None:
     wrong = replace(right, audio=right.audio.roll(1, dims=0))
     model.eval()
     with torch.inference_mode():
-        fits, misfits = (model.match(model.encode_items(items)) for items in (right, wrong))
-    assert fits.mean() > misfits.mean() + 0.3
-    assert (fits[:, None] > misfits).float().mean() == pytest.approx(1.0, abs=0.05)
+        own, exchanged = (model.match(model.encode_items(items)) for items in (right, wrong))
+    assert own.mean() > exchanged.mean() + 0.3
+    assert (own[:, None] > exchanged).float().mean() == pytest.approx(1.0, abs=0.05)

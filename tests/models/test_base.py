@@ -1,4 +1,4 @@
-"""The four verbs with an encoder of one's own, the scale, and what hears what."""
+"""Encoders inside models, the logit scale, and the two pools of TEFAL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seehear.nn.tokens import TokenBatch
 
 
 class Letters(nn.Module):
-    """An encoder of words: a text is the sum of its letters, an item has a frame per word."""
+    """An encoder of text: a query is the sum of its letters, an item has one frame per word."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Letters(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["xpool", "tefal.xpool"])
-def test_an_encoder_is_trained_and_saved_with_the_model(name: str) -> None:
+def test_encoder_is_trained_and_saved_with_the_model(name: str) -> None:
     torch.manual_seed(0)
     settings = {"sound_dim": SOUND_DIM} if name.startswith("tefal") else {}
     encoder = Letters()
@@ -61,7 +61,7 @@ def test_an_encoder_is_trained_and_saved_with_the_model(name: str) -> None:
     assert "encoder.letters.weight" in model.state_dict()
 
 
-def test_the_scale_is_clamped_and_can_come_down_again() -> None:
+def test_clamped_scale_keeps_its_gradient() -> None:
     model = small_model("xpool")
     torch.nn.init.constant_(model.logit_scale, 7.0)
     model.clamp_logit_scale()
@@ -73,11 +73,10 @@ def test_the_scale_is_clamped_and_can_come_down_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["tefal", "tefal.xpool"])
-def test_tefal_hears_and_starts_deaf_on_request(name: str) -> None:
+def test_tefal_uses_sound_unless_its_initial_gain_is_0(name: str) -> None:
     query, raw = small_batch()
-    hearing, deaf = small_model(name), build_model(name, dim=DIM, sound_dim=SOUND_DIM, sound_gain=0)
+    model, deaf = small_model(name), build_model(name, dim=DIM, sound_dim=SOUND_DIM, sound_gain=0)
     loud = raw.audio_mask.any(1)
-    model = hearing
     difference = model.score(query, model.encode_items(raw)) - model.score(
         query, model.encode_items(silent(raw))
     )
@@ -87,10 +86,10 @@ def test_tefal_hears_and_starts_deaf_on_request(name: str) -> None:
     scores = model.score(query, model.encode_items(raw))
     assert torch.equal(scores, model.score(query, model.encode_items(silent(raw))))
     scores.sum().backward()
-    assert model.get_parameter("hear.norm_out.weight").grad.abs().sum() > 0  # and can learn to hear
+    assert model.get_parameter("hear.norm_out.weight").grad.abs().sum() > 0  # training can raise it
 
 
-def test_sight_and_sound_have_blocks_of_their_own() -> None:
+def test_sight_and_sound_have_separate_pools() -> None:
     model = small_model("tefal")
     query, raw = small_batch()
     items = model.encode_items(raw)

@@ -1,4 +1,4 @@
-"""What every registered model promises; a new model adds one line to `samples.SMALL`."""
+"""Properties of every registered model; a new model adds one line to `samples.SMALL`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.samples import SMALL, pick, product_models, shaken, silent, small_batch, small_model
+from models.samples import SMALL, add_noise, pick, product_models, silent, small_batch, small_model
 from seehear.models import build_model
 from seehear.nn.tokens import TokenBatch
 
-IDLE = {  # weights that no score depends on: a scale that a paper has not, parts of a second loss
+IDLE = {  # weights without influence on scores: an unused scale, parts of a second loss
     "clip4clip.tighttransf": ("logit_scale",),
     "avma": ("fit.",),
-    "dstc": ("encode_x.", "classify_", "to_y."),  # queries come encoded; classes only train
+    "dstc": (
+        "encode_x.",
+        "classify_",
+        "to_y.",
+    ),  # queries are encoded already
     "dstc.query": ("encode_x.", "classify_", "to_"),
 }
 every_model = pytest.mark.parametrize("name", product_models())
 
 
-def test_every_model_is_under_contract() -> None:
+def test_every_model_is_tested() -> None:
     assert tuple(sorted(SMALL)) == product_models()
 
 
@@ -66,7 +70,7 @@ def test_gradients_are_finite_and_reach_every_weight(name: str) -> None:
 
 
 def with_padding(tokens: Tensor, mask: Tensor, *, more: int, value: float) -> Tensor:
-    """Longer sequences, with `value` wherever there is no token."""
+    """Extend sequences by `more`, with `value` in all padding."""
     return F.pad(tokens, (0, 0, 0, more)).masked_fill(~F.pad(mask, (0, more))[..., None], value)
 
 
@@ -85,14 +89,14 @@ def test_padding_never_changes_a_score(name: str, value: float) -> None:
 
 
 @every_model
-def test_a_silent_item_scores_by_sight(name: str) -> None:
+def test_silent_item_scores_by_sight(name: str) -> None:
     model, (query, raw) = small_model(name), small_batch(name)
     muted = silent(raw)
     without_axis = replace(raw, audio=raw.audio[:, :0], audio_mask=raw.audio_mask[:, :0])
     expected = model.score(query, model.encode_items(without_axis))
     torch.testing.assert_close(model.score(query, model.encode_items(muted)), expected)
     heard = model.score(query, model.encode_items(raw))
-    torch.testing.assert_close(heard[:, 2], expected[:, 2])  # item 2 was silent before
+    torch.testing.assert_close(heard[:, 2], expected[:, 2])  # item 2 is silent in `raw` too
     assert expected.isfinite().all()
 
 
@@ -117,10 +121,10 @@ def test_one_by_one_equals_batched(name: str) -> None:
 
 
 @every_model
-def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: Path) -> None:
+def test_saved_and_loaded_model_gives_equal_scores(name: str, tmp_path: Path) -> None:
     model, (query, raw) = small_model(name), small_batch(name)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    other = shaken(build_model(name, **SMALL[name]).double()).eval()
+    other = add_noise(build_model(name, **SMALL[name]).double()).eval()
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
     expected = model.logits(query, model.encode_items(raw))
     assert torch.equal(other.logits(query, other.encode_items(raw)), expected)
@@ -144,12 +148,12 @@ def cast(items: TokenBatch, dtype: torch.dtype) -> TokenBatch:
 
 @every_model
 def test_half_precision_stays_close(name: str) -> None:
-    """8 bits of a number, or 11, through all layers; scores are of the order of 1."""
+    """Tolerances for 8 and 11 bits of precision in all layers, on scores of the order of 1."""
     for dtype, away in ((torch.bfloat16, 0.03), (torch.float16, 0.004)):
         model, (query, raw) = small_model(name).float(), small_batch(name)
         with torch.inference_mode():
-            whole = model.score(query.float(), model.encode_items(cast(raw, torch.float32)))
+            full = model.score(query.float(), model.encode_items(cast(raw, torch.float32)))
             model.to(dtype)
             half = model.score(query.to(dtype), model.encode_items(cast(raw, dtype)))
         assert half.dtype == dtype
-        torch.testing.assert_close(half.float(), whole, atol=away, rtol=0)
+        torch.testing.assert_close(half.float(), full, atol=away, rtol=0)

@@ -1,4 +1,4 @@
-"""Every model against its equations in plain loops, in double precision."""
+"""Scores of every model against its equations in plain loops, in double precision."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TWINS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", product_models())
-def test_scores_equal_the_paper_in_loops(name: str) -> None:
+def test_scores_equal_the_equations_in_loops(name: str) -> None:
     model, (query, raw) = small_model(name), small_batch(name)
     weights = {key: value.detach().numpy() for key, value in model.state_dict().items()}
     heads = SMALL[name].get("heads", 1)
@@ -64,7 +64,7 @@ def test_default_summary_is_the_unit_mean_of_the_frames() -> None:
         np.testing.assert_allclose(summary[i], naive.unit(mean), atol=1e-12)
 
 
-def test_weights_sum_to_one_over_what_is_there() -> None:
+def test_attention_weights_sum_to_one_over_unmasked_tokens() -> None:
     query, items = small_batch()
     weights = (
         TextConditionedPool(16, heads=2).double().weights(query, items.frames, items.frame_mask)
@@ -75,16 +75,16 @@ def test_weights_sum_to_one_over_what_is_there() -> None:
     torch.testing.assert_close(weights.sum(-1), expected)
 
 
-def test_mean_counts_only_what_is_there() -> None:
+def test_mean_ignores_padding() -> None:
     tokens = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [99.0, 99.0]], [[9.0, 9.0]] * 3])
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert masked_mean(tokens, mask).tolist() == [[3.0, 5.0], [0.0, 0.0]]
 
 
-def test_words_that_are_zeros_are_not_seen() -> None:
+def test_zero_words_are_ignored() -> None:
     model, (query, raw) = small_model("xclip"), small_batch("xclip")
     raw = model.encode_items(raw)
     longer = torch.nn.functional.pad(query, (0, 0, 0, 2))
     torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
-    with pytest.raises(ValueError, match=r"6 words do not fit into matrices of 5; .*words=6"):
+    with pytest.raises(ValueError, match=r"6 words are more than the 5 of the matrices; .*words=6"):
         model.score(torch.nn.functional.pad(query, (0, 0, 0, 3)), raw)

@@ -1,4 +1,4 @@
-"""Models on a picture tower of their own, from pixels to scores, on a tiny CLIP."""
+"""Models that change the picture tower, from pixels to scores, on a tiny CLIP."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from models.samples import DIM, SOUND_DIM, shaken
+from models.samples import DIM, SOUND_DIM, add_noise
 from models.towers import PATCHES, pick_clips, sentences, small_clips, tiny_clip
 from seehear.encoders.clip_frames import ClipEncoder
 from seehear.models import RetrievalModel, build_model
 from seehear.models.centerclip import MergingEncoder, merge_frames
-from seehear.models.eclipse import AudioVisual, ListeningEncoder, OneWay, Reversed
+from seehear.models.eclipse import (
+    AudioVisualBlock,
+    AudioVisualEncoder,
+    ReversedBlock,
+    SoundToSightBlock,
+)
 from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
 from seehear.nn.medoids import spectral_medoids
@@ -30,15 +35,15 @@ MEAN = {"dim": DIM}
 MERGE: dict[str, Any] = {"clusters": 5, "merge": {1: 2, 2: 2}}
 BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
     "clip4clip.meanp": lambda: ("clip4clip.meanp", ClipEncoder(tiny_clip()), MEAN),
-    "eclipse": lambda: ("eclipse", ListeningEncoder(tiny_clip(), sound_dim=SOUND_DIM), MEAN),
-    "eclipse, one way": lambda: (
+    "eclipse": lambda: ("eclipse", AudioVisualEncoder(tiny_clip(), sound_dim=SOUND_DIM), MEAN),
+    "eclipse, sound to sight": lambda: (
         "eclipse",
-        ListeningEncoder(tiny_clip(), sound_dim=SOUND_DIM, block=OneWay),
+        AudioVisualEncoder(tiny_clip(), sound_dim=SOUND_DIM, block=SoundToSightBlock),
         MEAN,
     ),
     "eclipse, reversed": lambda: (
         "eclipse",
-        ListeningEncoder(tiny_clip(), sound_dim=SOUND_DIM, block=Reversed),
+        AudioVisualEncoder(tiny_clip(), sound_dim=SOUND_DIM, block=ReversedBlock),
         MEAN,
     ),
     "centerclip": lambda: ("centerclip", MergingEncoder(tiny_clip(), **MERGE), MEAN),
@@ -50,9 +55,9 @@ BUILDS: dict[str, Callable[[], tuple[str, ClipEncoder, dict[str, Any]]]] = {
     "ts2net": lambda: ("ts2net", ShiftingEncoder(tiny_clip()), TS2NET),
     "xclip": lambda: ("xclip", WordsEncoder(tiny_clip()), XCLIP),
 }
-IDLE = {  # parts that published checkpoints hold and that no score depends on
+IDLE = {  # parts of published checkpoints without influence on scores
     "eclipse": ("clip.logit_scale", "blocks.2.hear", "blocks.2.to_hear"),
-    "eclipse, one way": ("clip.logit_scale", ".hear", ".to_hear"),
+    "eclipse, sound to sight": ("clip.logit_scale", ".hear", ".to_hear"),
     "eclipse, reversed": ("clip.logit_scale", "blocks.2.hear", "blocks.2.to_hear", ".see.out"),
 }
 every_tower = pytest.mark.parametrize("name", list(BUILDS))
@@ -62,11 +67,11 @@ def model_of(name: str, *, seed: int = 0) -> RetrievalModel:
     model, encoder, settings = BUILDS[name]()
     torch.manual_seed(seed)
     built = build_model(model, encoder=encoder, **settings).double()
-    return shaken(built).eval()
+    return add_noise(built).eval()
 
 
 @every_tower
-def test_neither_padding_nor_company_changes_a_score(name: str) -> None:
+def test_padding_and_batching_do_not_change_scores(name: str) -> None:
     model, clips, ids = model_of(name), small_clips(), sentences()
     query = model.encode_query(ids)
     together = model.score(query, model.encode_items(clips))
@@ -83,7 +88,7 @@ def test_neither_padding_nor_company_changes_a_score(name: str) -> None:
 
 
 @every_tower
-def test_training_reaches_every_weight_of_the_tower(name: str) -> None:
+def test_gradients_reach_every_weight_of_the_tower(name: str) -> None:
     model, clips, ids = model_of(name).train(), small_clips(), sentences()
     logits = model.logits(model.encode_query(ids), model.encode_items(clips))
     F.cross_entropy(logits, torch.arange(3)).backward()
@@ -96,7 +101,7 @@ def test_training_reaches_every_weight_of_the_tower(name: str) -> None:
 
 
 @every_tower
-def test_a_trained_tower_is_saved_with_its_model(name: str, tmp_path: Path) -> None:
+def test_tower_is_saved_with_its_model(name: str, tmp_path: Path) -> None:
     model, other, clips = model_of(name), model_of(name, seed=7), small_clips()
     query = model.encode_query(sentences())
     expected = model.score(query, model.encode_items(clips))
@@ -106,7 +111,7 @@ def test_a_trained_tower_is_saved_with_its_model(name: str, tmp_path: Path) -> N
     assert torch.equal(other.score(query, other.encode_items(clips)), expected)
 
 
-def test_an_unchanged_tower_is_clip() -> None:
+def test_plain_encoder_equals_clip() -> None:
     clip, clips, ids = tiny_clip(), small_clips(), sentences()
     encoder = ClipEncoder(clip)
     tokens = encoder.encode_items(clips)
@@ -119,17 +124,20 @@ def test_an_unchanged_tower_is_clip() -> None:
     assert torch.equal(tokens.audio, clips.audio)
 
 
-def test_shift_is_felt_in_the_last_two_blocks_alone() -> None:
+def test_shift_mixes_neighbouring_frames() -> None:
     clip, clips = tiny_clip(layers=2), small_clips()
-    still = ClipEncoder(clip).see(clips)[0]
-    moving = ShiftingEncoder(clip).see(clips)[0]
+    still = ClipEncoder(clip).encode_patches(clips)[0]
+    moving = ShiftingEncoder(clip).encode_patches(clips)[0]
     assert not torch.allclose(moving[0], still[0])
     torch.testing.assert_close(moving[2, 0], still[2, 0])  # one frame has no neighbour
     alone = pick_clips(clips, slice(0, 1), frames=1)
-    torch.testing.assert_close(ShiftingEncoder(clip).see(alone)[0], ClipEncoder(clip).see(alone)[0])
+    shifted, plain = (
+        kind(clip).encode_patches(alone)[0] for kind in (ShiftingEncoder, ClipEncoder)
+    )
+    torch.testing.assert_close(shifted, plain)
 
 
-def test_words_come_with_their_sentence() -> None:
+def test_words_encoder_returns_sentence_and_words() -> None:
     clip, ids = tiny_clip(), sentences()
     query, paper = WordsEncoder(clip).encode_query(ids), WordsEncoder(clip, padding_words=True)
     torch.testing.assert_close(query[:, 0], ClipEncoder(clip).encode_query(ids))
@@ -140,10 +148,12 @@ def test_words_come_with_their_sentence() -> None:
     torch.testing.assert_close(every[:, 0], every[torch.arange(3), 1 + ids.argmax(1)])
 
 
-@pytest.mark.parametrize("block", [AudioVisual, OneWay, Reversed])
-def test_eclipse_starts_as_clip4clip_and_learns_to_hear(block: type[AudioVisual]) -> None:
+@pytest.mark.parametrize("block", [AudioVisualBlock, SoundToSightBlock, ReversedBlock])
+def test_eclipse_starts_as_clip4clip_and_can_use_sound(
+    block: type[AudioVisualBlock],
+) -> None:
     clip, clips, ids = tiny_clip(), small_clips(), sentences()
-    encoder = ListeningEncoder(clip, sound_dim=SOUND_DIM, block=block).double()
+    encoder = AudioVisualEncoder(clip, sound_dim=SOUND_DIM, block=block).double()
     eclipse = build_model("eclipse", encoder=encoder, dim=DIM).eval()
     mean = build_model("clip4clip.meanp", encoder=ClipEncoder(clip), dim=DIM).eval()
     query = mean.encode_query(ids)
@@ -152,7 +162,7 @@ def test_eclipse_starts_as_clip4clip_and_learns_to_hear(block: type[AudioVisual]
     assert torch.equal(scores, expected)
     scores.sum().backward()
     assert encoder.blocks[0].to_see.weight.grad.abs().sum() > 0
-    shaken(encoder.blocks)
+    add_noise(encoder.blocks)
     heard = eclipse.score(query, eclipse.encode_items(clips))
     muted = replace(clips, audio_mask=torch.zeros_like(clips.audio_mask))
     torch.testing.assert_close(eclipse.score(query, eclipse.encode_items(muted)), expected)
@@ -164,7 +174,7 @@ def test_eclipse_starts_as_clip4clip_and_learns_to_hear(block: type[AudioVisual]
         )
 
 
-def test_merging_keeps_the_medoids_of_real_frames_and_their_mean() -> None:
+def test_merging_ignores_padding_frames() -> None:
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(2, 5, 9, 4, generator=generator)
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
@@ -179,7 +189,7 @@ def test_merging_keeps_the_medoids_of_real_frames_and_their_mean() -> None:
         MergingEncoder(tiny_clip(), clusters=17)
 
 
-def test_merging_all_patches_of_single_frames_changes_nothing() -> None:
+def test_merging_single_frames_with_all_patches_changes_nothing() -> None:
     clip, clips = tiny_clip(), small_clips()
     every = MergingEncoder(clip, clusters=PATCHES, merge={1: 1})
     tokens, plain = every.encode_items(clips), ClipEncoder(clip).encode_items(clips)

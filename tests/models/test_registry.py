@@ -1,4 +1,4 @@
-"""Names of models: once each, with the papers' settings, loud when wrong."""
+"""Registry of models: unique names, the settings of the papers, errors with suggestions."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_models_are_listed_by_name() -> None:
     )
 
 
-def test_a_name_is_registered_once() -> None:
+def test_registering_a_name_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="'xpool' is registered already"):
         register("xpool", XPoolConfig)(XPool)
     assert isinstance(build_model("xpool", dim=8), XPool)
 
 
-def test_a_wrong_name_gets_the_nearest_one_and_the_list() -> None:
+def test_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(
         ValueError, match=r"no model named 'tefel'; did you mean 'tefal'\? Known: .*xpool"
     ):
@@ -48,14 +48,14 @@ def test_a_wrong_name_gets_the_nearest_one_and_the_list() -> None:
         build_model("q")
 
 
-def test_a_wrong_setting_gets_the_nearest_one() -> None:
+def test_unknown_setting_gets_a_suggestion() -> None:
     with pytest.raises(ValueError, match=r"'tefal' has no setting 'dims'; did you mean 'dim'\?"):
         build_model("tefal", dims=8)
     with pytest.raises(ValueError, match="no setting 'layers'"):
         build_model("clip4clip.meanp", layers=2)
 
 
-def test_defaults_are_the_papers_values() -> None:
+def test_defaults_are_the_values_of_the_papers() -> None:
     tefal = build_model("tefal")
     assert isinstance(tefal, nn.Module)
     assert tuple(tefal.get_parameter("project.weight").shape) == (512, 768)

@@ -1,4 +1,4 @@
-"""Tiny CLIPs and clips of random pictures, for models that change the picture tower."""
+"""Tiny CLIP models and random clips for models that change the picture tower."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from models.samples import DIM, SOUND_DIM, shaken
+from models.samples import DIM, SOUND_DIM, add_noise
 from seehear.encoders.clip_frames import FrameBatch
 
 SIDE, PATCHES, WIDTH, WORDS = 16, 16, 24, 6
 
 
 def tiny_clip(*, layers: int = 3, seed: int = 0) -> Any:
-    """Pictures of 16 x 16 in 16 patches, sentences of 6 words; away from its initial weights."""
+    """A CLIP for pictures of 16 x 16 in 16 patches and sentences of 6 words, with noisy weights."""
     torch.manual_seed(seed)
     tower = {"hidden_size": WIDTH, "intermediate_size": 48, "num_hidden_layers": layers}
     tower |= {"num_attention_heads": 2, "hidden_act": "quick_gelu"}
@@ -25,11 +25,11 @@ def tiny_clip(*, layers: int = 3, seed: int = 0) -> Any:
         vision_config=tower | {"image_size": SIDE, "patch_size": 4},
         projection_dim=DIM,
     )
-    return shaken(CLIPModel(config)).double().eval()
+    return add_noise(CLIPModel(config)).double().eval()
 
 
 def small_clips(*, frames: int = 4, seed: int = 1) -> FrameBatch:
-    """Three items: full, half (its padding is noise), one frame and silent."""
+    """Three items: all frames, half of them (noise in the padding), one frame without sound."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -49,5 +49,5 @@ def sentences() -> Tensor:
 
 
 def pick_clips(clips: FrameBatch, rows: slice, *, frames: int) -> FrameBatch:
-    """Some items, cut to a number of frames."""
+    """Some items, truncated to a number of frames."""
     return FrameBatch(**{name: values[rows, :frames] for name, values in vars(clips).items()})

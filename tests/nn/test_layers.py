@@ -1,4 +1,4 @@
-"""Where layers start, what they refuse, and what one of them reads out of CLIP."""
+"""Initial weights of layers, refused arguments, and top-k pooling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seehear.nn.conditioning import ResidualTextConditionedPool, TextConditioned
 from seehear.nn.pooling import top_k_sum
 from seehear.nn.temporal import CrossTransformer, PositionedTransformer, TemporalLSTM
 
-THERE = torch.ones(3, 5, dtype=torch.bool)
+MASK = torch.ones(3, 5, dtype=torch.bool)
 
 
 def test_pools_start_as_the_identity() -> None:
@@ -24,35 +24,35 @@ def test_pools_start_as_the_identity() -> None:
     )
 
 
-def test_one_token_is_drawn_whatever_the_query() -> None:
+def test_single_token_is_pooled_for_every_query() -> None:
     torch.manual_seed(0)
     token = torch.randn(3, 1, 8)
-    pooled = TextConditionedPool(8)(torch.randn(4, 8), token, THERE[:, :1])
+    pooled = TextConditionedPool(8)(torch.randn(4, 8), token, MASK[:, :1])
     normal = nn.functional.layer_norm(token[:, 0], (8,))
     expected = nn.functional.layer_norm(normal, (8,))
     torch.testing.assert_close(pooled, expected.expand(4, 3, 8))
 
 
-def test_dropout_is_for_training_only() -> None:
+def test_dropout_is_off_in_evaluation() -> None:
     torch.manual_seed(0)
     block, query, tokens = ResidualTextConditionedPool(8), torch.randn(2, 8), torch.randn(3, 5, 8)
     assert block.dropout.p == 0.3
-    assert not torch.equal(block(query, tokens, THERE), block(query, tokens, THERE))
+    assert not torch.equal(block(query, tokens, MASK), block(query, tokens, MASK))
     block.eval()
-    assert torch.equal(block(query, tokens, THERE), block(query, tokens, THERE))
+    assert torch.equal(block(query, tokens, MASK), block(query, tokens, MASK))
 
 
-def test_heads_that_do_not_fit_are_refused() -> None:
+def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="a width of 8 cannot be shared by 3 heads"):
         TextConditionedPool(8, heads=3)
     with pytest.raises(ValueError, match="by 0 heads"):
         PositionedTransformer(8, layers=1, heads=0, positions=5)
 
 
-def test_a_sequence_longer_than_its_positions_is_refused() -> None:
+def test_sequence_longer_than_its_positions_is_refused() -> None:
     transformer = PositionedTransformer(8, layers=1, heads=2, positions=4)
-    with pytest.raises(ValueError, match=r"5 tokens does not fit into 4 positions; .*positions=5"):
-        transformer(torch.zeros(3, 5, 8), THERE)
+    with pytest.raises(ValueError, match=r"5 tokens is longer than the 4 positions; .*positions=5"):
+        transformer(torch.zeros(3, 5, 8), MASK)
 
 
 def test_transformers_start_small_and_without_bias() -> None:
@@ -67,17 +67,17 @@ def test_transformers_start_small_and_without_bias() -> None:
             assert layer.eps == 1e-12
 
 
-def test_the_lstm_only_looks_back() -> None:
+def test_lstm_runs_forward_only() -> None:
     torch.manual_seed(0)
     lstm, frames = TemporalLSTM(8), torch.randn(3, 5, 8)
     changed = frames.clone()
     changed[:, 3:] = 9.0
-    before, after = lstm(frames, THERE), lstm(changed, THERE)
+    before, after = lstm(frames, MASK), lstm(changed, MASK)
     torch.testing.assert_close(before[:, :3], after[:, :3])
     assert not torch.allclose(before[:, 3:], after[:, 3:])
 
 
-def test_top_k_adds_the_nearest_and_all_where_there_are_fewer() -> None:
+def test_top_k_sums_the_nearest_tokens_or_all_if_fewer() -> None:
     tokens = torch.tensor([[[1.0, 0], [0, 1], [2, 0]], [[0.0, 3], [9, 9], [9, 9]]])
     mask = torch.tensor([[True, True, True], [True, False, False]])
     pooled = top_k_sum(torch.tensor([[1.0, 0.0]]), tokens, mask, k=2)

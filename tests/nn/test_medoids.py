@@ -1,4 +1,4 @@
-"""Medoids of points without ties: against loops, under padding, and of two plain clouds."""
+"""K-medoids against loops and under padding, and spectral medoids of two rings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seehear.nn.medoids import k_medoids, spectral_medoids
 
 
 def in_loops(points: list[list[float]], clusters: int) -> list[int]:
-    """KKZ, then assign and lead until nothing moves, point by point."""
+    """KKZ, then assignment and update until nothing changes, point by point."""
     everyone = range(len(points))
 
     def away(a: int, b: int) -> float:
@@ -29,18 +29,18 @@ def in_loops(points: list[list[float]], clusters: int) -> list[int]:
         medoids = moved
 
 
-def test_medoids_in_loops_with_and_without_padding() -> None:
+def test_medoids_equal_loops_with_and_without_padding() -> None:
     generator = torch.Generator().manual_seed(4)
     points = torch.randn(6, 20, 3, generator=generator, dtype=torch.float64)
     mask = torch.arange(20) < torch.tensor([20, 20, 17, 12, 9, 5])[:, None]
-    points = points.masked_fill(~mask[..., None], 50.0)  # padding would be the farthest of all
+    points = points.masked_fill(~mask[..., None], 50.0)  # padding is the farthest of all
     medoids = k_medoids(points, mask, clusters=5)
     for row in range(6):
         assert medoids[row].tolist() == in_loops(points[row][mask[row]].tolist(), 5)
     assert medoids[5].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_spectral_medoids_lie_one_in_each_of_two_rings() -> None:
+def test_spectral_medoids_find_one_point_of_each_ring() -> None:
     """A small ring inside a large one; padding changes nothing."""
     generator = torch.Generator().manual_seed(6)
     jitter = torch.randn(48, generator=generator, dtype=torch.float64)
@@ -56,7 +56,7 @@ def test_spectral_medoids_lie_one_in_each_of_two_rings() -> None:
     assert torch.equal(alone, wide)
 
 
-def test_equal_points_leave_no_cluster_without_a_medoid() -> None:
+def test_equal_points_give_every_cluster_a_medoid() -> None:
     points = torch.zeros(1, 4, 2, dtype=torch.float64)
     points[0, 3] = 1.0
     assert k_medoids(points, torch.ones(1, 4, dtype=torch.bool), clusters=3).shape == (1, 3)

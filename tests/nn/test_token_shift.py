@@ -1,4 +1,4 @@
-"""Token shift moves whole tokens of integers, exactly where the paper's code moves them."""
+"""Token shift on integer tokens, exactly as in the code of the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seehear.nn.token_shift import token_shift
 
 @pytest.mark.parametrize("patches", [16, 49, 196])
 @pytest.mark.parametrize("frames", [1, 2, 12])
-def test_shift_in_loops(patches: int, frames: int) -> None:
+def test_shift_equals_loops(patches: int, frames: int) -> None:
     tokens = (
         torch.arange(2 * frames * (patches + 1) * 2).reshape(2, frames, patches + 1, 2).double()
     )
@@ -27,8 +27,8 @@ def test_shift_in_loops(patches: int, frames: int) -> None:
     assert torch.equal(token_shift(tokens, mask), expected)
 
 
-def test_columns_of_the_grid() -> None:
-    """7 x 7: columns 0 and 3; 14 x 14: the same in every second row; 14 patches either way."""
+def test_shifted_patches_of_the_grid() -> None:
+    """In 7 x 7 patches columns 0 and 3 move, in 14 x 14 those of every second row: 14 patches."""
     for side in (7, 14):
         frames = torch.arange(3.0)[None, :, None, None].expand(1, 3, side * side + 1, 1)
         moved = token_shift(frames, torch.ones(1, 3, dtype=torch.bool))[0, 1, :, 0] - 1
@@ -40,6 +40,6 @@ def test_columns_of_the_grid() -> None:
         assert int((grid != 0).sum()) == 14
 
 
-def test_a_frame_of_six_tokens_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs 7 tokens in a frame, not 6"):
+def test_frame_of_six_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs 7 tokens per frame, not 6"):
         token_shift(torch.zeros(1, 2, 6, 3), torch.ones(1, 2, dtype=torch.bool))

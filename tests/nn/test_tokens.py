@@ -1,4 +1,4 @@
-"""From stored tokens to torch; shapes are checked in tests."""
+"""Stored tokens as torch batches, with shapes checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seehear.types import Tokens
 
 
 def stored() -> Tokens:
-    """Two items in half precision, the second one silent, with rubbish in the padding."""
+    """Two items in half precision, the second silent, with NaN and infinity in the padding."""
     return Tokens(
         frames=np.array([[[1, 2], [3, 4]], [[5, 6], [np.nan, np.inf]]], dtype=np.float16),
         frame_mask=np.array([[True, True], [True, False]]),
@@ -23,7 +23,7 @@ def stored() -> Tokens:
     )
 
 
-def test_stored_tokens_come_as_float32_with_zeros_in_the_padding() -> None:
+def test_batch_is_float32_with_zeros_in_the_padding() -> None:
     batch = TokenBatch.from_tokens(stored())
     assert batch.frames.dtype == batch.audio.dtype == torch.float32
     assert batch.frames.tolist() == [[[1, 2], [3, 4]], [[5, 6], [0, 0]]]
@@ -32,7 +32,7 @@ def test_stored_tokens_come_as_float32_with_zeros_in_the_padding() -> None:
     assert batch.audio_mask.tolist() == [[True], [False]]
 
 
-def test_a_batch_shares_no_memory_with_the_store() -> None:
+def test_batch_shares_no_memory_with_the_store() -> None:
     tokens = stored()
     batch = TokenBatch.from_tokens(tokens)
     batch.frames.zero_()
@@ -41,7 +41,7 @@ def test_a_batch_shares_no_memory_with_the_store() -> None:
     assert tokens.frame_mask.any()
 
 
-def test_shapes_that_disagree_are_refused() -> None:
+def test_mismatched_shapes_are_refused() -> None:
     batch = TokenBatch.from_tokens(stored())
     with pytest.raises(TypeCheckError):
         TokenBatch(

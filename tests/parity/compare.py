@@ -1,4 +1,4 @@
-"""What the parity tests share: weights out of a file, the papers' loss, tolerances."""
+"""Helpers of the parity tests: weights from a file, the loss of the papers, comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seehear.nn.tokens import TokenBatch
 
 
 def part(golden: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
-    """The arrays under `prefix`, as tensors, by the rest of their key."""
+    """Arrays whose keys start with `prefix`, as tensors under the rest of the key."""
     return {
         key.removeprefix(prefix): torch.from_numpy(value.copy())
         for key, value in golden.items()
@@ -22,7 +22,7 @@ def part(golden: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
 
 
 def sight_only(frames: Tensor, mask: Tensor | None = None) -> TokenBatch:
-    """Items with frames and nothing to hear."""
+    """Items with frames and no sound."""
     return TokenBatch(
         frames=frames,
         frame_mask=torch.ones(frames.shape[:2], dtype=torch.bool) if mask is None else mask > 0,
@@ -32,12 +32,12 @@ def sight_only(frames: Tensor, mask: Tensor | None = None) -> TokenBatch:
 
 
 def symmetric_loss(logits: Tensor) -> Tensor:
-    """Mean of both cross entropies; text i belongs to item i, further texts to none."""
+    """Mean of both cross entropies; text i belongs to item i, additional texts to none."""
     square = logits[: logits.shape[1]]
     target = torch.arange(len(square))
     return (F.cross_entropy(square, target) + F.cross_entropy(square.T, target)) / 2
 
 
 def close(ours: Tensor, theirs: np.ndarray | Tensor, *, atol: float, rtol: float = 0.0) -> None:
-    """Largest absolute difference within the tolerance, shapes equal."""
+    """Assert equal shapes and differences within the tolerance."""
     torch.testing.assert_close(ours.detach(), torch.as_tensor(theirs), atol=atol, rtol=rtol)

@@ -1,4 +1,4 @@
-"""Golden vectors of the public reference implementations."""
+"""Fixture that loads golden vectors of the public reference implementations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Golden = dict[str, np.ndarray]
 
 @pytest.fixture(scope="session")
 def golden(shared_data: Path) -> Callable[[str], Golden]:
-    """The arrays of one file by key; a skip where the file is absent."""
+    """Load the arrays of one file by key; skips the test if the file is absent."""
 
     def load(name: str) -> Golden:
         path = shared_data / "parity" / f"{name}.npz"

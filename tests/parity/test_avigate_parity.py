@@ -1,10 +1,10 @@
 """AVIGATE against golden vectors of its public code.
 
-The public code adds -1e4 to all logits of a padding frame when frames look at sound. That masks
-nothing, as a softmax ignores a constant, but float32 keeps such a logit to 2^-10 only, and later
-attention passes the error to all frames. So the file may be as far from exact numbers as the same
-arithmetic in float32 is here: each comparison is with float64, and its tolerance is what float32
-and that constant cost here, twice, plus 16 roundings (2e-6) of the largest number.
+The public code adds -1e4 to all logits of a padding frame when frames attend to sound. This masks
+nothing, as a softmax ignores a constant, but float32 rounds such logits to 2^-10, and later
+attention spreads the error to all frames. The tests therefore compare with float64. The tolerance
+is twice the error of float32 with that constant here, plus 16 roundings (2e-6) of the largest
+number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def model_of(file: dict[str, Any]) -> AVIGATE:
 
 
 def everything(inputs: dict[str, Tensor]) -> TokenBatch:
-    """The public code fuses padding frames like any other; masks come in with the score."""
+    """A batch without masks: the public code fuses padding frames too, and masks only the score."""
     frames, audio = inputs["frames"], inputs["audio_tokens"]
     return TokenBatch(
         frames=frames,
@@ -66,7 +66,7 @@ def shift_padding(model: AVIGATE, there: Tensor) -> None:
 
 
 def computed(file: dict[str, Any], mask: str, *, exact: bool) -> dict[str, Tensor]:
-    """All that the file stores: in float64, or in float32 with the constant of the public code."""
+    """All values in the file: in float64, or in float32 with the constant of the public code."""
     dtype = torch.float64 if exact else torch.float32
     inputs, there = part(file, "in/"), torch.as_tensor(file[f"in/mask_{mask}"]) > 0
     model = model_of(file).to(dtype)
@@ -76,14 +76,14 @@ def computed(file: dict[str, Any], mask: str, *, exact: bool) -> dict[str, Tenso
     leaves = {name: inputs[name].to(dtype).requires_grad_() for name in names}
     raw = everything(leaves)
     sound = model.resample(raw)
-    x, heard, gates = model.place(raw), replace(raw, **sound), []
+    x, heard, gates = model.add_positions(raw), replace(raw, **sound), []
     for block in model.fusion:
         gates.append(block.gates(x, heard))
         x = block.fuse(x, heard)
     items = model.encode_items(raw)
     text = leaves["text"][:, 0]
     logits = model.logits(text, replace(items, frame_mask=there))
-    placed = replace(raw, frames=model.place(raw), frame_mask=there)
+    placed = replace(raw, frames=model.add_positions(raw), frame_mask=there)
     slope, maximum = (float(file[f"cfg/margin_{name}"]) for name in ("slope", "max"))
     text = text[: len(there)]
     margin = adaptive_margin(text, model.summary(placed), slope=slope, maximum=maximum)

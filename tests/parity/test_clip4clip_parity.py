@@ -67,7 +67,7 @@ def test_gradients_of_the_mixed_mask(golden: Load, head: str) -> None:
 
 
 @pytest.mark.parametrize("mask", ["full", "mixed", "short"])
-def test_the_transformer_before_its_residual(golden: Load, mask: str) -> None:
+def test_transformer_before_its_residual(golden: Load, mask: str) -> None:
     file = golden("clip4clip")
     model, inputs = model_of(file, "seqTransf"), part(file, "in/")
     ours = model.temporal.transformer(inputs["frames"], inputs[f"mask_{mask}"] > 0)
@@ -75,7 +75,7 @@ def test_the_transformer_before_its_residual(golden: Load, mask: str) -> None:
     close(ours, theirs, atol=1e-5)
 
 
-def test_the_pooled_pair_of_the_tight_type(golden: Load) -> None:
+def test_pooled_pair_of_the_tight_head(golden: Load) -> None:
     file = golden("clip4clip")
     model, inputs = model_of(file, "tightTransf"), part(file, "in/")
     pooled = model.cross.pooled(inputs["text"][:, 0], inputs["frames"], inputs["mask_mixed"] > 0)

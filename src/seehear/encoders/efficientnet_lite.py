@@ -16,7 +16,7 @@ _BATCH_NORM_EPS = 1e-3
 
 
 def build_graph(state: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write the network as ONNX from its published state dict, batch normalisation folded.
+    """Write the network as ONNX from its published state dict, with batch norms folded in.
 
     Input `pictures` [picture 3 260 260], output class probabilities [picture 1000].
 
@@ -64,7 +64,7 @@ def build_graph(state: Mapping[str, np.ndarray], path: Path) -> None:
 def preprocess(
     frames: UInt8[np.ndarray, "frame height width 3"],
 ) -> Float32[np.ndarray, "frame 3 260 260"]:
-    """Centre crop of frames whose shorter side is already 260 px; (x - 127) / 128."""
+    """Crop the centre of frames whose shorter side is 260 px, and scale: (x - 127) / 128."""
     top = (frames.shape[1] - SIDE_PX) // 2
     left = (frames.shape[2] - SIDE_PX) // 2
     crop = frames[:, top : top + SIDE_PX, left : left + SIDE_PX]

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from seehear.errors import MediaError
+from seehear.errors import MediaError, counted
 
 SAMPLE_RATE_HZ, MEL_BINS, ROWS = 16000, 128, 1024
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
@@ -16,15 +16,15 @@ _FLOOR = float(np.finfo(np.float32).eps)
 
 
 def adaptive_shift(num_samples: int, *, rows: int = ROWS) -> int:
-    """Shift in samples that spreads `rows` filter-bank rows over the whole waveform.
+    """Frame shift in samples that spreads `rows` filter-bank rows over all of a waveform.
 
-    f_shift = 1000 n / (sr * rows) ms, cut down to whole samples as Kaldi does: floor(n / rows).
+    f_shift = 1000 n / (sr * rows) ms, rounded down to samples as Kaldi does: floor(n / rows).
 
     Source: TEFAL (Ibrahimi et al.), section 4.1.1.
     Raises: MediaError below `rows` samples (64 ms), where the shift would be 0.
     """
     if num_samples < rows:
-        raise MediaError(f"{num_samples} samples of sound are too few for {rows} rows")
+        raise MediaError(f"{counted(num_samples, 'sample')} of sound cannot fill {rows} rows")
     return num_samples // rows
 
 
@@ -32,7 +32,7 @@ def adaptive_shift(num_samples: int, *, rows: int = ROWS) -> int:
 def mel_filters(
     mels: int, *, sample_rate_hz: int, fft: int, low_hz: float, high_hz: float
 ) -> Float64[np.ndarray, "bin mel"]:
-    """`mels` triangles of height 1, evenly spaced on the mel scale, over fft // 2 + 1 FFT bins.
+    """Weights of `mels` triangular filters, evenly spaced in mel, over fft // 2 + 1 FFT bins.
 
     mel(f) = 1127 ln(1 + f / 700), as in HTK and Kaldi.
     """
@@ -47,12 +47,12 @@ def mel_filters(
 def log_mel(
     waveform: Float32[np.ndarray, " sample"], *, shift: int
 ) -> Float32[np.ndarray, "row mel"]:
-    """Rows of ln(mel energy), one every `shift` samples while a 25 ms window fits.
+    """Rows of ln(mel energy), one per `shift` samples while a 25 ms window fits.
 
     Per row: mean removed, pre-emphasis 0.97, symmetric Hann window, power spectrum of 512 points.
 
-    Note: above 400 samples of shift windows no longer touch and sound between them is skipped.
-    Some low filters cover one FFT bin, and filter 3 covers none.
+    Note: with a shift above 400 samples, sound between the windows is skipped. Some low filters
+    cover one FFT bin, and filter 3 covers none.
     """
     if len(waveform) < _WINDOW:
         return np.zeros((0, MEL_BINS), np.float32)
@@ -78,13 +78,13 @@ def filter_bank(
     mean: float = AUDIOSET_MEAN,
     std: float = AUDIOSET_STD,
 ) -> tuple[Float32[np.ndarray, "1024 128"], int]:
-    """AST's input for a waveform, (x - mean) / (2 std), and the shift in samples that was used.
+    """Filter bank that AST takes, (x - mean) / (2 std), and the frame shift used, in samples.
 
-    Cut to 1024 rows, or padded with zero rows before normalising. `shift` None adapts it to the
-    length; 160 is the fixed 10 ms of TEFAL's Table 7.
+    Truncated to 1024 rows, or padded with zero rows before normalising. With `shift` None the shift
+    adapts to the length; 160 is the fixed 10 ms of TEFAL's Table 7.
 
     Source: TEFAL, section 4.1.1; AST (Gong et al., 2021) for normalisation.
-    Differs: sound under 64 ms is repeated to 1024 samples (the formula has no answer for it).
+    Differs: sound under 64 ms is repeated to 1024 samples (the formula is undefined for it).
     """
     if len(waveform) < ROWS:
         waveform = np.resize(waveform, ROWS) if len(waveform) else np.zeros(ROWS, np.float32)

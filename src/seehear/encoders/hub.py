@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face hub: one named commit, safetensors only, on demand."""
+"""Weights from the Hugging Face hub: pinned to a commit, safetensors only, fetched on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from seehear.errors import ModelError
+from seehear.errors import ModelError, shorten
 
 WANTED = ("config.json", "model.safetensors", "tokenizer.json")
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
@@ -16,16 +16,16 @@ TOWERS = {"clip": "CLIP", "audio-spectrogram-transformer": "AST"}  # by model_ty
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pulled:
-    """A tower in the hub's cache: "CLIP" or "AST", its name as in head.json, and its size."""
+class CachedTower:
+    """A tower in the cache of the hub; `tower` is "CLIP" or "AST", `name` is as in head.json."""
 
     tower: str
     name: str
     size_bytes: int
 
 
-def pulled() -> list[Pulled]:
-    """All towers with safetensors in the hub's cache, whoever fetched them; by name."""
+def list_cached_towers() -> list[CachedTower]:
+    """List all towers with safetensors in the cache of the hub, by name."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -34,7 +34,7 @@ def pulled() -> list[Pulled]:
     except CacheNotFound:
         return []
     found = [
-        Pulled(
+        CachedTower(
             tower=tower,
             name=f"{repository.repo_id}@{revision.commit_hash}",
             size_bytes=revision.size_on_disk,
@@ -51,16 +51,16 @@ def _tower_in(folder: Path) -> str | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    is_whole = isinstance(config, dict) and (folder / "model.safetensors").is_file()
-    return TOWERS.get(str(config.get("model_type"))) if is_whole else None
+    is_complete = isinstance(config, dict) and (folder / "model.safetensors").is_file()
+    return TOWERS.get(str(config.get("model_type"))) if is_complete else None
 
 
 def snapshot(name: str, *, download: bool = False) -> Path:
-    """The folder of `name` ("owner/name@commit") in the hub's cache; fetched only if `download`.
+    """Folder of `name` ("owner/name@commit") in the cache of the hub, downloaded if `download`.
 
-    The hub's own settings hold: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+    The settings of the hub apply: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
 
-    Raises: ModelError for a name without a commit, files that are not here, or a failed download.
+    Raises: ModelError for a name without a commit, missing files, or a failed download.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -69,7 +69,7 @@ def snapshot(name: str, *, download: bool = False) -> Path:
     if not match:
         raise ModelError(
             f"{name!r} does not name one commit of a hub repository; write owner/name@<commit>, "
-            "the commit in 40 hex digits, so that the weights can never change under a library"
+            "the commit as 40 hex digits, so that the weights of a library never change"
         )
     repo, commit = match["repo"], match["commit"]
     try:
@@ -80,5 +80,5 @@ def snapshot(name: str, *, download: bool = False) -> Path:
         reason = f" ({error.__cause__})" if download and error.__cause__ else ""
         raise ModelError(f"the weights {name} are not here and were not fetched{reason}") from error
     except (HfHubHTTPError, OSError) as error:
-        raise ModelError(f"fetching {name} failed: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"fetching {name} failed: {shorten(error)}") from error
     return Path(folder)

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2: sentences -> unit vectors of 384 numbers."""
+"""all-MiniLM-L6-v2: sentences -> unit vectors of 384 dimensions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from seehear.encoders.onnx_graph import Graph, session
+from seehear.encoders.onnx_graph import TransformerGraph, session
 
 DIM, _LAYERS, _HEADS, _MAX_TOKENS = 384, 6, 12, 64
 
@@ -23,53 +23,51 @@ def build_graph(weights: Path, path: Path) -> None:
     """
     from safetensors.numpy import load_file
 
-    state = load_file(weights)
-    graph = Graph()
-
-    def linear(x: str, name: str) -> str:
-        product = graph.add("MatMul", x, state[f"{name}.weight"].T)
-        return graph.add("Add", product, state[f"{name}.bias"])
-
-    def norm(x: str, name: str) -> str:
-        gain, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        return graph.add("LayerNormalization", x, gain, bias, axis=-1, epsilon=1e-12)
-
-    def heads(x: str, *, perm: list[int]) -> str:
-        split = graph.add("Reshape", x, np.array([0, 0, _HEADS, DIM // _HEADS]))
-        return graph.add("Transpose", split, perm=perm)
-
-    words = graph.add("Gather", state["embeddings.word_embeddings.weight"], "ids")
-    length = graph.add("Slice", graph.add("Shape", "ids"), np.array([1]), np.array([2]))
-    places = graph.add(
-        "Slice", state["embeddings.position_embeddings.weight"], np.array([0]), length
-    )
-    x = graph.add("Add", words, places)
-    x = graph.add("Add", x, state["embeddings.token_type_embeddings.weight"][0])
-    x = norm(x, "embeddings.LayerNorm")
-    absent = graph.add("Sub", np.float32(1), graph.add("Cast", "mask", to=1))
-    absent = graph.add("Unsqueeze", absent, np.array([1, 2]))
-    bias = graph.add("Mul", absent, np.float32(-1e9))
+    bert = _Bert(load_file(weights), heads=_HEADS, eps=1e-12)
+    x, bias = bert.embed(), bert.attention_bias()
     for layer in range(_LAYERS):
-        at = f"encoder.layer.{layer}."
-        query = heads(linear(x, f"{at}attention.self.query"), perm=[0, 2, 1, 3])
-        key = heads(linear(x, f"{at}attention.self.key"), perm=[0, 2, 3, 1])
-        value = heads(linear(x, f"{at}attention.self.value"), perm=[0, 2, 1, 3])
-        logits = graph.add("MatMul", query, key)
-        logits = graph.add("Div", logits, np.float32(np.sqrt(DIM // _HEADS)))
-        weights_ = graph.add("Softmax", graph.add("Add", logits, bias), axis=-1)
-        mixed = graph.add("Transpose", graph.add("MatMul", weights_, value), perm=[0, 2, 1, 3])
-        mixed = linear(
-            graph.add("Reshape", mixed, np.array([0, 0, DIM])), f"{at}attention.output.dense"
-        )
-        x = norm(graph.add("Add", x, mixed), f"{at}attention.output.LayerNorm")
-        inner = graph.add("Gelu", linear(x, f"{at}intermediate.dense"))
-        x = norm(graph.add("Add", x, linear(inner, f"{at}output.dense")), f"{at}output.LayerNorm")
+        x = bert.encode(x, bias, f"encoder.layer.{layer}.")
     free: list[str | int] = ["text", "token"]
-    graph.save(path, {"ids": (np.int64, free), "mask": (np.int64, free)}, [x])
+    bert.save(path, {"ids": (np.int64, free), "mask": (np.int64, free)}, [x])
+
+
+class _Bert(TransformerGraph):
+    """Builder of a post-norm transformer: LN(x + MHA(x)), then LN(x + MLP(x))."""
+
+    def embed(self) -> str:
+        add, state = self.add, self.state
+        words = add("Gather", state["embeddings.word_embeddings.weight"], "ids")
+        length = add("Slice", add("Shape", "ids"), np.array([1]), np.array([2]))
+        table = state["embeddings.position_embeddings.weight"]
+        x = add("Add", words, add("Slice", table, np.array([0]), length))
+        x = add("Add", x, state["embeddings.token_type_embeddings.weight"][0])
+        return self.norm(x, "embeddings.LayerNorm")
+
+    def attention_bias(self) -> str:
+        add = self.add
+        absent = add("Sub", np.float32(1), add("Cast", "mask", to=1))
+        return add("Mul", add("Unsqueeze", absent, np.array([1, 2])), np.float32(-1e9))
+
+    def encode(self, x: str, bias: str, layer: str) -> str:
+        add, mixed = self.add, self._attend(x, bias, f"{layer}attention.")
+        x = self.norm(add("Add", x, mixed), f"{layer}attention.output.LayerNorm")
+        inner = add("Gelu", self.linear(x, f"{layer}intermediate.dense"))
+        inner = self.linear(inner, f"{layer}output.dense")
+        return self.norm(add("Add", x, inner), f"{layer}output.LayerNorm")
+
+    def _attend(self, x: str, bias: str, part: str) -> str:
+        add = self.add
+        query = self.split_heads(self.linear(x, f"{part}self.query"), DIM, [0, 2, 1, 3])
+        key = self.split_heads(self.linear(x, f"{part}self.key"), DIM, [0, 2, 3, 1])
+        value = self.split_heads(self.linear(x, f"{part}self.value"), DIM, [0, 2, 1, 3])
+        logits = add("Div", add("MatMul", query, key), np.float32(np.sqrt(DIM // _HEADS)))
+        weights = add("Softmax", add("Add", logits, bias), axis=-1)
+        mixed = add("Transpose", add("MatMul", weights, value), perm=[0, 2, 1, 3])
+        return self.linear(add("Reshape", mixed, np.array([0, 0, DIM])), f"{part}output.dense")
 
 
 class SentenceEncoder:
-    """Mean of the hidden states over the mask, unit length; at most 64 tokens are read."""
+    """Encodes sentences as the unit-length mean of their hidden states, from 64 tokens at most."""
 
     def __init__(self, graph: Path, tokenizer: Path) -> None:
         from tokenizers import Tokenizer
@@ -80,7 +78,7 @@ class SentenceEncoder:
         self._tokenizer.enable_padding()
 
     def encode(self, texts: Sequence[str], *, batch: int = 64) -> Float32[np.ndarray, "text 384"]:
-        """One unit vector a text."""
+        """One unit vector per text."""
         return np.concatenate(
             [self._encode(texts[at : at + batch]) for at in range(0, len(texts), batch)]
         )

@@ -1,17 +1,18 @@
-"""Write small inference graphs for onnxruntime straight from arrays, and run them."""
+"""Build inference graphs from numpy arrays, and run them with onnxruntime."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seehear.errors import ModelError
+from seehear.errors import ModelError, shorten
 
 
 class Graph:
-    """A growing ONNX graph: `add` appends one operator and returns the name of its output."""
+    """An ONNX graph under construction: `add` appends an operator and returns its output name."""
 
     def __init__(self, opset: int = 20) -> None:
         self.opset = opset
@@ -36,7 +37,7 @@ class Graph:
     def save(
         self, path: Path, inputs: dict[str, tuple[type, list[str | int]]], outputs: list[str]
     ) -> None:
-        """Write the graph; `inputs` maps a name to (numpy type, shape with names for free axes)."""
+        """Write the graph; `inputs` maps names to (numpy type, shape with names for free axes)."""
         import onnx
         from onnx import helper
 
@@ -58,8 +59,29 @@ class Graph:
         onnx.save(model, str(path))
 
 
+class TransformerGraph(Graph):
+    """A graph with the layers of a transformer, whose weights come from a state dict."""
+
+    def __init__(self, state: Mapping[str, np.ndarray], *, heads: int, eps: float) -> None:
+        super().__init__()
+        self.state, self.heads, self.eps = state, heads, eps
+
+    def linear(self, x: str, name: str) -> str:
+        product = self.add("MatMul", x, self.state[f"{name}.weight"].T)
+        bias = self.state.get(f"{name}.bias")
+        return product if bias is None else self.add("Add", product, bias)
+
+    def norm(self, x: str, name: str) -> str:
+        gain, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        return self.add("LayerNormalization", x, gain, bias, axis=-1, epsilon=float(self.eps))
+
+    def split_heads(self, x: str, width: int, perm: list[int]) -> str:
+        shape = np.array([0, 0, self.heads, width // self.heads])
+        return self.add("Transpose", self.add("Reshape", x, shape), perm=perm)
+
+
 def session(path: Path, *, threads: int = 1) -> Any:
-    """An onnxruntime session on the CPU; one thread by default, callers run files in parallel.
+    """An onnxruntime session on the CPU, with one thread by default: callers run in parallel.
 
     Raises: ModelError if the file is damaged.
     """
@@ -73,6 +95,5 @@ def session(path: Path, *, threads: int = 1) -> Any:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime has a dozen kinds and no common one
-        reason = str(error).splitlines()[0][:200]
-        raise ModelError(f"{path} cannot be loaded, it is damaged ({reason})") from error
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ModelError(f"{path} is damaged ({shorten(error)}); fetch it again") from error

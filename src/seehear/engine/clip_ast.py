@@ -15,6 +15,7 @@ from seehear.engine.clip_ast_match import Matcher
 from seehear.engine.clip_ast_scan import SightScan
 from seehear.engine.clip_ast_scores import Scores
 from seehear.engine.clip_ast_towers import Towers
+from seehear.engine.example import example_query
 from seehear.engine.scoring import layer_norm_no_affine, packed
 from seehear.engine.sound_layouts import merged, time_pooled
 from seehear.engine.tags_files import picture_tags
@@ -112,11 +113,11 @@ class ClipAstEngine:
         """
         batch, is_mean = TokenBatch.from_tokens(tokens), self._files.summaries == "mean"
         with torch.inference_mode():
-            by_sight = masked_mean if is_mean else self._head.see.uniform
+            by_sight = masked_mean if is_mean else self._head.see.pool_uniformly
             seen = F.normalize(by_sight(batch.frames, batch.frame_mask), dim=-1)
             heard = torch.zeros(len(seen), self.heard_dim)
             if self.hears:
-                by_sound = masked_mean if is_mean else self._head.hear.uniform
+                by_sound = masked_mean if is_mean else self._head.hear.pool_uniformly
                 heard = F.normalize(by_sound(batch.audio, batch.audio_mask), dim=-1)
         nowhere = np.zeros((len(seen), 1))
         return Tokens(
@@ -132,15 +133,7 @@ class ClipAstEngine:
         return self._query(self._towers.encode_texts([text]))
 
     def encode_example(self, clip: Clip) -> EncodedQuery:
-        summary = self.summary(self.encode_clip(clip))
-        has_frames, has_sound = summary.frame_mask[0, 0], summary.audio_mask[0, 0]
-        share = 0.5 if has_frames and has_sound else float(has_sound)
-        return EncodedQuery(
-            seen=summary.frames[:, 0],
-            heard=summary.audio[:, 0],
-            audio_weight=np.array([share], np.float32),
-            is_example=True,
-        )
+        return example_query(self.summary(self.encode_clip(clip)))
 
     def calibration_queries(self) -> EncodedQuery:
         return self._calibration_queries

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from seehear.encoders.filterbank import MEL_BINS, ROWS
-from seehear.encoders.folder import in_short
 from seehear.encoders.hashes import known_hashes
 from seehear.encoders.hub import snapshot
-from seehear.errors import ModelError
+from seehear.errors import ModelError, shorten
 
 HEADS = ("tefal", "tefal.xpool", "xpool")
 CHOICES = {  # of head.json, defaults first
@@ -101,7 +100,7 @@ class ClipAstFiles:
         try:
             return int(read_object(path).get("vision_config", {}).get("image_size", 224))
         except (AttributeError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} has no valid image_size: {in_short(error)}") from error
+            raise ModelError(f"{path} has no valid image_size: {shorten(error)}") from error
 
     @property
     def summaries(self) -> str:
@@ -141,11 +140,11 @@ class ClipAstFiles:
             model.load_state_dict(load_file(self.folder / "head.safetensors"))
         except SafetensorError as error:
             raise ModelError(
-                f"{self.folder / 'head.safetensors'} is damaged ({in_short(error)}); copy it again"
+                f"{self.folder / 'head.safetensors'} is damaged ({shorten(error)}); copy it again"
             ) from error
         except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"head.safetensors in {self.folder} does not fit its head.json: {in_short(error)}"
+                f"head.safetensors in {self.folder} does not fit its head.json: {shorten(error)}"
             ) from error
         return model.eval()
 
@@ -202,7 +201,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {in_short(error)}") from error
+        raise ModelError(f"{path} is not JSON: {shorten(error)}") from error
     if not isinstance(found, dict):
         raise ModelError(f"{path} is not a JSON object but a {type(found).__name__}")
     return found

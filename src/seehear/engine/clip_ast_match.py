@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seehear.encoders.folder import in_short
 from seehear.engine.scoring import layer_norm_no_affine
-from seehear.errors import ModelError
+from seehear.errors import ModelError, shorten
 from seehear.nn.tokens import TokenBatch
 from seehear.types import Tokens
 
@@ -47,7 +46,7 @@ class Matcher:
             return cls(model, float(saved["threshold"]))
         except (*_UNFIT, SafetensorError) as error:
             raise ModelError(
-                f"{SETTINGS} and {WEIGHTS} in {folder} do not go together ({in_short(error)}); "
+                f"{SETTINGS} and {WEIGHTS} in {folder} do not go together ({shorten(error)}); "
                 "delete both, or train them again with 'seehear-lab match LIBRARY --install'"
             ) from error
 

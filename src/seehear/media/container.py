@@ -1,4 +1,4 @@
-"""The door to libav: opens a file without surprises, chooses its streams, tells their clock."""
+"""Open media files safely with libav, choose their streams, and read their clock."""
 
 from __future__ import annotations
 
@@ -17,25 +17,31 @@ from av.video.stream import VideoStream
 
 from seehear.errors import MediaError
 
-NOT_MEDIA = {"tty", "hls", "concat", "dash", "sdp"}  # text that libav would draw or follow
+NOT_MEDIA = {
+    "tty",
+    "hls",
+    "concat",
+    "dash",
+    "sdp",
+}  # text that libav would render, or follow to other files
 STILL_BRANDS = {"avif", "heic", "heix", "mif1"}
 
 
 @contextmanager
 def open_media(path: Path, *, allow_still: bool = False) -> Generator[InputContainer]:
-    """The opened container; whatever libav finds wrong inside the block becomes a MediaError.
+    """Open a media file for a `with` block; errors of libav inside the block become MediaError.
 
     Raises: MediaError if the file is absent, not media, or a still picture (unless allowed).
     """
     try:
         _check_readable(path)
-        # "file:" and the white list keep a name like "concat:a" or a playlist from reaching out
+        # "file:" and the white list stop names like "concat:a", and playlists, from opening others
         options = {"protocol_whitelist": "file"}
         with av.open(f"file:{path}", metadata_errors="replace", options=options) as container:
             _check_kind(path, container, allow_still)
             yield container
     except (FFmpegError, OSError) as error:
-        raise MediaError(_sentence(path, error)) from error
+        raise MediaError(_describe(path, error)) from error
 
 
 def _check_readable(path: Path) -> None:
@@ -56,11 +62,11 @@ def _check_kind(path: Path, container: InputContainer, allow_still: bool) -> Non
         raise MediaError(f"{path.name!r} is a still picture, expected video or sound; leave it out")
 
 
-def _sentence(path: Path, error: Exception) -> str:
+def _describe(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{path.name!r} is not there (looked in '{path.parent}'); check the path"
+        return f"{path.name!r} does not exist (looked in '{path.parent}'); check the path"
     if isinstance(error, PermissionError):
-        return f"{path.name!r} may not be read (permission denied); change its permissions"
+        return f"{path.name!r} cannot be read (permission denied); change its permissions"
     reason = getattr(error, "strerror", None) or type(error).__name__
     if not isinstance(error, FFmpegError):
         return f"{path.name!r} could not be read ({reason}); check the disk and the path"
@@ -71,21 +77,21 @@ def _sentence(path: Path, error: Exception) -> str:
 
 
 def is_still(container: InputContainer) -> bool:
-    """True for photographs (jpeg, png, webp, bmp, avif, heic ...), whatever the file is called."""
+    """True for still pictures (jpeg, png, webp, bmp, avif, heic ...), whatever the file name."""
     name = container.format.name
     brand = container.metadata.get("major_brand", "")
     return name.endswith("_pipe") or name == "image2" or brand in STILL_BRANDS
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The stream of pictures to use, the default or else the first; a cover is none."""
+    """The video stream to use: the default, else the first; cover art does not count."""
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     usable = [s for s in container.streams.video if _has_decoder(s) and not s.disposition & covers]
     return min(usable, key=_is_not_default, default=None)
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The stream of sound to use, the default or else the first."""
+    """The audio stream to use: the default, else the first."""
     usable = [s for s in container.streams.audio if _has_decoder(s)]
     return min(usable, key=_is_not_default, default=None)
 
@@ -95,7 +101,7 @@ def check_streams(
 ) -> tuple[VideoStream | None, AudioStream | None]:
     """The streams to use, at least one of them.
 
-    Raises: MediaError if there is neither.
+    Raises: MediaError if the file has neither.
     """
     video, audio = video_stream(container), audio_stream(container)
     if video is None and audio is None:
@@ -116,12 +122,12 @@ def _is_not_default(stream: AvStream) -> bool:
 
 
 def origin_s(container: InputContainer) -> float:
-    """What to subtract from stamps, so that pictures and sound count from the file's start."""
+    """Timestamp of the file's start, to subtract from the timestamps of frames and sound."""
     return (container.start_time or 0) / av.time_base
 
 
 def duration_s(container: InputContainer) -> float:
-    """Duration that the headers state; 0.0 where they state none."""
+    """Duration stated by the headers; 0.0 if they state none."""
     if container.duration:
         return max(container.duration / av.time_base, 0.0)
     known = [s.duration * s.time_base for s in container.streams if s.duration and s.time_base]

@@ -1,4 +1,4 @@
-"""A whole file as clips, in one pass and in bounded memory."""
+"""Decode a file into clips, in one pass and with bounded memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from seehear.types import Clip, MediaSpec
 
 
 class ItemDecoder:
-    """Iterate over it for the clips of a file; then `notes` says what could not be read.
+    """Iterable over the clips of a file; afterwards `notes` lists what could not be read.
 
-    Note: holds at most about 75 s of sampled pictures and sound at a time.
+    Note: keeps at most about 75 s of sampled frames and sound in memory.
     """
 
     def __init__(self, path: Path, spec: MediaSpec) -> None:
@@ -23,9 +23,9 @@ class ItemDecoder:
         self._spec = spec
 
     def __iter__(self) -> Iterator[Clip]:
-        """The clips, in order; together they cover the file.
+        """Yield the clips in order; together they cover the file.
 
-        Raises: MediaError if nothing at all could be read.
+        Raises: MediaError if nothing can be decoded.
         """
         with open_media(self.path) as container:
             playback = Playback(self.path, container, self._spec)
@@ -34,7 +34,7 @@ class ItemDecoder:
                 while found := next_stretches(start_s, playback.cuts_s, now_s, is_end=is_end):
                     yield from (playback.take(*stretch) for stretch in found)
                     start_s = found[-1][1]
-            self.notes = playback.losses()
+            self.notes = playback.list_losses()
 
 
 def _positions(playback: Playback) -> Iterator[tuple[float, bool]]:
@@ -45,9 +45,9 @@ def _positions(playback: Playback) -> Iterator[tuple[float, bool]]:
 
 
 def decode_items(path: Path, spec: MediaSpec) -> Iterator[Clip]:
-    """The clips of a file: [0, end) cut at shots into 8 to 32 s, a file up to 32 s in one.
+    """Decode a file into clips: cut at shots into 8 to 32 s; a file up to 32 s is one clip.
 
-    Raises: MediaError if nothing at all could be read.
-    Note: `ItemDecoder` also tells what was lost of a damaged file.
+    Raises: MediaError if nothing can be decoded.
+    Note: `ItemDecoder` also lists what was lost of a damaged file.
     """
     return iter(ItemDecoder(path, spec))

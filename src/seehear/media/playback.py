@@ -1,4 +1,4 @@
-"""One pass over an opened file: packets go to the pictures and to the sound, clips come out."""
+"""Decode an opened file in one pass into clips of frames and sound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from jaxtyping import Float, UInt8
 
-from seehear.errors import MediaError
+from seehear.errors import MediaError, counted
 from seehear.media.container import check_streams, duration_s, origin_s
 from seehear.media.pictures import FrameScaler, PictureTrack, pixel_aspect
 from seehear.media.samplers import nearest_indices, per_second_times
@@ -22,11 +22,11 @@ from seehear.media.shots import LONGEST_S, split_evenly
 from seehear.media.sound import Samples, SoundTrack, is_silent
 from seehear.types import Clip, MediaSpec, Sound
 
-SOUND_LAG_S = 10.0  # sound may come so much later in the file than its pictures; then it is lost
-PICTURE_LAG_S = 600.0  # longer, for slides: sound is small to keep (64 kB a second)
-HOUR_S = 3600.0  # a stamp that jumps further ahead is damage
+SOUND_LAG_S = 10.0  # sound stored more than this after its frames is lost
+PICTURE_LAG_S = 600.0  # longer, for slides: waiting sound takes only 64 kB per second
+MAX_JUMP_S = 3600.0  # a timestamp that jumps further ahead is damage
 END_SLACK_S = 0.5  # headers and last samples differ by this much in sound files
-LEAST_BYTES_PER_S = 10  # a file that claims to be longer than its bytes allow is damaged
+MIN_BYTES_PER_S = 10  # a file that claims to be longer than its bytes allow is damaged
 DEMUX_RETRIES = 16
 
 Frames = UInt8[np.ndarray, "frame height width 3"]
@@ -34,7 +34,7 @@ Times = Float[np.ndarray, "frame"]
 
 
 class Playback:
-    """Pictures and sound of one file, read in one pass and cut out as clips."""
+    """One pass over the frames and the sound of a file, from which clips are taken."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Playback:
                 audio, rate_hz=spec.sample_rate_hz, origin_s=self._origin_s
             )
         self._tick_s = {s.index: float(s.time_base or 0) for s in container.streams}
-        self._latest_s = HOUR_S + container.size / LEAST_BYTES_PER_S
+        self._latest_s = MAX_JUMP_S + container.size / MIN_BYTES_PER_S
         parts = split_evenly(0.0, min(max(self.stated_s, LONGEST_S), self._latest_s))
         self._parts_s = [start_s for start_s, _ in parts[1:]]
         self._clock_s = 0.0
@@ -77,7 +77,7 @@ class Playback:
 
     @property
     def position_s(self) -> float:
-        """Everything before it is known: the slower stream, but never far behind the faster."""
+        """Time up to which all is decoded: that of the slower stream, within a lag."""
         if self.pictures is None or self.sound is None:
             return max(track.position_s for track in self._tracks.values())
         seen_s, heard_s = self.pictures.position_s, self.sound.position_s
@@ -85,51 +85,54 @@ class Playback:
 
     @property
     def end_s(self) -> float:
-        """End of what was read so far; the stated duration where that is all but reached."""
+        """End of what was read so far, or the stated duration if that is within END_SLACK_S."""
         read_s = min(max(track.end_s for track in self._tracks.values()), self._latest_s)
         return self.stated_s if abs(self.stated_s - read_s) <= END_SLACK_S else read_s
 
     @property
     def cuts_s(self) -> list[float]:
-        """Where items may begin: hard cuts, or even parts of a file that is only heard."""
+        """Times where items may begin: hard cuts, or equal parts of a file without frames."""
         return self.pictures.cuts_s if self.pictures else self._parts_s
 
     @property
     def first_s(self) -> float:
-        """Where the first decoded picture lies, or the first sound of a file without pictures."""
+        """Time of the first decoded frame, or of the first sound in a file without frames."""
         track = self.pictures or self.sound
         return track.first_s if track else 0.0
 
     def seek(self, start_s: float) -> None:
-        """Continue near `start_s`; a file that cannot seek is read from its beginning."""
+        """Continue near `start_s`; a file that cannot seek is read from its start."""
         self._clock_s = start_s
         with suppress(FFmpegError):
             self._container.seek(int((start_s + self._origin_s) * av.time_base))
 
     def advance(self) -> Iterator[float]:
-        """Read on, packet by packet; yields `position_s` after each."""
+        """Decode packet by packet; yields `position_s` after each."""
         for packet in self._packets():
             self._tracks[packet.stream_index].feed(packet)
             yield self.position_s
         self._is_over = True
 
     def finish(self) -> None:
-        """Empty the decoders, when no more packets will come or be wanted."""
+        """Flush the decoders, when no more packets come or are wanted."""
         for track in self._tracks.values():
             track.finish()
 
     def check_not_empty(self) -> None:
-        """Raises: MediaError if not one picture and not one sample could be decoded."""
+        """Check that something was decoded.
+
+        Raises: MediaError if there is neither a frame nor a sample.
+        """
         has_pictures = self.pictures is not None and bool(self.pictures.frames)
         has_sound = self.sound is not None and self.sound.has_sound
         if not (has_pictures or has_sound) or self.end_s <= 0:
             raise MediaError(
-                f"{self.path.name!r} opens but not one picture or sound in it can be decoded; "
+                f"{self.path.name!r} opens but contains no frame or sound that can be decoded; "
                 "copy it again or leave it out"
             )
 
     def take(self, start_s: float, end_s: float) -> Clip:
-        """The clip [start_s, end_s); what lies before its end is forgotten afterwards."""
+        """The clip [start_s, end_s); everything before its end is discarded."""
         times_s, frames = self._frames(start_s, end_s)
         sound, waveform = self._waveform(start_s, end_s)
         for track in self._tracks.values():
@@ -156,14 +159,14 @@ class Playback:
                 return
             except FFmpegError:
                 self._breaks += 1
-            except IndexError:  # PyAV, at the end of a file that grew a stream on the way
+            except IndexError:  # of PyAV, at the end of a file that gained a stream midway
                 return
 
     def _is_plausible(self, packet: Packet) -> bool:
         if packet.pts is None:
             return True
         time_s = packet.pts * self._tick_s[packet.stream_index] - self._origin_s
-        if time_s > min(self._clock_s + HOUR_S, self._latest_s):
+        if time_s > min(self._clock_s + MAX_JUMP_S, self._latest_s):
             self._breaks += 1
             return False
         self._clock_s = max(self._clock_s, time_s)
@@ -175,7 +178,7 @@ class Playback:
         kept = self.pictures.frames if self.pictures else []
         before = [(start_s, rgb) for time_s, rgb in kept if time_s < start_s][-1:]
         inside = [(time_s, rgb) for time_s, rgb in kept if start_s <= time_s < end_s]
-        # a picture that stands still, as slides do, is shown until the next one comes
+        # a still picture, such as a slide, is shown until the next one
         if not inside or inside[0][0] - start_s > (end_s - start_s) / len(wanted_s):
             inside = before + inside
         if not inside:
@@ -196,7 +199,7 @@ class Playback:
         return 0 < self.stated_s <= LONGEST_S
 
     def _grid_s(self) -> Iterator[float]:
-        """The very times of a short file; else twice as many as needed, to choose from later."""
+        """Exact times for a short file, else twice as many as needed, to choose from later."""
         spec = self._spec
         exact = np.zeros(0)
         if self._is_short:
@@ -206,8 +209,8 @@ class Playback:
             exact.tolist(), (start_s + (k + 0.5) / (2 * spec.frames_per_s) for k in count())
         )
 
-    def losses(self) -> list[str]:
-        """What could not be read of a file that was read to its end, each in a few words."""
+    def list_losses(self) -> list[str]:
+        """List what could not be decoded, each in a few words; call it after `finish`."""
         notes: list[str] = []
         pictures, sound = self.pictures, self.sound
         if pictures and not pictures.frames:
@@ -218,5 +221,5 @@ class Playback:
             notes.append(f"only {self.end_s:.1f} s of {self.stated_s:.1f} s could be read")
         losses = self._breaks + sum(track.errors for track in self._tracks.values())
         if losses and not notes:
-            notes.append(f"{losses} damaged packets were left out")
+            notes.append(f"{counted(losses, 'damaged packet')} skipped")
         return notes

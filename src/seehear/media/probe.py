@@ -1,4 +1,4 @@
-"""What a file holds, from its headers."""
+"""Read the metadata of a media file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from seehear.types import MediaInfo, Stream
 
 
 def probe(path: Path) -> MediaInfo:
-    """Duration, size, rates and streams of a file; `is_default` marks the streams seehear uses.
+    """Read duration, size, rates and streams of a file; `is_default` marks the streams to use.
 
-    `rotation_deg` is clockwise, and width and height are those after it.
+    `rotation_deg` is clockwise; width and height are those after rotation.
     Raises: MediaError if the file cannot be read as video or sound.
-    Note: one key frame is decoded, since libav tells the rotation of frames only.
+    Note: decodes one key frame, because libav reports the rotation per frame.
     """
     with open_media(path) as container:
         video, audio = check_streams(path, container)
@@ -38,7 +38,7 @@ def probe(path: Path) -> MediaInfo:
             has_audio=audio is not None,
             audio_rate_hz=audio.codec_context.sample_rate if audio else 0,
             codec="+".join(stream.codec_context.name for stream in chosen),
-            streams=tuple(_listed(stream, chosen) for stream in container.streams),
+            streams=tuple(_describe(stream, chosen) for stream in container.streams),
         )
 
 
@@ -49,7 +49,7 @@ def _rotation_deg(container: InputContainer, video: VideoStream) -> int:
             if packet.is_keyframe and packet.size:
                 frames = video.codec_context.decode(packet) or video.codec_context.decode(None)
                 return -90 * quarter_turns(frames[0]) % 360 if frames else 0
-    except (FFmpegError, IndexError):  # damage: told when the file is decoded
+    except (FFmpegError, IndexError):  # damage is reported when the file is decoded
         return 0
     return 0
 
@@ -62,7 +62,7 @@ def _shown_size(video: VideoStream, rotation_deg: int) -> tuple[int, int]:
     return (height, width) if rotation_deg % 180 else (width, height)
 
 
-def _listed(stream: AvStream, chosen: Sequence[AvStream]) -> Stream:
+def _describe(stream: AvStream, chosen: Sequence[AvStream]) -> Stream:
     kind = stream.type if stream.type in ("video", "audio") else "other"
     return Stream(
         index=stream.index,

@@ -1,4 +1,4 @@
-"""Parts of a file: a stretch, a still picture, the whole sound; and what a query file gives."""
+"""Read parts of a file: a stretch, a still picture, all of its sound, or a query file."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from seehear.media.shots import LONGEST_S
 from seehear.media.sound import Samples
 from seehear.types import Clip, MediaSpec
 
-MOST_PIXELS = 120_000_000  # of a still picture; decoded and as RGB it takes up to seven bytes each
-BACK_S = (1.0, 20.0, inf)  # sound codecs, too, need some packets before they are right
+MAX_PIXELS = 120_000_000  # of a still picture; decoding takes up to seven bytes per pixel
+SEEK_BACK_S = (1.0, 20.0, inf)  # decoders, of sound too, need some packets before the start
 
 
 def read_clip(path: Path, start_s: float, end_s: float, spec: MediaSpec) -> Clip:
-    """The stretch [start_s, end_s) of a file, or what the file has of it.
+    """Decode the stretch [start_s, end_s) of a file, or the part of it that exists.
 
-    Raises: MediaError if the file has nothing there.
+    Raises: MediaError if the file ends before `start_s`; ValueError unless 0 <= start_s < end_s.
     """
     if not 0 <= start_s < end_s:
         raise ValueError(f"expected 0 <= start_s < end_s, got {start_s=}, {end_s=}")
-    for back_s in BACK_S:  # some formats land behind the wanted place: try again from further back
+    for back_s in SEEK_BACK_S:  # some formats seek past the wanted time: retry from further back
         clip = _read_stretch(path, start_s, end_s, spec, from_s=max(start_s - back_s, 0.0))
         if clip is not None:
             return clip
-    raise MediaError(f"{path.name!r} has nothing at {start_s:.1f} s; it ends before")
+    raise MediaError(f"{path.name!r} ends before {start_s:.1f} s; choose an earlier start")
 
 
 def _read_stretch(
@@ -53,9 +53,9 @@ def _read_stretch(
 
 
 def read_picture(path: Path, spec: MediaSpec) -> RGB:
-    """A still picture, shorter side `spec.side_px`.
+    """Decode a still picture, shorter side `spec.side_px`.
 
-    Raises: MediaError if the file is no picture or cannot be decoded.
+    Raises: MediaError if the file is not a still picture or cannot be decoded.
     """
     with open_media(path, allow_still=True) as container:
         if not is_still(container) or not container.streams.video:
@@ -63,30 +63,32 @@ def read_picture(path: Path, spec: MediaSpec) -> RGB:
         stream = container.streams.video[0]
         has_decoder = isinstance(stream.codec_context, VideoCodecContext)  # pyright: ignore[reportUnnecessaryIsInstance]
         if not has_decoder:  # e.g. SVG
-            raise MediaError(f"{path.name!r} is a kind of picture that cannot be decoded here")
+            raise MediaError(
+                f"{path.name!r} is in a format that cannot be decoded; convert it to png"
+            )
         stream.codec_context.thread_count = 1
-        if stream.width * stream.height > MOST_PIXELS:
+        if stream.width * stream.height > MAX_PIXELS:
             raise MediaError(
                 f"{path.name!r} has {stream.width} x {stream.height} pixels; "
-                f"{MOST_PIXELS / 1e6:.0f} million are the most, make it smaller"
+                f"the limit is {MAX_PIXELS / 1e6:.0f} million: scale it down"
             )
         for frame in container.decode(stream):
             scaler = FrameScaler(spec.side_px, pixel_aspect(stream), resize=spec.resize)
             return np.ascontiguousarray(scaler.scale(frame))
-    raise MediaError(f"{path.name!r} holds no picture that can be decoded; copy it again")
+    raise MediaError(f"{path.name!r} contains no picture that can be decoded; copy it again")
 
 
 def is_picture(path: Path) -> bool:
     """True if the file is a still picture, by its content.
 
-    Raises: MediaError if it cannot be opened as media at all.
+    Raises: MediaError if it cannot be opened as media.
     """
     with open_media(path, allow_still=True) as container:
         return is_still(container)
 
 
 def read_sound(path: Path, spec: MediaSpec) -> Samples:
-    """The whole sound of a file, one channel at `spec.sample_rate_hz`.
+    """Decode all sound of a file, one channel at `spec.sample_rate_hz`.
 
     Raises: MediaError if the file has no sound.
     """
@@ -102,10 +104,11 @@ def read_sound(path: Path, spec: MediaSpec) -> Samples:
 
 
 def read_any(path: Path, spec: MediaSpec) -> Clip:
-    """What a query file gives: a picture, or at most the first 32 s of a sound or a video.
+    """Decode a query file: a picture, or at most the first 32 s of a sound or a video.
 
-    A picture is a clip of one frame from 0 to 0 without sound.
-    Raises: MediaError if the file is none of them.
+    A picture becomes a clip of one frame, from 0 to 0 s, without sound.
+
+    Raises: MediaError if the file is none of these.
     """
     if not is_picture(path):
         with open_media(path) as container:

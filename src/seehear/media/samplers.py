@@ -1,11 +1,11 @@
-"""When to look: the times of the pictures that stand for a stretch."""
+"""Times at which frames are sampled from a stretch."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
 
-FEWEST_FRAMES = 4
+MIN_FRAMES = 4
 
 
 def segment_middle_times(start_s: float, end_s: float, n: int) -> Float[np.ndarray, "frame"]:
@@ -18,18 +18,18 @@ def segment_middle_times(start_s: float, end_s: float, n: int) -> Float[np.ndarr
 def per_second_times(
     start_s: float, end_s: float, frames_per_s: float, max_frames: int
 ) -> Float[np.ndarray, "frame"]:
-    """Evenly spaced times, about `frames_per_s` of them, at least 4 and at most `max_frames`.
+    """Evenly spaced times, about `frames_per_s` per second, at least 4 and at most `max_frames`.
 
     n = clamp(round((end_s - start_s) * frames_per_s), 4, max_frames), then middles of n segments.
     """
     wanted = round((end_s - start_s) * frames_per_s)
-    return segment_middle_times(start_s, end_s, min(max(wanted, FEWEST_FRAMES), max_frames))
+    return segment_middle_times(start_s, end_s, min(max(wanted, MIN_FRAMES), max_frames))
 
 
 def nearest_indices(
     times_s: Float[np.ndarray, " frame"], wanted_s: Float[np.ndarray, " wanted"]
 ) -> Int[np.ndarray, " found"]:
-    """Indices into rising `times_s` nearest to each wanted time, each index once, rising."""
+    """Indices of the `times_s` (rising) nearest to each wanted time; rising, each index once."""
     right = np.searchsorted(times_s, wanted_s).clip(1, max(len(times_s) - 1, 1))
     left = right - 1
     right = np.minimum(right, len(times_s) - 1)

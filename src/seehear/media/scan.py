@@ -1,4 +1,4 @@
-"""Which files of some folders may be media."""
+"""Find media files in folders."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SUFFIXES = {f".{name}" for name in f"{VIDEO} {AUDIO}".split()}
 
 @dataclass(frozen=True)
 class Scan:
-    """Media candidates, and what could not be looked into as (path, reason); both sorted."""
+    """Found media files, and (path, reason) of what could not be read; both sorted."""
 
     files: tuple[Path, ...]
     problems: tuple[tuple[str, str], ...]
 
 
 def scan(paths: Sequence[Path], *, exclude: Sequence[str] = ()) -> Scan:
-    """Media files below `paths`, by their extension; a file named outright always counts.
+    """Find media files below `paths` by extension; a file given by its own path always counts.
 
-    Hidden entries are skipped, links followed, a folder visited once. A pattern of `exclude`
-    leaves out files and folders by name ("*.m4a", "trailers") or by whole path.
+    Hidden entries are skipped, links are followed, each folder is visited once. A pattern of
+    `exclude` skips files and folders by name ("*.m4a", "trailers") or by full path.
     """
     walk = _Walk(tuple(exclude))
     for path in sorted(Path(os.path.abspath(path)) for path in paths):  # noqa: PTH100
@@ -42,9 +42,9 @@ class _Walk:
         self._visited: set[tuple[int, int]] = set()
 
     def add_named(self, path: Path) -> None:
-        """A path that the user gave: a folder is walked, a file taken without question."""
+        """Add a path given by the user: walk a folder, take a file as it is."""
         if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
-            self._file(path)
+            self._add_file(path)
             return
         folders, links = [path], list[Path]()
         while folders or links:  # links last: a folder is found under its own name first
@@ -52,7 +52,7 @@ class _Walk:
                 if os.path.isdir(entry):  # noqa: PTH112
                     (links if entry.is_symlink() else folders).append(entry)
                 elif _has_media_name(entry):
-                    self._file(entry)
+                    self._add_file(entry)
 
     def _entries(self, folder: Path) -> list[Path]:
         try:
@@ -60,18 +60,18 @@ class _Walk:
             if (status.st_dev, status.st_ino) in self._visited:
                 return []
             self._visited.add((status.st_dev, status.st_ino))
-            return sorted((e for e in folder.iterdir() if not self._is_left_out(e)), reverse=True)
+            return sorted((e for e in folder.iterdir() if not self._is_excluded(e)), reverse=True)
         except OSError as error:
             self.problems.add((str(folder), error.strerror or "cannot be listed"))
             return []
 
-    def _is_left_out(self, entry: Path) -> bool:
+    def _is_excluded(self, entry: Path) -> bool:
         name, path = entry.name, str(entry)
         return name.startswith(".") or any(
             fnmatchcase(name, pattern) or fnmatchcase(path, pattern) for pattern in self._exclude
         )
 
-    def _file(self, path: Path) -> None:
+    def _add_file(self, path: Path) -> None:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise OSError(0, "not a regular file")
@@ -84,7 +84,7 @@ class _Walk:
 def _has_media_name(path: Path) -> bool:
     if path.suffix.lower() != ".ts":
         return path.suffix.lower() in SUFFIXES
-    try:  # a transport stream, or the source code of a program
+    try:  # a transport stream, or source code
         with path.open("rb") as file:
             return file.read(1) == b"G"
     except OSError:

@@ -1,4 +1,4 @@
-"""Sound of a file: one channel at one rate, laid out on the clock of the pictures."""
+"""Sound of a file: one channel at one rate, on the clock of the frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxtyping import Float32
 Samples = Float32[np.ndarray, "sample"]
 Source = tuple[int, str, str]  # rate, layout, format of decoded sound
 SILENCE = 1e-4
-JUMP_S = 0.1  # stamps further from the running count start a new stretch
+JUMP_S = 0.1  # a timestamp further from the expected one starts a new stretch
 SIDE = 0.5**0.5
 WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0} | dict.fromkeys(
     ("BL", "BR", "BC", "SL", "SR"), SIDE
@@ -22,12 +22,12 @@ WEIGHTS = {"FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0} | dict.fromkeys(
 
 
 def is_silent(waveform: Samples) -> bool:
-    """True for digital silence: no sample reaches 1e-4."""
+    """True for digital silence: every sample is below 1e-4."""
     return not np.any(np.abs(waveform) >= SILENCE)
 
 
 def channel_weights(names: tuple[str, ...]) -> Samples:
-    """Weights of a down-mix to one channel, summing to 1: middle 1.41, front 1, rest 0.71, bass 0.
+    """Weights of a down-mix to mono: centre 1.41, front 1, others 0.71, bass 0, scaled to sum 1.
 
     Source: ITU-R BS.775, table 2, left plus right.
     """
@@ -36,9 +36,9 @@ def channel_weights(names: tuple[str, ...]) -> Samples:
 
 
 class SoundTrack:
-    """Fed with the packets of one stream, holds its sound until it is taken.
+    """Decodes the packets of one audio stream and keeps its sound until it is discarded.
 
-    Sample k of the track lies at k / rate_hz seconds of the file; what no packet covers is zero.
+    Sample k of the track is at k / rate_hz seconds of the file; gaps between packets are zeros.
     """
 
     def __init__(self, stream: AudioStream, *, rate_hz: int, origin_s: float) -> None:
@@ -52,20 +52,20 @@ class SoundTrack:
         self._origin_s = origin_s
         self._to_float = AudioResampler(format="fltp")
         self._resampler: soxr.ResampleStream | None = None
-        self._source: Source = (0, "", "")  # what the resampler was made for
-        self._next_s = 0.0  # where the next frame is expected
+        self._source: Source = (0, "", "")  # input of the current resampler
+        self._next_s = 0.0  # expected time of the next frame
         self._resampled_s = 0.0
-        self._waiting: list[Samples] = []  # about a second at the file's own rate
+        self._waiting: list[Samples] = []  # about a second at the rate of the file
         self._chunks: list[tuple[int, Samples]] = []  # (first sample, samples)
         self._next_sample = 0
 
     @property
     def has_sound(self) -> bool:
-        """True once anything was decoded, silent or not."""
+        """True once anything was decoded, even silence."""
         return self.first_s < np.inf
 
     def feed(self, packet: Packet | None) -> None:
-        """Decode a packet, or with None what the decoder still holds."""
+        """Decode a packet; None flushes the decoder."""
         try:
             for frame in self._codec.decode(packet):
                 self._take(frame)
@@ -73,12 +73,12 @@ class SoundTrack:
             self.errors += 1
 
     def finish(self) -> None:
-        """Decode and resample what is left."""
+        """Flush the decoder and the resampler."""
         self.feed(None)
         self._resample(is_last=True)
 
     def take(self, start_s: float, end_s: float) -> Samples:
-        """Sound of [start_s, end_s), zeros where there is none."""
+        """Samples of [start_s, end_s), zeros where there is no sound."""
         first, stop = round(start_s * self._rate_hz), round(end_s * self._rate_hz)
         waveform = np.zeros(stop - first, np.float32)
         for at, chunk in self._chunks:
@@ -88,7 +88,7 @@ class SoundTrack:
         return waveform
 
     def drop_before(self, time_s: float) -> None:
-        """Forget chunks that end before `time_s`."""
+        """Discard chunks that end before `time_s`."""
         first = round(time_s * self._rate_hz)
         self._chunks = [(at, chunk) for at, chunk in self._chunks if at + len(chunk) > first]
 

@@ -1,4 +1,4 @@
-"""A small picture to show beside a hit."""
+"""Thumbnails of hits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from av.video.codeccontext import VideoCodecContext
 
 from seehear.media.pictures import RGB
 
-CODECS = (  # the first one that this build of libav can write
+CODECS = (  # the first that this build of libav supports
     ("libwebp", "yuv420p", {"quality": "80", "compression_level": "2"}),
     ("mjpeg", "yuvj420p", {"qmin": "5", "qmax": "5"}),
 )
 
 
 def thumbnail(frame: RGB, height_px: int = 180) -> bytes:
-    """The frame as a WebP (or JPEG) file of `height_px` lines, aspect kept, about 10 KB."""
+    """Encode a frame as WebP (or JPEG), `height_px` high, aspect ratio kept, about 10 KB."""
     name, pixels, options = next(row for row in CODECS if row[0] in av.codecs_available)
     height, width = frame.shape[:2]
     encoder = av.CodecContext.create(name, "w")

@@ -1,4 +1,4 @@
-"""Retrieval models, one file per paper, built by name: `build_model("tefal")`."""
+"""Retrieval models, one file per paper; build one by name with `build_model("tefal")`."""
 
 from seehear.models import (
     avigate,

@@ -1,4 +1,4 @@
-"""What every retrieval model can do: four verbs, and a learned scale for its loss."""
+"""Base class of the retrieval models: four methods and a learned scale of the logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LOGIT_SCALE = math.log(100)
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Whatever turns queries into CLIP vectors and media into CLIP and AST tokens."""
+    """Interface of an encoder: queries -> query vectors, media -> frame and sound tokens."""
 
     def encode_query(self, query: Any, /) -> Float[Tensor, "query *token dim"]: ...
 
@@ -25,7 +25,7 @@ class Encoder(Protocol):
 
 
 class Precomputed:
-    """The encoder of models that are given vectors and tokens: hands them on as they are."""
+    """Encoder for inputs that are vectors and tokens already; returns them unchanged."""
 
     def encode_query(
         self, query: Float[Tensor, "query *token dim"]
@@ -42,10 +42,11 @@ PRECOMPUTED = Precomputed()
 
 
 class RetrievalModel(nn.Module):
-    """A model of retrieval in four verbs; a paper overrides as few as it can.
+    """A retrieval model: `encode_query`, `encode_items`, `summary` and `score`.
 
-    `encoder` makes the tokens; a torch module given here is trained and saved with the model.
-    `logit_scale` is the log of the factor of `logits`, at most ln 100.
+    A paper overrides as few of them as it can. `encoder` makes the tokens; if it is a torch module,
+    it is trained and saved with the model. `logit_scale` is the log of the factor in `logits`, at
+    most ln 100.
     """
 
     def __init__(self, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -54,33 +55,33 @@ class RetrievalModel(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(MAX_LOGIT_SCALE))
 
     def encode_query(self, query: Any) -> Float[Tensor, "query *token dim"]:
-        """Queries as vectors (or a few vectors each); takes what the encoder takes."""
+        """Encode queries as one vector (or a few) each; accepts what the encoder accepts."""
         return self.encoder.encode_query(query)
 
     def encode_items(self, media: Any) -> TokenBatch:
-        """Items as the tokens that a store keeps; takes what the encoder takes."""
+        """Encode items as the tokens that a store keeps; accepts what the encoder accepts."""
         return self.encoder.encode_items(media)
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
-        """The unit vector of stage 1 (0 without frames): by default the mean of the frames."""
+        """Stage-1 vector of unit length (0 without frames); by default the mean of the frames."""
         return unit(masked_mean(items.frames, items.frame_mask))
 
     def score(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
-        """How well each item answers each query: by default the cosine with its summary."""
+        """Similarity of each query and item; by default the cosine with the summary."""
         return unit(query) @ self.summary(items).T
 
     def logits(
         self, query: Float[Tensor, "query *token dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
-        """What a loss compares: exp(logit_scale) * score."""
+        """Input of the losses: exp(logit_scale) * score."""
         return self.logit_scale.exp() * self.score(query, items)
 
     @torch.no_grad()
     def clamp_logit_scale(self) -> None:
-        """Keep the factor at 100 or below; to be called after every optimiser step.
+        """Limit the factor of the logits to 100; call this after every optimiser step.
 
-        Note: clamping inside `logits` instead would stop the gradient above the limit for good.
+        Note: clamping inside `logits` would have no gradient above the limit.
         """
         self.logit_scale.clamp_(max=MAX_LOGIT_SCALE)

@@ -1,4 +1,4 @@
-"""CenterCLIP: neighbouring frames merge into their telling patches (Zhao et al., SIGIR 2022)."""
+"""CenterCLIP: frames are merged by clustering their patches (Zhao et al., SIGIR 2022)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seehear.nn.pooling import masked_mean
 from seehear.nn.temporal import Unchanged
 
 Choose = Callable[..., Int[Tensor, "row cluster"]]  # k_medoids or spectral_medoids
-AT_BLOCK_7: Mapping[int, int] = {6: 2}  # block, counted from 0 -> frames that merge there
+AT_BLOCK_7: Mapping[int, int] = {6: 2}  # block, counted from 0 -> frames per group
 
 
 class MergingEncoder(ClipEncoder):
-    """CLIP in which, before some blocks, every few frames become one of their own tokens.
+    """CLIP that merges groups of frames before some blocks, keeping the medoids of their patches.
 
-    `merge` says before which block how many frames; `clusters` patches of each group stay.
+    `merge` maps a block to the number of frames per group; each group keeps `clusters` patches.
 
     Source: CenterCLIP, section 3.2: 12 frames of 49 patches to 6 at block 7 (or to 4).
     """
@@ -42,17 +42,17 @@ class MergingEncoder(ClipEncoder):
         config = clip.config.vision_config
         patches = (config.image_size // config.patch_size) ** 2
         if clusters > patches:
-            raise ValueError(f"{clusters} clusters of {patches} patches; choose at most {patches}")
+            raise ValueError(f"{clusters} clusters of {patches} patches; the limit is {patches}")
 
-    def run(
+    def run_blocks(
         self, x: Float[Tensor, "item frame token width"], media: FrameBatch
     ) -> tuple[Float[Tensor, "item segment kept width"], Bool[Tensor, "item segment"]]:
-        """The blocks, with fewer and fewer frames."""
+        """Run the blocks, merging frames before those in `merge`."""
         mask = media.frame_mask
-        for place, layer in enumerate(self.layers):
-            if place in self.merge:
+        for index, layer in enumerate(self.layers):
+            if index in self.merge:
                 x, mask = merge_frames(
-                    x, mask, every=self.merge[place], clusters=self.clusters, choose=self.choose
+                    x, mask, every=self.merge[index], clusters=self.clusters, choose=self.choose
                 )
             x = run_layer(layer, x)
         return x, mask
@@ -66,28 +66,28 @@ def merge_frames(
     clusters: int,
     choose: Choose = k_medoids,
 ) -> tuple[Float[Tensor, "item segment kept width"], Bool[Tensor, "item segment"]]:
-    """[mean of the class tokens; medoids of all patches] of every `every` frames.
+    """Merge each group of `every` frames: [mean of the class tokens; medoids of all patches].
 
-    Differs: padding frames are neither averaged nor chosen; a last group may be shorter.
+    Differs: padding frames are ignored; the last group may be shorter.
     """
     missing = -x.shape[1] % every
     x, mask = F.pad(x, (0, 0, 0, 0, 0, missing)), F.pad(mask, (0, missing))
-    groups, there = x.unflatten(1, (-1, every)).flatten(0, 1), mask.unflatten(1, (-1, every))
-    shape, there = there.shape[:2], there.flatten(0, 1)
+    groups, group_mask = x.unflatten(1, (-1, every)).flatten(0, 1), mask.unflatten(1, (-1, every))
+    shape, group_mask = group_mask.shape[:2], group_mask.flatten(0, 1)
     patches = groups[:, :, 1:].flatten(1, 2)
-    present = there.repeat_interleave(x.shape[2] - 1, dim=1)
-    kept = choose(patches, present, clusters=clusters)
-    chosen = patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[2]))
+    patch_mask = group_mask.repeat_interleave(x.shape[2] - 1, dim=1)
+    medoids = choose(patches, patch_mask, clusters=clusters)
+    chosen = patches.gather(1, medoids[..., None].expand(-1, -1, patches.shape[2]))
     merged = F.pad(chosen, (0, 0, 1, 0))
-    merged[:, 0] = masked_mean(groups[:, :, 0], there)
-    return merged.unflatten(0, shape), there.any(1).unflatten(0, shape)
+    merged[:, 0] = masked_mean(groups[:, :, 0], group_mask)
+    return merged.unflatten(0, shape), group_mask.any(1).unflatten(0, shape)
 
 
 @register("centerclip", CLIP4ClipConfig)
 class CenterCLIP(CLIP4Clip):
-    """The mean of the merged frames; the merging happens in `MergingEncoder`.
+    """Mean of the merged frames; `MergingEncoder` does the merging.
 
-    Source: CenterCLIP; the head is CLIP4Clip's mean.
+    Source: CenterCLIP; the head is that of `clip4clip.meanp`.
     """
 
     def __init__(self, config: CLIP4ClipConfig, *, encoder: Encoder = PRECOMPUTED) -> None:

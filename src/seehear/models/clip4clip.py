@@ -1,4 +1,4 @@
-"""CLIP4Clip: four ways to compare a text with the frames of a clip (Luo et al., 2021)."""
+"""CLIP4Clip: four heads that compare a text with the frames of a clip (Luo et al., 2021)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
 from seehear.models.registry import register
-from seehear.nn.pooling import masked_mean, unit
+from seehear.nn.pooling import masked_mean, unit, zero_padding
 from seehear.nn.temporal import CrossTransformer, TemporalLSTM, TemporalTransformer, Unchanged
 from seehear.nn.tokens import TokenBatch
 
@@ -23,7 +23,7 @@ class CLIP4ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SeqTransfConfig(CLIP4ClipConfig):
-    """Settings of the transformer over frames."""
+    """Settings of the transformer over frames (`seqtransf`)."""
 
     layers: int = 4
     heads: int = 8
@@ -32,18 +32,18 @@ class SeqTransfConfig(CLIP4ClipConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TightTransfConfig(SeqTransfConfig):
-    """Settings of the transformer over text and frames."""
+    """Settings of the transformer over text and frames (`tighttransf`)."""
 
     dropout: float = 0.1
 
 
 class CLIP4Clip(RetrievalModel):
-    """The mean of unit frames after a model of time; sound is not heard.
+    """Mean of unit frames after a temporal model; sound is not used.
 
     v' = temporal(v);  u = mean_f(v'_f / |v'_f|) / |.|;  s(t, v) = cos(t, u).
 
     Source: CLIP4Clip (Luo et al., 2021) and its public code.
-    Differs: the paper's score has the logit scale in it; here `logits` has.
+    Differs: the score of the paper contains the logit scale; here only `logits` does.
     """
 
     def __init__(self, *, temporal: nn.Module, encoder: Encoder = PRECOMPUTED) -> None:
@@ -51,15 +51,15 @@ class CLIP4Clip(RetrievalModel):
         self.temporal = temporal
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
-        """u of every item; 0 for an item without frames."""
-        frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
+        """u of each item; 0 for an item without frames."""
+        frames = zero_padding(items.frames, items.frame_mask)
         frames = unit(self.temporal(frames, items.frame_mask))
         return unit(masked_mean(frames, items.frame_mask))
 
 
 @register("clip4clip.meanp", CLIP4ClipConfig)
 class MeanP(CLIP4Clip):
-    """CLIP4Clip without a model of time and without parameters of its own.
+    """CLIP4Clip without a temporal model: no parameters above CLIP.
 
     Source: CLIP4Clip, parameter-free type.
     """
@@ -70,7 +70,7 @@ class MeanP(CLIP4Clip):
 
 @register("clip4clip.seqlstm", CLIP4ClipConfig)
 class SeqLSTM(CLIP4Clip):
-    """CLIP4Clip with a one-way LSTM.  temporal(v) = v + LSTM(v).
+    """CLIP4Clip with a forward LSTM.  temporal(v) = v + LSTM(v).
 
     Source: CLIP4Clip, sequential type.
     """
@@ -84,7 +84,7 @@ class SeqTransf(CLIP4Clip):
     """CLIP4Clip with a transformer over frames.  temporal(v) = v + blocks(v + P).
 
     Source: CLIP4Clip, sequential type.
-    Differs: starts from normal(0, 0.02) until blocks 0-3 and P are copied from a CLIP text tower.
+    Differs: initialised with normal(0, 0.02); training copies blocks 0-3 and P from CLIP's text.
     """
 
     def __init__(self, config: SeqTransfConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -96,12 +96,12 @@ class SeqTransf(CLIP4Clip):
 
 @register("clip4clip.tighttransf", TightTransfConfig)
 class TightTransf(RetrievalModel):
-    """One transformer reads the text and the frames of a pair together and names its score.
+    """CLIP4Clip with one transformer over the text and the frames of each pair.
 
     s(t, v) = w . quick_gelu(W LN(x_0) + b) + c,  x = blocks([t; v_1 .. v_F] + P): no cosine.
 
     Source: CLIP4Clip, tight type.
-    Differs: starts from normal(0, 0.02) until blocks 0-3 and P are copied from a CLIP text tower.
+    Differs: initialised with normal(0, 0.02); training copies blocks 0-3 and P from CLIP's text.
     Note: `score` runs the transformer once per pair; callers walk items in small chunks.
     """
 
@@ -119,11 +119,11 @@ class TightTransf(RetrievalModel):
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """s of every pair."""
-        frames = items.frames.masked_fill(~items.frame_mask[..., None], 0)
+        frames = zero_padding(items.frames, items.frame_mask)
         return self.cross(query, frames, items.frame_mask)
 
     def logits(
         self, query: Float[Tensor, "query dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
-        """The score itself: the loss of this type has no scale."""
+        """The score itself: the loss of this head has no scale."""
         return self.score(query, items)

@@ -1,4 +1,4 @@
-"""DSTC: each modality keeps its space; translators must keep the class (Parida, Sharma, 2021)."""
+"""DSTC: one space per modality, and class-preserving translators (Parida, Sharma, 2021)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from seehear.nn.tokens import TokenBatch
 
 @dataclass(frozen=True, kw_only=True)
 class DSTCConfig:
-    """Sizes of the audio-video networks. Image-text, features of VGG19 and a sentence CNN:
+    """Sizes of the audio-video networks.
 
-    x (4096, 2048, 1024), y (300, 2048, 1024), translator (512,), classes 10 or 20.
+    Image-text (features of VGG19 and a sentence CNN): x (4096, 2048, 1024), y (300, 2048, 1024),
+    translator (512,), classes 10 or 20.
     """
 
     x: tuple[int, ...] = (1024, 256, 256)  # audio
@@ -29,16 +30,16 @@ class DSTCConfig:
 
 @register("dstc", DSTCConfig)
 class DSTC(RetrievalModel):
-    """x asks, y answers, and y is translated into x's space before they are compared.
+    """Queries of modality x, items of modality y; items are translated into the space of x.
 
-    s(x, y) = cos(E_x(x), T_yx(E_y(y))): not symmetric. `reversed()` is the model where y asks.
-    C_x, C_y only train: a translated vector must keep its class in the other modality's classifier.
+    s(x, y) = cos(E_x(x), T_yx(E_y(y))): not symmetric. `reversed()` gives the model for queries y.
+    C_x and C_y are for training only: they must recognise the class of a translated vector.
 
     Source: DSTC, eq. 7 with cosine; sizes of its supplement, section B.
-    Differs: an item of several frames is their mean, as a feature here is one token; an item
-    without frames has the score 0. The other modality of an item is not looked at: x and y are
-    what one trained them with, e.g. a sound that asks for frames.
-    Note: stored are E_y(y) tokens; `summary` is their translation, so stage 1 says all there is.
+    Differs: several frames of an item are averaged, as a feature here is one token; an item without
+    frames scores 0. The sound tokens of an item are ignored: features of y are passed as frames,
+    whatever their modality.
+    Note: stored tokens are E_y(y); `summary` is their translation, so stage 1 gives exact scores.
     """
 
     def __init__(self, config: DSTCConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
@@ -57,7 +58,7 @@ class DSTC(RetrievalModel):
         return self.encode_x(self.encoder.encode_query(query))
 
     def encode_items(self, media: TokenBatch) -> TokenBatch:
-        """E_y(y) as one frame token of each item."""
+        """E_y(y) as one frame token per item."""
         raw = self.encoder.encode_items(media)
         native = self.encode_y(masked_mean(raw.frames, raw.frame_mask))
         return TokenBatch(
@@ -73,7 +74,7 @@ class DSTC(RetrievalModel):
         return unit(translated.masked_fill(~items.frame_mask, 0))
 
     def reversed(self) -> DSTC:
-        """The same networks with y asking and x answering; nothing is copied."""
+        """Model for queries of y and items of x, with the same networks (shared, not copied)."""
         other = type(self).__new__(type(self))
         nn.Module.__init__(other)
         other.encoder, other.logit_scale = self.encoder, self.logit_scale
@@ -85,9 +86,9 @@ class DSTC(RetrievalModel):
 
 @register("dstc.query", DSTCConfig)
 class QueryTranslatingDSTC(DSTC):
-    """The query is translated instead: s(x, y) = cos(T_xy(E_x(x)), E_y(y)).
+    """DSTC that translates the query.  s(x, y) = cos(T_xy(E_x(x)), E_y(y)).
 
-    Source: ours; the reverse of DSTC, eq. 7. One gallery then serves queries of both modalities.
+    Source: our variant of DSTC, eq. 7. One gallery then serves queries of both modalities.
     """
 
     def encode_query(self, query: Float[Tensor, "query x_dim"]) -> Float[Tensor, "query dim"]:
@@ -100,7 +101,7 @@ class QueryTranslatingDSTC(DSTC):
 
 
 def mlp(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with BatchNorm and ReLU after every hidden one, nothing after the last."""
+    """Make linear layers with BatchNorm and ReLU after each hidden layer."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]

@@ -22,12 +22,12 @@ class TEFALConfig:
     dim: int = 512
     sound_dim: int = 768
     heads: int = 1
-    sound_gain: float = 1.0  # where the gain of the last norm over sound starts; 0: deaf at first
+    sound_gain: float = 1.0  # initial gain of the last norm over sound; 0: no sound at first
 
 
 @register("tefal", TEFALConfig)
 class TEFAL(RetrievalModel):
-    """Two independent text-conditioned pools, one over frames, one over sound tokens, added.
+    """Sum of two independent text-conditioned pools, one over frames, one over sound tokens.
 
     E_{V|T} = LN(softmax(Q_T K_V^T / sqrt(D)) V_V W_O), likewise E_{A|T};
     s = cos(E_T, E_{V|T} + E_{A|T});  E_T = query, E_V = frames, E_A = W AST(sound) + b.
@@ -47,11 +47,11 @@ class TEFAL(RetrievalModel):
         nn.init.constant_(self.hear.norm_out.weight, config.sound_gain)
 
     def new_pool(self, config: Any) -> TextConditionedPool | ResidualTextConditionedPool:
-        """The block of eq. 1-3; sight and sound get one each."""
+        """Make the block of eq. 1-3; sight and sound get one each."""
         return TextConditionedPool(config.dim, heads=config.heads)
 
     def encode_items(self, media: Any) -> TokenBatch:
-        """CLIP frames as they are, AST tokens in the dimension of the frames (E_A)."""
+        """CLIP frames unchanged, AST tokens projected to the dimension of the frames (E_A)."""
         tokens = super().encode_items(media)
         return replace(tokens, audio=self.project(tokens.audio))
 
@@ -66,21 +66,21 @@ class TEFAL(RetrievalModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TEFALXPoolConfig(TEFALConfig):
-    """As TEFAL, with the dropout of X-Pool's block."""
+    """Settings of TEFAL, and the dropout of X-Pool's block."""
 
     dropout: float = 0.3
 
 
 @register("tefal.xpool", TEFALXPoolConfig)
 class TEFALXPool(TEFAL):
-    """TEFAL on X-Pool's block, which ends in a linear layer with residual and layer norm.
+    """TEFAL with the block of X-Pool, which ends in a linear layer with residual and layer norm.
 
-    Without sound it is X-Pool exactly; for sight alone the paper reports the scores of X-Pool.
+    Without sound it equals X-Pool; for sight alone the paper reports the scores of X-Pool.
 
     Source: TEFAL, section 3.2; the block of X-Pool and its public code.
     Differs: TEFAL's eq. 3 does not show the linear layer.
     """
 
     def new_pool(self, config: Any) -> ResidualTextConditionedPool:
-        """The block of X-Pool."""
+        """Make the block of X-Pool."""
         return ResidualTextConditionedPool(config.dim, heads=config.heads, dropout=config.dropout)

@@ -1,4 +1,4 @@
-"""X-CLIP: words, sentence, frames and video compared each with each (Ma et al., ACM MM 2022)."""
+"""X-CLIP: words and sentence against frames and video (Ma et al., ACM MM 2022)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seehear.encoders.clip_frames import ClipEncoder
 from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.clip4clip import CLIP4Clip
 from seehear.models.registry import register
-from seehear.nn.pooling import unit
+from seehear.nn.pooling import unit, zero_padding
 from seehear.nn.temporal import TemporalTransformer
 from seehear.nn.tokens import TokenBatch
 
@@ -25,7 +25,7 @@ class XCLIPConfig:
     """Settings of X-CLIP on MSR-VTT with CLIP ViT-B/32."""
 
     dim: int = 512
-    words: int = 32  # at most; learned matrices have this size
+    words: int = 32  # maximum; the learned matrices have this size
     frames: int = 12  # likewise
     temperature: float = 0.01
     layers: int = 4
@@ -34,9 +34,9 @@ class XCLIPConfig:
 
 
 class WordsEncoder(ClipEncoder):
-    """CLIP that hands on the words of a sentence beside its sum.
+    """CLIP that returns the sentence vector and its word vectors.
 
-    Words after the end token are zeros, which X-CLIP does not see. The public code sees them:
+    Words after the end token are zeros, which X-CLIP ignores. The public code includes them; set
     `padding_words` for its checkpoints.
     """
 
@@ -45,7 +45,7 @@ class WordsEncoder(ClipEncoder):
         self.padding_words = padding_words
 
     def encode_query(self, ids: Int[Tensor, "query word"]) -> Float[Tensor, "query token dim"]:
-        """[sentence; words] of each query, projected, not normalised."""
+        """[sentence; words] of each query: projected, not normalised."""
         text = self.clip.text_model(input_ids=ids)
         words = self.clip.text_projection(text.last_hidden_state)
         sentence = self.clip.text_projection(text.pooler_output)
@@ -58,7 +58,7 @@ class WordsEncoder(ClipEncoder):
 
 @register("xclip", XCLIPConfig)
 class XCLIP(CLIP4Clip):
-    """The mean of four similarities, each pooled by attention over its own entries.
+    """Mean of four similarities, each pooled by a softmax over its entries.
 
     s, w = sentence and words of the query; f = frames; V = mean of temporal(f); all unit vectors.
     a = s G V;  b = pool_w(w V);  c = pool_f(s f);  A = w L f;
@@ -66,7 +66,7 @@ class XCLIP(CLIP4Clip):
     G, L and the M, one for each pool, start as the identity.
 
     Source: X-CLIP, section 3.3, and its public code.
-    Differs: words that are zeros and frames that are padding are not seen (the code sees both).
+    Differs: zero words and padding frames are ignored (the code includes both).
     Note: `score` takes O(query * item * word * frame) memory; callers walk items in chunks.
     """
 
@@ -83,23 +83,24 @@ class XCLIP(CLIP4Clip):
         self.mix = nn.ParameterDict({name: torch.eye(size) for name, size in pools.items()})
 
     def encode_items(self, media: Any) -> TokenBatch:
-        """[V; frames] of each item, so that nothing runs over time when a query comes."""
+        """[V; frames] of each item, so that scoring needs no temporal model."""
         items = super().encode_items(media)
-        video, some = super().summary(items), items.frame_mask.any(1, keepdim=True)
+        video, has_frames = super().summary(items), items.frame_mask.any(1, keepdim=True)
         frames = torch.cat([video[:, None], items.frames], dim=1)
-        return replace(items, frames=frames, frame_mask=torch.cat([some, items.frame_mask], dim=1))
+        mask = torch.cat([has_frames, items.frame_mask], dim=1)
+        return replace(items, frames=frames, frame_mask=mask)
 
     def summary(self, items: TokenBatch) -> Float[Tensor, "item dim"]:
-        """V of every item; 0 for an item without frames."""
+        """V of each item; 0 for an item without frames."""
         return items.frames[:, 0].masked_fill(~items.frame_mask[:, :1], 0)
 
     def score(
         self, query: Float[Tensor, "query token dim"], items: TokenBatch
     ) -> Float[Tensor, "query item"]:
         """(a + b + c + d) / 4; row 0 of a query is its sentence, the others are its words."""
-        there = items.frame_mask[:, 1:]
-        frames = items.frames[:, 1:].masked_fill(~there[..., None], 0)
-        return self.terms(query, self.summary(items), frames, there).mean(0)
+        mask = items.frame_mask[:, 1:]
+        frames = zero_padding(items.frames[:, 1:], mask)
+        return self.terms(query, self.summary(items), frames, mask).mean(0)
 
     def terms(
         self,
@@ -110,20 +111,22 @@ class XCLIP(CLIP4Clip):
     ) -> Float[Tensor, "4 query item"]:
         """a, b, c and d of every pair."""
         tokens, frames = unit(query), unit(frames)
-        sentence, words, there = tokens[:, 0], tokens[:, 1:], (query[:, 1:] != 0).any(-1)[:, None]
+        sentence, words = tokens[:, 0], tokens[:, 1:]
+        word_mask = (query[:, 1:] != 0).any(-1)[:, None]
         grid = torch.einsum("qwd,de,ife->qiwf", words, self.local, frames)
-        by_frame = self.pool(grid.mT, there[:, :, None], "word_inner")  # [query item frame]
+        by_frame = self.pool(grid.mT, word_mask[:, :, None], "word_inner")  # [query item frame]
         by_word = self.pool(grid, frame_mask[:, None], "frame_inner")  # [query item word]
         a = sentence @ self.whole @ video.T
-        b = self.pool(torch.einsum("qwd,id->qiw", words, video), there, "word_alone")
+        b = self.pool(torch.einsum("qwd,id->qiw", words, video), word_mask, "word_alone")
         c = self.pool(torch.einsum("qd,ifd->qif", sentence, frames), frame_mask, "frame_alone")
-        d = self.pool(by_frame, frame_mask, "frame_outer") + self.pool(by_word, there, "word_outer")
-        return torch.stack([a, b, c, d / 2])
+        by_frame = self.pool(by_frame, frame_mask, "frame_outer")
+        d = (by_frame + self.pool(by_word, word_mask, "word_outer")) / 2
+        return torch.stack([a, b, c, d])
 
     def pool(
         self, x: Float[Tensor, "*pair entry"], mask: Bool[Tensor, "*#pair entry"], name: str
     ) -> Float[Tensor, "*pair"]:
-        """sum(x * (softmax(x / tau) M)) over the entries that are there; x is 0 at the others.
+        """sum(x * (softmax(x / tau) M)) over the unmasked entries; x is 0 at the others.
 
         Raises: ValueError if there are more entries than M has rows.
         """
@@ -131,7 +134,7 @@ class XCLIP(CLIP4Clip):
         if count > len(mix):
             kind = name.split("_")[0] + "s"
             raise ValueError(
-                f"{count} {kind} do not fit into matrices of {len(mix)}; "
+                f"{count} {kind} are more than the {len(mix)} of the matrices; "
                 f"give fewer or build the model with {kind}={count}"
             )
         lowest = torch.finfo(x.dtype).min

@@ -1,4 +1,4 @@
-"""X-Pool: text-conditioned pooling of frames (Gorti et al., CVPR 2022), and what it replaced."""
+"""X-Pool: text-conditioned pooling of frames, and its two baselines (Gorti et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class XPoolConfig:
 
 @register("xpool", XPoolConfig)
 class XPool(RetrievalModel):
-    """Each text pools the frames by its own attention over them; sound is not heard.
+    """Each query pools the frames by its attention over them; sound is not used.
 
-    t = query, v = frames;  s(t, v) = cos(t, pool(t, v)), with t as it comes out of CLIP.
+    t = query, v = frames;  s(t, v) = cos(t, pool(t, v)), with t unchanged from CLIP.
 
     Source: X-Pool and its public code.
     Note: `score` takes O(query * item * dim) memory; callers walk items in chunks.
@@ -49,14 +49,14 @@ class XPool(RetrievalModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TopKConfig:
-    """Number of frames that a text may choose."""
+    """Number of frames that a query selects."""
 
     k: int = 3
 
 
 @register("xpool.topk", TopKConfig)
 class XPoolTopK(RetrievalModel):
-    """Each text takes the k frames nearest to it; all vectors at unit length, no parameters.
+    """Each query sums its k nearest frames; unit vectors, no parameters.
 
     s(t, v) = cos(t, sum of the k frames with the highest cos(t, v_f)).
 
@@ -78,14 +78,14 @@ class XPoolTopK(RetrievalModel):
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    """Temperature that divides the cosines."""
+    """Temperature of the softmax over frames."""
 
     temperature: float = 0.01
 
 
 @register("xpool.attention", AttentionConfig)
 class XPoolAttention(RetrievalModel):
-    """Each text weighs the frames by their cosine with it; unit vectors, no parameters.
+    """Each query weighs the frames by a softmax of cosines; unit vectors, no parameters.
 
     s(t, v) = cos(t, sum_f a_f v_f),  a = softmax_f(cos(t, v_f) / temperature).
 

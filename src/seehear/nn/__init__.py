@@ -1,1 +1,1 @@
-"""Layers that the models are made of, on torch: token batches, pooling, temporal models."""
+"""Torch layers shared by the models: token batches, pooling, attention, temporal models."""

@@ -1,4 +1,4 @@
-"""Attention from one sequence to another, as in CLIP's blocks: heads, biases, no norm."""
+"""Multi-head cross-attention with biases and without norms, as in CLIP's blocks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from seehear.nn.conditioning import head_width
 
 
 class CrossAttention(nn.Module):
-    """softmax(Q K^T / sqrt(dim / heads)) V W_O + b_O;  Q = x W_Q + b_Q,  K, V from the memory.
+    """Attention from one sequence to another; an item with an empty memory gives 0.
 
-    Rows whose memory is empty give 0.
+    softmax(Q K^T / sqrt(dim / heads)) V W_O + b_O;  Q = x W_Q + b_Q,  K and V from the memory.
     """
 
     def __init__(self, dim: int, *, heads: int) -> None:
@@ -28,11 +28,11 @@ class CrossAttention(nn.Module):
         memory: Float[Tensor, "item entry dim"],
         mask: Bool[Tensor, "item entry"],
     ) -> Float[Tensor, "item token dim"]:
-        """What every token of x draws out of its item's memory."""
+        """Attend from each token of x to the memory of its item."""
         q, k, v = self._heads(x, memory)
         pooled = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias(mask, x.dtype))
-        drawn: Tensor = self.out(pooled.transpose(1, 2).flatten(-2))
-        return drawn.masked_fill(~mask.any(1)[:, None, None], 0)
+        attended: Tensor = self.out(pooled.transpose(1, 2).flatten(-2))
+        return attended.masked_fill(~mask.any(1)[:, None, None], 0)
 
     def weights(
         self,
@@ -40,7 +40,7 @@ class CrossAttention(nn.Module):
         memory: Float[Tensor, "item entry dim"],
         mask: Bool[Tensor, "item entry"],
     ) -> Float[Tensor, "item token entry"]:
-        """Shares of the entries of the memory, the mean over heads."""
+        """Attention weights of the entries of the memory, averaged over heads."""
         q, k, _ = self._heads(x, memory)
         logits = q @ k.mT / self.head_dim**0.5 + self._bias(mask, x.dtype)
         return logits.softmax(-1).mean(1)

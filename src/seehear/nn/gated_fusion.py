@@ -1,4 +1,4 @@
-"""AVIGATE's two stacks: sound is condensed by learned queries, then enters frames through gates."""
+"""Blocks of AVIGATE: learned queries condense the sound, gates add it to the frames."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from seehear.nn.tokens import TokenBatch
 
 
 class ResamplerBlock(ResidualBlock):
-    """Learned queries look at each other, then at the sound, under one norm for both."""
+    """Learned queries attend to each other, then to the sound; one norm serves both."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__(dim, heads=heads)
         self.ln_3 = nn.LayerNorm(dim, eps=EPS)
         self.cross = CrossAttention(dim, heads=heads)
 
-    def draw(
+    def resample(
         self,
         x: Float[Tensor, "item entry dim"],
         sound: Float[Tensor, "item sound dim"],
         mask: Bool[Tensor, "item sound"],
     ) -> Float[Tensor, "item entry dim"]:
-        """x <- x + A(LN1 x);  x <- x + C(LN3 x, LN3 sound);  x <- x + MLP(LN2 x)."""
+        """Learned queries after this block.
+
+        x <- x + A(LN1 x);  x <- x + C(LN3 x, LN3 sound);  x <- x + MLP(LN2 x).
+        """
         every = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         x = self.attend(x, every)
         return self.feed_forward(x + self.cross(self.ln_3(x), self.ln_3(sound), mask))
 
 
 class Gate(nn.Module):
-    """tanh(w . quick_gelu(W [mean of frames; mean of sound])): one number in (-1, 1) per item."""
+    """Gate of an item in (-1, 1): tanh(w . quick_gelu(W [mean of frames; mean of sound]))."""
 
     def __init__(self, dim: int, *, hidden: int) -> None:
         super().__init__()
@@ -41,12 +44,12 @@ class Gate(nn.Module):
         self.proj = nn.Linear(hidden, 1, bias=False)
 
     def forward(self, means: Float[Tensor, "item both"]) -> Float[Tensor, "item 1"]:
-        """How much comes in."""
+        """The gate of each item."""
         return self.proj(quick_gelu(self.fc(means))).tanh()
 
 
 class FusionBlock(ResidualBlock):
-    """Sound comes in through two gates; then the frames look at each other.
+    """Frames attend to the sound through two gates, then to each other.
 
     x <- x + g_1 C(LN3 x, sound);  x <- x + g_2 FF(LN4 x);  x <- x + A(LN1 x);  x <- x + MLP(LN2 x).
     """
@@ -72,7 +75,7 @@ class FusionBlock(ResidualBlock):
     def fuse(
         self, x: Float[Tensor, "item frame dim"], items: TokenBatch
     ) -> Float[Tensor, "item frame dim"]:
-        """The frames after this block; `items` holds the sound, resampled."""
+        """Frames after this block; `items` holds the resampled sound."""
         first, second = self.gates(x, items)
         x = x + first[..., None] * self.cross(self.ln_3(x), items.audio, items.audio_mask)
         wide = quick_gelu(self.cross_widen(self.ln_4(x)))

@@ -1,4 +1,4 @@
-"""K-medoids on the tokens of a segment: which of them stand for all, deterministically."""
+"""K-medoids: choose the tokens that represent a segment, deterministically."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-LIMIT = 100  # rounds; on real tokens a handful is enough
+LIMIT = 100  # rounds; real tokens need only a few
 
 
 @torch.no_grad()
@@ -18,21 +18,21 @@ def k_medoids(
     clusters: int,
     size: Float[Tensor, "row point"] | None = None,
 ) -> Int[Tensor, "row cluster"]:
-    """Places of the medoids in ascending order; every row has at least `clusters` points.
+    """Indices of the medoids in ascending order; every row needs at least `clusters` points.
 
-    Start: the longest point (by `size`), then again and again the one farthest from its nearest
-    medoid. Then each point joins its nearest medoid, and the member with the least sum of Euclidean
-    distances to its cluster leads it, until nothing moves.
+    Starts from the longest point (by `size`) and adds the point farthest from its nearest medoid
+    until there are `clusters`. Then assigns points to their nearest medoid and moves each medoid
+    to the member with the least sum of Euclidean distances, until nothing changes.
 
     Source: CenterCLIP (Zhao et al., SIGIR 2022), k-medoids++ with KKZ start.
-    Differs: a cluster that lost all its members keeps its medoid.
+    Differs: a cluster without members keeps its medoid.
     """
     size = torch.linalg.vector_norm(points, dim=-1) if size is None else size
     return medoids_from_distances(euclidean(points), size, mask, clusters=clusters)
 
 
 def euclidean(points: Float[Tensor, "row point dim"]) -> Float[Tensor, "row point point"]:
-    """Distances of all pairs, without the rounding that a product of matrices would add."""
+    """Distances of all pairs, without the rounding errors of a matrix product."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -46,7 +46,7 @@ def medoids_from_distances(
     """Indices of the medoids in ascending order, under any distance; KKZ starts at the largest."""
     medoids = kkz(distance, size, mask, clusters=clusters)
     for _ in range(LIMIT):
-        moved = lead(distance, assign(distance, medoids), mask, medoids)
+        moved = move_medoids(distance, assign(distance, medoids), mask, medoids)
         if torch.equal(moved, medoids):
             break
         medoids = moved
@@ -60,7 +60,7 @@ def kkz(
     *,
     clusters: int,
 ) -> Int[Tensor, "row cluster"]:
-    """The starting medoids in the order in which they are chosen."""
+    """Initial medoids by KKZ, in the order in which they are chosen."""
     rows = torch.arange(len(distance), device=distance.device)
     chosen = [size.masked_fill(~mask, -1).argmax(1)]
     nearest = distance[rows, chosen[0]]
@@ -73,17 +73,17 @@ def kkz(
 def assign(
     distance: Float[Tensor, "row point point"], medoids: Int[Tensor, "row cluster"]
 ) -> Int[Tensor, "row point"]:
-    """For every point, which medoid is nearest."""
+    """Index of the nearest medoid of each point."""
     return distance.gather(2, medoids[:, None].expand(-1, distance.shape[1], -1)).argmin(2)
 
 
-def lead(
+def move_medoids(
     distance: Float[Tensor, "row point point"],
     cluster: Int[Tensor, "row point"],
     mask: Bool[Tensor, "row point"],
     medoids: Int[Tensor, "row cluster"],
 ) -> Int[Tensor, "row cluster"]:
-    """For every cluster, its member with the least sum of distances to the members."""
+    """For each cluster, the member with the least sum of distances to the members."""
     together = (cluster[:, :, None] == cluster[:, None]) & mask[:, None]
     cost = (distance * together).sum(-1)
     member = F.one_hot(cluster, medoids.shape[1]).bool() & mask[..., None]
@@ -99,14 +99,14 @@ def spectral_medoids(
     clusters: int,
     sigma: float = 2.0,
 ) -> Int[Tensor, "row cluster"]:
-    """K-medoids on the spectrum of the points' neighbourhood graph.
+    """K-medoids on the spectrum of the neighbourhood graph of the points.
 
     W = exp(-d^2 / (2 sigma^2));  L = I - D^(-1/2) W D^(-1/2);  the points are the rows, at unit
     length, of the eigenvectors of the `clusters` smallest eigenvalues.
 
     Source: CenterCLIP, spectral clustering.
-    Differs: unit rows have no longest one to start from, so it is the longest before that.
-    Note: points much farther apart than sigma are not connected, and rounding decides.
+    Differs: KKZ starts at the longest row before normalisation, as unit rows have equal lengths.
+    Note: if points are much farther apart than sigma, rounding decides.
     """
     rows = torch.linalg.eigh(laplacian(points, mask, sigma=sigma)).eigenvectors[..., :clusters]
     size = torch.linalg.vector_norm(rows, dim=-1)
@@ -116,7 +116,10 @@ def spectral_medoids(
 def laplacian(
     points: Float[Tensor, "row point dim"], mask: Bool[Tensor, "row point"], *, sigma: float
 ) -> Float[Tensor, "row point point"]:
-    """L = I - D^(-1/2) W D^(-1/2), W = exp(-d^2 / (2 sigma^2)); padding gets the eigenvalue 2."""
+    """Normalised Laplacian of the neighbourhood graph; padding gets the eigenvalue 2.
+
+    L = I - D^(-1/2) W D^(-1/2),  W = exp(-d^2 / (2 sigma^2)).
+    """
     affinity = torch.exp(-(euclidean(points) ** 2) / (2 * sigma**2))
     affinity = affinity * (mask[:, :, None] & mask[:, None])
     scale = affinity.sum(-1).clamp(min=torch.finfo(points.dtype).tiny) ** -0.5

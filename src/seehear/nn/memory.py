@@ -1,4 +1,4 @@
-"""A memory of pairs: what a sight looked like, and what it sounded like."""
+"""Memory of AVMA: learned pairs of a visual and an audio vector."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from seehear.nn.pooling import unit
 
-SPREAD = 0.5  # of a fresh memory
+SPREAD = 0.5  # of the initial slots
 
 
 class AudioVisualMemory(nn.Module):
-    """Slots with a sight and a sound each; either addresses the slots, sight recalls sound.
+    """Slots of one visual and one audio vector; frames address slots and recall their sound.
 
     a_v = softmax(cos(q, m^v) / tau_m);  a_a = softmax(cos(h, m^a) / tau_m);  recall = a_v m^a.
 
-    Source: AVMA (Lee et al., ECCV 2022); start N(0, 0.5) and cosines as in the same group's public
-    memory for lip reading, where AVMA's text is silent.
+    Source: AVMA (Lee et al., ECCV 2022). Initial N(0, 0.5) and cosines as in the public memory for
+    lip reading of the same group, as AVMA does not specify them.
     """
 
     def __init__(self, dim: int, *, slots: int, temperature: float) -> None:
@@ -26,17 +26,17 @@ class AudioVisualMemory(nn.Module):
         self.sounds = nn.Parameter(SPREAD * torch.randn(slots, dim))  # m^a
         self.temperature = temperature
 
-    def by_sight(self, q: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row slot"]:
-        """a_v: shares of the slots that look like q."""
+    def address_by_sight(self, q: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row slot"]:
+        """a_v: weights of the slots by similarity of their visual vector to q."""
         return self._address(q, self.sights)
 
-    def by_sound(self, h: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row slot"]:
-        """a_a: shares of the slots that sound like h."""
+    def address_by_sound(self, h: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row slot"]:
+        """a_a: weights of the slots by similarity of their audio vector to h."""
         return self._address(h, self.sounds)
 
-    def recall(self, shares: Float[Tensor, "*row slot"]) -> Float[Tensor, "*row dim"]:
-        """What the slots sound like."""
-        return shares @ self.sounds
+    def recall(self, weights: Float[Tensor, "*row slot"]) -> Float[Tensor, "*row dim"]:
+        """Weighted mean of the audio vectors of the slots."""
+        return weights @ self.sounds
 
     def _address(self, x: Tensor, slots: Tensor) -> Tensor:
         cosines = unit(x) @ unit(slots).T
@@ -46,5 +46,5 @@ class AudioVisualMemory(nn.Module):
 def degree_of_match(
     by_sight: Float[Tensor, "item slot"], by_sound: Float[Tensor, "item slot"]
 ) -> Float[Tensor, " item"]:
-    """g = cos(a_v, a_a) in [0, 1]: do sight and sound point at the same slots?"""
+    """Agreement of the slots that sight and sound address: g = cos(a_v, a_a) in [0, 1]."""
     return (unit(by_sight) * unit(by_sound)).sum(-1).clamp(0, 1)

@@ -1,6 +1,6 @@
-"""Models of what follows what: frames in, frames out; and a transformer over text and frames.
+"""Temporal models over frames, and a transformer over a text and frames.
 
-Padding never reaches a frame that is there: keys are masked, the LSTM only looks back.
+Padding never affects real frames: keys are masked, and the LSTM runs forward only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seehear.nn.conditioning import head_width
 
-EPS = 1e-12  # of every layer norm here; CLIP's own towers have 1e-5
+EPS = 1e-12  # of every layer norm here; CLIP itself has 1e-5
 
 
 def quick_gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -21,7 +21,7 @@ def quick_gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def init_like_bert(module: nn.Module) -> None:
-    """Normal(0, 0.02) for linear and embedding weights, 0 for biases; for `Module.apply`."""
+    """Initialise a layer: normal(0, 0.02) weights, biases 0; for `Module.apply`."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
@@ -29,7 +29,7 @@ def init_like_bert(module: nn.Module) -> None:
 
 
 class SelfAttention(nn.Module):
-    """The first half of a block of CLIP's transformers.  x + Attention(LN1(x))."""
+    """Attention half of a block of CLIP's transformers.  x + Attention(LN1(x))."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
@@ -41,10 +41,10 @@ class SelfAttention(nn.Module):
     def attend(
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
-        """Every token looks at every token that is there."""
+        """Each token attends to all unmasked tokens of its item."""
         qkv = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # three of [item head token width]
-        lowest = torch.finfo(x.dtype).min  # not -inf: an item without frames would be NaN
+        lowest = torch.finfo(x.dtype).min  # -inf would give NaN for an item without frames
         bias = torch.zeros_like(mask, dtype=x.dtype).masked_fill(~mask, lowest)
         pooled = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
         return x + self.out(pooled.transpose(1, 2).flatten(-2))
@@ -66,7 +66,7 @@ class ResidualBlock(SelfAttention):
     def forward(
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
-        """Every token looks at every token that is there, then at itself."""
+        """Apply attention, then the feed-forward layer."""
         return self.feed_forward(self.attend(x, mask))
 
     def feed_forward(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
@@ -75,24 +75,24 @@ class ResidualBlock(SelfAttention):
 
 
 class Positions(nn.Embedding):
-    """A learned vector for every place of a sequence."""
+    """Learned position embeddings P."""
 
-    def place(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
+    def add_to(self, x: Float[Tensor, "item token dim"]) -> Float[Tensor, "item token dim"]:
         """x + P[0 .. length - 1].
 
         Raises: ValueError if a sequence is longer than the table.
         """
-        length, room = x.shape[1], self.num_embeddings
-        if length > room:
+        length, most = x.shape[1], self.num_embeddings
+        if length > most:
             raise ValueError(
-                f"a sequence of {length} tokens does not fit into {room} positions; "
+                f"a sequence of {length} tokens is longer than the {most} positions; "
                 f"sample fewer frames or build the model with positions={length}"
             )
         return x + self.weight[:length]
 
 
 class PositionedTransformer(nn.Module):
-    """A learned table of positions and a stack of residual blocks."""
+    """Learned positions followed by a stack of residual blocks."""
 
     def __init__(self, dim: int, *, layers: int, heads: int, positions: int, dropout: float = 0.0):
         super().__init__()
@@ -105,24 +105,24 @@ class PositionedTransformer(nn.Module):
         self, x: Float[Tensor, "item token dim"], mask: Bool[Tensor, "item token"]
     ) -> Float[Tensor, "item token dim"]:
         """blocks(x + P[0 .. length - 1])."""
-        x = self.dropout(self.position.place(x))
+        x = self.dropout(self.position.add_to(x))
         for block in self.blocks:
             x = block(x, mask)
         return x
 
 
 class Unchanged(nn.Module):
-    """Frames as they are."""
+    """Temporal model that returns the frames unchanged."""
 
     def forward(
         self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
     ) -> Float[Tensor, "item frame dim"]:
-        """The frames; the mask says nothing new."""
+        """The frames."""
         return frames
 
 
 class TemporalLSTM(nn.Module):
-    """What a one-way LSTM has seen so far, added to each frame.  v + LSTM(v)."""
+    """Forward LSTM with a residual connection.  v + LSTM(v)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -131,12 +131,12 @@ class TemporalLSTM(nn.Module):
     def forward(
         self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
     ) -> Float[Tensor, "item frame dim"]:
-        """Frames with memory; padding comes last, so it cannot reach the frames before it."""
+        """Frames plus the LSTM output; padding comes last, so it cannot affect real frames."""
         return frames + self.lstm(frames)[0]
 
 
 class TemporalTransformer(nn.Module):
-    """Frames that have looked at each other.  v + blocks(v + P): the residual has no positions."""
+    """Transformer over frames with a residual connection without positions.  v + blocks(v + P)."""
 
     def __init__(self, dim: int, *, layers: int, heads: int, positions: int) -> None:
         super().__init__()
@@ -147,12 +147,12 @@ class TemporalTransformer(nn.Module):
     def forward(
         self, frames: Float[Tensor, "item frame dim"], mask: Bool[Tensor, "item frame"]
     ) -> Float[Tensor, "item frame dim"]:
-        """Frames in the light of the other frames that are there."""
+        """Frames plus the transformer output."""
         return frames + self.transformer(frames, mask)
 
 
 class CrossTransformer(nn.Module):
-    """One number for a text and the frames of an item, read together as one sequence.
+    """Transformer that scores a text and the frames of an item as one sequence.
 
     x = blocks(Dropout([t; v_1 .. v_F] + P));  s = w . quick_gelu(W LN(x_0) + b) + c.
     """
@@ -173,11 +173,11 @@ class CrossTransformer(nn.Module):
         frames: Float[Tensor, "item frame dim"],
         mask: Bool[Tensor, "item frame"],
     ) -> Float[Tensor, "query item dim"]:
-        """quick_gelu(W LN(x_0) + b) for every pair."""
+        """Pooled vector of every pair, quick_gelu(W LN(x_0) + b)."""
         queries, items = len(query), len(frames)
         text = query[:, None, None].expand(-1, items, -1, -1)
         video = frames[None].expand(queries, -1, -1, -1)
-        present = F.pad(mask, (1, 0), value=True).repeat(queries, 1)  # the text is always there
+        present = F.pad(mask, (1, 0), value=True).repeat(queries, 1)  # the text is never masked
         first = self.transformer(torch.cat([text, video], dim=2).flatten(0, 1), present)[:, 0]
         return quick_gelu(self.dense(self.norm(first))).unflatten(0, (queries, items))
 
@@ -187,5 +187,5 @@ class CrossTransformer(nn.Module):
         frames: Float[Tensor, "item frame dim"],
         mask: Bool[Tensor, "item frame"],
     ) -> Float[Tensor, "query item"]:
-        """s for every pair."""
+        """s of every pair."""
         return self.similarity(self.pooled(query, frames, mask)).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Token selection: of each frame's patches, the few that a learned scorer ranks highest."""
+"""Token selection: keep the patches of each frame that a learned scorer ranks highest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class PatchScorer(nn.Module):
-    """How telling each patch of a frame is, in the light of its class token.
+    """Scores the relevance of each patch of a frame, given its class token.
 
     x = GELU(W_1 LN(v));  score_i = tanh(w . GELU(W_2 [x_i; x_0])), without biases.
 
@@ -33,27 +33,27 @@ class PatchScorer(nn.Module):
 
 
 def top_k_ascending(scores: Float[Tensor, "*row patch"], k: int) -> Int[Tensor, "*row k"]:
-    """Places of the k highest scores, lowest place first."""
+    """Indices of the k highest scores, in ascending order."""
     return scores.topk(k, dim=-1).indices.sort(dim=-1).values
 
 
 class PerturbedTopK(torch.autograd.Function):
-    """The mean choice of k patches under noise, with the gradient of that mean.
+    """Mean one-hot choice of the top k patches under noise, with the gradient of that mean.
 
     Y = 1/n sum_n onehot(top_k(s + sigma Z_n));  dY_p/ds_q = 1/(n sigma) sum_n onehot_np Z_nq.
 
     Source: Berthet et al., "Learning with differentiable perturbed optimizers"; TS2-Net.
-    Differs: TS2-Net's public code leaves out the terms with p != q; so does `whole` = False.
+    Differs: TS2-Net's public code omits the terms with p != q, as `full_gradient` = False does.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float, whole: bool
+        ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float, full_gradient: bool
     ) -> Tensor:
-        """[row patch], [row sample patch] -> [row k patch]; slot 0 is the lowest place."""
+        """[row patch], [row sample patch] -> [row k patch]; slot 0 has the lowest index."""
         chosen = top_k_ascending(scores[:, None] + sigma * noise, k).transpose(1, 2)
         ctx.save_for_backward(chosen, noise)
-        ctx.sigma, ctx.whole = sigma, whole
+        ctx.sigma, ctx.full_gradient = sigma, full_gradient
         counts = torch.zeros(
             len(scores), k, scores.shape[1], dtype=torch.long, device=scores.device
         )
@@ -62,10 +62,10 @@ class PerturbedTopK(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """sum_k upstream_kp dY_kp / ds_q, of all p or of p = q alone."""
+        """sum_k upstream_kp dY_kp / ds_q, over all p or for p = q alone."""
         chosen, noise = ctx.saved_tensors
         along = upstream.gather(2, chosen)  # [row k sample]
-        if ctx.whole:
+        if ctx.full_gradient:
             grad = torch.einsum("rkn,rnp->rp", along, noise)
         else:
             own = along * noise.gather(2, chosen.mT).mT
@@ -74,13 +74,13 @@ class PerturbedTopK(torch.autograd.Function):
 
 
 class TokenSelection(nn.Module):
-    """Of every frame the class token and its k most telling patches.
+    """Keeps the class token and the k highest-scoring patches of each frame.
 
-    Training draws noise and keeps soft mixtures of patches; evaluation takes the top k as they are
-    ("hard") or mixtures as well ("perturbed": set `generator` to repeat them).
+    Training adds noise and keeps soft mixtures of patches; evaluation takes the top k unchanged
+    ("hard"), or mixtures too ("perturbed": set `generator` to repeat them).
 
     Source: TS2-Net, section 3.3; k = 3, 500 samples, sigma 0.05 of its public code.
-    Differs: evaluation is "hard" by default (the code draws noise, so its scores change by run).
+    Differs: evaluation is "hard" by default (the code adds noise, so its scores vary by run).
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class TokenSelection(nn.Module):
         samples: int,
         sigma: float,
         eval_mode: Literal["hard", "perturbed"],
-        whole_gradient: bool,
+        full_gradient: bool,
     ) -> None:
         super().__init__()
         self.scorer = PatchScorer(dim)
         self.keep, self.samples, self.sigma = keep, samples, sigma
-        self.eval_mode, self.whole_gradient = eval_mode, whole_gradient
+        self.eval_mode, self.full_gradient = eval_mode, full_gradient
         self.generator: torch.Generator | None = None
 
     def forward(self, tokens: Float[Tensor, "row token dim"]) -> Float[Tensor, "row kept dim"]:
-        """[class; patches] of every frame -> [class; k chosen]."""
+        """[class; patches] of each frame -> [class; k chosen]."""
         patches = tokens[:, 1:]
         if not self.training and self.eval_mode == "hard":
             chosen = top_k_ascending(self.scorer(tokens)[:, 1:], self.keep)
@@ -108,13 +108,13 @@ class TokenSelection(nn.Module):
         else:
             scores = self.scorer(tokens)[:, 1:]
             indicator: Tensor = PerturbedTopK.apply(
-                scores, self.noise(scores), self.keep, self.sigma, self.whole_gradient
+                scores, self.noise(scores), self.keep, self.sigma, self.full_gradient
             )
             selected = indicator @ patches
         return torch.cat([tokens[:, :1], selected], dim=1)
 
     def noise(self, scores: Float[Tensor, "row patch"]) -> Float[Tensor, "row sample patch"]:
-        """Normal noise of unit spread for every sample."""
+        """Standard normal noise for every sample."""
         rows, patches = scores.shape
         return torch.randn(
             (rows, self.samples, patches),

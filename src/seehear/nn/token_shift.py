@@ -1,4 +1,4 @@
-"""Token shift: a few patches of each frame are swapped for those of its neighbours in time."""
+"""Token shift: replace a few patches of each frame by those of the neighbouring frames."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ GRID = 7  # every (tokens // 7)-th token moves: two columns of ViT-B/32's 7 x 7 
 def token_shift(
     tokens: Float[Tensor, "item frame token dim"], mask: Bool[Tensor, "item frame"]
 ) -> Float[Tensor, "item frame token dim"]:
-    """Whole tokens from the frame before at 1, 1 + s, .. and from the one after at 4, 4 + s, ..
+    """Replace some tokens of each frame by those of the neighbouring frames.
 
-    s = tokens // 7, the class token counted; the class token (0) stays, and so does what would
-    come from beyond the first or the last frame.
+    Tokens 1, 1 + s, .. come from the frame before, tokens 4, 4 + s, .. from the frame after;
+    s = tokens // 7, counting the class token (0), which stays. At both ends, where there is no such
+    frame, tokens stay too.
 
     Source: TS2-Net (Liu et al., ECCV 2022) and its public code.
-    Differs: the last frame of a padded item keeps its own (the code takes the padding's).
+    Differs: the last frame of a padded item keeps its tokens (the code takes those of the padding).
     Raises: ValueError if a frame has fewer than 7 tokens.
     """
     step = tokens.shape[2] // GRID
     if step < 1:
-        raise ValueError(f"token shift needs {GRID} tokens in a frame, not {tokens.shape[2]}")
+        raise ValueError(f"token shift needs {GRID} tokens per frame, not {tokens.shape[2]}")
     before = torch.cat([tokens[:, :1], tokens[:, :-1]], dim=1)
     after = torch.cat([tokens[:, 1:], tokens[:, -1:]], dim=1)
     has_after = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)

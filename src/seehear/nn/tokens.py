@@ -1,4 +1,4 @@
-"""A batch of items as the models see it: token sequences of sight and sound, in torch."""
+"""Batch of items for the models: token sequences of sight and sound, in torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from seehear.nn.pooling import zero_padding
 from seehear.types import Tokens
 
 
@@ -15,8 +16,8 @@ from seehear.types import Tokens
 class TokenBatch:
     """Padded token sequences; a mask is True where there IS a token, and padding comes last.
 
-    A silent item has an audio mask that is all False. Scores ignore what the padding holds, NaN
-    included; gradients ask for finite numbers.
+    The audio mask of a silent item is all False. Scores ignore the values of padding, NaN included;
+    gradients need finite values.
     """
 
     frames: Float[Tensor, "item frame dim"]
@@ -26,17 +27,17 @@ class TokenBatch:
 
     @classmethod
     def from_tokens(cls, tokens: Tokens, *, device: torch.device | str = "cpu") -> TokenBatch:
-        """The stored tokens as float32 on `device`, with zeros in the padding.
+        """Copy stored tokens to `device` as float32, with zeros in the padding.
 
-        Note: always a copy, so a stored array never changes under a model.
+        Note: shares no memory with the stored arrays.
         """
         frame_mask = torch.tensor(tokens.frame_mask, device=device)
         audio_mask = torch.tensor(tokens.audio_mask, device=device)
         frames = torch.tensor(tokens.frames, dtype=torch.float32, device=device)
         audio = torch.tensor(tokens.audio, dtype=torch.float32, device=device)
         return cls(
-            frames=frames.masked_fill(~frame_mask[..., None], 0),
+            frames=zero_padding(frames, frame_mask),
             frame_mask=frame_mask,
-            audio=audio.masked_fill(~audio_mask[..., None], 0),
+            audio=zero_padding(audio, audio_mask),
             audio_mask=audio_mask,
         )

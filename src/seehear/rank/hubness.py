@@ -118,7 +118,7 @@ def qb_norm(
 
     Source: QB-Norm (Bogolin et al., CVPR 2022); in log space, so nothing overflows.
     Differs: untouched rows are beta * s, not s; order within a row is the paper's.
-    Note: rows lie on different scales; never compare scores of two queries or transpose them.
+    Note: rows have different scales; never compare scores of two queries or transpose them.
     """
     return apply_bank(scores, summarise_bank(bank_scores, beta=beta, k=k))
 

@@ -39,7 +39,7 @@ def stage1_candidates(
     wanted, weight = where.av_correspondence if where else None, float(query.audio_weight[0])
     if wanted is not None and not engine.has_av_correspondence:
         raise UsageError(
-            "this library's weights cannot tell whether sound belongs to the picture; with the "
+            "this library's weights cannot detect whether sound belongs to the picture; with the "
             "engine clip-ast, 'seehear-lab match LIBRARY --install' trains them to"
         )
     count = k if wanted is None else store.counts(where=where)["items"]

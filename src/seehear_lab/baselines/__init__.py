@@ -1,1 +1,1 @@
-"""What DSTC is compared with: two views, classes, one interface (`class_level.systems.System`)."""
+"""Class-level systems that DSTC is compared with (interface: `class_level.systems.System`)."""

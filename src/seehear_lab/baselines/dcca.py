@@ -1,4 +1,4 @@
-"""DCCA and DCCAE: networks whose outputs correlate (Andrew et al., 2013; Wang et al., 2015)."""
+"""DCCA and DCCAE: networks with correlated outputs (Andrew et al., 2013; Wang et al., 2015)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seehear_lab.class_level.pairs import Pairs, Vectors
 
 @dataclass(frozen=True, kw_only=True)
 class DCCAConfig(DeepConfig):
-    """One batch holds all pairs by default: the loss needs many more pairs than outputs."""
+    """Settings of DCCA; one batch has all pairs, as the loss needs many more pairs than outputs."""
 
     hidden: tuple[int, ...] = (512, 512)
     outputs: int = 20
@@ -30,26 +30,29 @@ class DCCAConfig(DeepConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DCCAEConfig(DCCAConfig):
-    """DCCA and decoders."""
+    """Settings of DCCAE: DCCA with decoders."""
 
     reconstruction: float = 0.01
 
 
 class DCCA(DeepSystem):
-    """loss = -corr(f(x), g(y)); after each epoch a linear CCA of the outputs.
+    """Deep CCA: two networks with maximally correlated outputs, then a linear CCA.
 
-    Source: Andrew et al., 2013, with ReLU and Adam in place of their units and L-BFGS.
+    loss = -corr(f(x), g(y)).
+
+    Source: Andrew et al., 2013.
+    Differs: ReLU and Adam in place of their units and L-BFGS.
     """
 
     config: DCCAConfig
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """Two networks that share nothing."""
+        """Make two separate networks."""
         sizes = (*self.config.hidden, self.config.outputs)
         self.encode_x, self.encode_y = perceptron((x_dim, *sizes)), perceptron((y_dim, *sizes))
 
     def embed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs before the linear CCA."""
+        """Outputs of the networks, before the linear CCA."""
         return self.encode_x(x), self.encode_y(y)
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
@@ -57,7 +60,7 @@ class DCCA(DeepSystem):
         return -total_correlation(*self.embed(x, y), ridge=self.config.ridge)
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state an epoch, its linear CCA fitted on the training pairs."""
+        """Train one epoch per state, then fit the linear CCA on the training pairs."""
         for state in super().fit(train, unlabelled):
             config = LinearConfig(ridges=(self.config.ridge,), components=(self.config.components,))
             self.linear = CCA(config)
@@ -75,18 +78,18 @@ class DCCA(DeepSystem):
 
 
 class DCCAE(DCCA):
-    """DCCA's loss + lambda (mean |x - p(f(x))|^2 + mean |y - q(g(y))|^2)."""
+    """DCCA with autoencoders; adds lambda (mean |x - p(f(x))|^2 + mean |y - q(g(y))|^2)."""
 
     config: DCCAEConfig
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """DCCA's networks and their mirror images."""
+        """Make the networks of DCCA and mirrored decoders."""
         super().build(x_dim, y_dim, classes)
         sizes = (self.config.outputs, *reversed(self.config.hidden))
         self.decode_x, self.decode_y = perceptron((*sizes, x_dim)), perceptron((*sizes, y_dim))
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
-        """Minus the sum of canonical correlations, plus the weighted errors of reconstruction."""
+        """Minus the sum of canonical correlations, plus the weighted reconstruction errors."""
         f, g = self.embed(x, y)
         errors = (x - self.decode_x(f)).square().sum(1).mean()
         errors = errors + (y - self.decode_y(g)).square().sum(1).mean()
@@ -97,11 +100,11 @@ class DCCAE(DCCA):
 def total_correlation(
     f: Float[Tensor, "pair x_dim"], g: Float[Tensor, "pair y_dim"], *, ridge: float
 ) -> Float[Tensor, ""]:
-    """Sum of the singular values of S_ff^-1/2 S_fg S_gg^-1/2, with ridges on S_ff and S_gg.
+    """Sum of canonical correlations: singular values of S_ff^-1/2 S_fg S_gg^-1/2, with ridges.
 
-    Note: whitens with Cholesky factors, L_f^-1 S_fg L_g^-T, which has the same singular values: the
-    usual inverse root by eigenvectors has gradients of 1 / (l_i - l_j), NaN where eigenvalues
-    repeat. Double precision inside, whatever comes in.
+    Note: whitens with Cholesky factors, L_f^-1 S_fg L_g^-T, which has the same singular values. The
+    usual inverse root by eigenvectors has gradients of 1 / (l_i - l_j), NaN for repeated
+    eigenvalues. Computes in double precision.
     """
     dtype, n = f.dtype, len(f)
     f, g = f.double(), g.double()
@@ -114,7 +117,7 @@ def total_correlation(
 
 
 def perceptron(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with ReLU between them."""
+    """Make linear layers with ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]

@@ -1,4 +1,4 @@
-"""What rivals that train on batches share: batches, the loop, vectors in evaluation mode."""
+"""Base class of the systems that train a network on batches, and their sampling of pairs."""
 
 from __future__ import annotations
 
@@ -16,48 +16,51 @@ Batch = tuple[Float[Tensor, "pair x_dim"], Float[Tensor, "pair y_dim"], Int[Tens
 
 @dataclass(frozen=True, kw_only=True)
 class DeepConfig:
-    """How a network is trained; a rival sets its paper's values."""
+    """Training settings; each system sets the values of its paper."""
 
     epochs: int = 100
     batch_size: int = 100
     lr: float = 1e-4
     betas: tuple[float, ...] = (0.9, 0.999)
-    weighted: bool = False  # draw every class as often as any other
+    weighted: bool = False  # sample all classes equally often
 
 
 class DeepSystem(nn.Module):
-    """A network for each modality into one space, trained by `loss`; the seed is torch's own."""
+    """Networks of two modalities into one space; subclasses override `build`, `embed`, `loss`.
+
+    The global seed of torch applies.
+    """
 
     def __init__(self, config: DeepConfig) -> None:
         super().__init__()
         self.config = config
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """Make the networks, now that sizes are known."""
-        raise TypeError("a deep system without 'build'; use one of its subclasses")
+        """Make the networks for the given sizes."""
+        raise TypeError("this system has no 'build'; use a subclass")
 
     def embed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Both modalities in the common space."""
-        raise TypeError("a deep system without 'embed'; use one of its subclasses")
+        """Encode both modalities in the common space."""
+        raise TypeError("this system has no 'embed'; use a subclass")
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
-        """What one step minimises."""
-        raise TypeError("a deep system without 'loss'; use one of its subclasses")
+        """Loss of one training step."""
+        raise TypeError("this system has no 'loss'; use a subclass")
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Adam over all weights."""
+        """Adam over all parameters."""
         low, high = self.config.betas
         return torch.optim.Adam(self.parameters(), lr=self.config.lr, betas=(low, high))
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state an epoch."""
+        """Train, and yield one state per epoch."""
         self.build(train.x.shape[1], train.y.shape[1], int(train.labels.max()) + 1)
         optimiser = self.optimiser()
         for epoch in range(self.config.epochs):
             yield {"epoch": epoch + 1, "loss": self.run_epoch(train, optimiser, epoch)}
 
     def run_epoch(self, train: Pairs, optimiser: torch.optim.Optimizer, epoch: int) -> float:
-        """One pass over the training pairs; the mean loss."""
+        """Train one epoch and return the mean loss."""
         self.train()
         losses = []
         size, weighted = self.config.batch_size, self.config.weighted
@@ -71,28 +74,28 @@ class DeepSystem(nn.Module):
 
     @torch.no_grad()
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Both modalities in the common space, in evaluation mode."""
+        """Encode pairs in the common space, in evaluation mode."""
         self.eval()
         x, y = self.embed(torch.from_numpy(pairs.x), torch.from_numpy(pairs.y))
         return Vectors.shared(x.numpy(), y.numpy())
 
 
 def batches(pairs: Pairs, size: int, *, weighted: bool = False) -> Iterator[Batch]:
-    """Pairs in random order, or drawn with replacement so that classes are equally likely.
+    """Batches of pairs in random order, or sampled with replacement so that classes are balanced.
 
-    P(pair) ~ 1 / pairs of its class. A last batch of one pair is left out: BatchNorm needs two.
+    P(pair) ~ 1 / pairs of its class. A last batch of one pair is skipped: BatchNorm needs two.
 
-    Note: torch's own seed decides; copies one batch at a time.
+    Note: uses the global seed of torch; copies one batch at a time.
     """
     labels = torch.from_numpy(pairs.labels)
     x, y = torch.from_numpy(pairs.x), torch.from_numpy(pairs.y)
-    order = balanced_draws(labels, len(labels)) if weighted else torch.randperm(len(labels))
+    order = sample_balanced(labels, len(labels)) if weighted else torch.randperm(len(labels))
     for rows in order.split(size):
         if len(rows) > 1:
             yield x[rows], y[rows], labels[rows]
 
 
-def balanced_draws(labels: Int[Tensor, " pair"], count: int) -> Int[Tensor, " drawn"]:
-    """Rows drawn with replacement, probability 1 / (pairs of the row's class)."""
+def sample_balanced(labels: Int[Tensor, " pair"], count: int) -> Int[Tensor, " sample"]:
+    """Rows sampled with replacement, with probability ~ 1 / (pairs of the class of the row)."""
     per_class = labels.bincount().clamp(min=1)
     return torch.multinomial(1.0 / per_class[labels].double(), count, replacement=True)

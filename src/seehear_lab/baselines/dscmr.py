@@ -1,4 +1,4 @@
-"""DSCMR: one label space and one common space for both modalities (Zhen et al., CVPR 2019)."""
+"""DSCMR: a shared label space and a shared common space (Zhen et al., CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Codes = Float[Tensor, "pair code"]
 
 @dataclass(frozen=True, kw_only=True)
 class DSCMRConfig(DeepConfig):
-    """Image-text of the paper; on AudioSetZSL DSTC's authors gave it their encoders' sizes."""
+    """Settings of the paper for image-text; for AudioSetZSL, the DSTC paper uses other sizes."""
 
     x_hidden: int = 2048
     y_hidden: int = 2048
@@ -29,15 +29,18 @@ class DSCMRConfig(DeepConfig):
 
 
 class DSCMR(DeepSystem):
-    """f = W ReLU(W_x x), g = W ReLU(W_y y), classes P f and P g; W and P are shared.
+    """Two encoders that share their last layer and a linear classifier.
 
-    Source: DSCMR and its public code. Differs: pairs are shuffled (the code keeps their order).
+    f = W ReLU(W_x x), g = W ReLU(W_y y), classes P f and P g; W and P are shared.
+
+    Source: DSCMR and its public code.
+    Differs: pairs are shuffled (the code keeps their order).
     """
 
     config: DSCMRConfig
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """A hidden layer for each modality, then what they share."""
+        """Make a hidden layer per modality, and the shared layers."""
         config = self.config
         self.hidden_x = nn.Linear(x_dim, config.x_hidden)
         self.hidden_y = nn.Linear(y_dim, config.y_hidden)
@@ -46,7 +49,7 @@ class DSCMR(DeepSystem):
         self.classify = nn.Linear(config.code, classes)
 
     def embed(self, x: Tensor, y: Tensor) -> tuple[Codes, Codes]:
-        """The common space."""
+        """Codes of both modalities in the common space."""
         return self.code_x(F.relu(self.hidden_x(x))), self.code_y(F.relu(self.hidden_y(y)))
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
@@ -63,7 +66,7 @@ def dscmr_terms(
     predicted: tuple[Float[Tensor, "pair label"], Float[Tensor, "pair label"]],
     one_hot: Float[Tensor, "pair label"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """J1, J2 and J3.
+    """The three terms of the loss, J1, J2 and J3.
 
     J1 = mean |P f - z| + mean |P g - z|
     J2 = sum over (f, f), (f, g), (g, g) of mean_ij log(1 + e^t_ij) - S_ij t_ij, t = cos / 2

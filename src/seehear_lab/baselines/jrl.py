@@ -1,4 +1,4 @@
-"""JRL: linear maps to the labels, sparse and smooth over all items (Zhai et al., TCSVT 2014)."""
+"""JRL: sparse linear maps to labels, smooth on a graph of all items (Zhai et al., TCSVT 2014)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Maps = list[np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class JRLConfig:
-    """Weights of the paper's code, where sparsity is chosen on validation."""
+    """Settings of JRL from the code of the paper; sparsity is selected on validation."""
 
     pair: float = 1.0  # mu
     graph: float = 1.0  # lambda
@@ -27,14 +27,14 @@ class JRLConfig:
 
 
 class JRL:
-    """P_x, P_y to the space of labels, found in turns; items are compared by class posteriors.
+    """Maps P_x, P_y to the label space, solved alternately; items compared by class posteriors.
 
     sum_v |X_v P_v - Y|^2 + mu |X_x P_x - X_y P_y|^2 + lambda sum_v tr((X_v P_v)' L_v X_v P_v)
     + gamma sum_v |P_v|_2,1, L_v the normalised Laplacian of the k nearest neighbours.
     s(a, b) = sum_c p(c|a) p(c|b), p the classes of the nearest training items of both modalities.
 
     Source: Zhai, Peng, Xiao, 2014.
-    Differs: edges of the graph weigh 1, the posterior counts neighbours.
+    Differs: all edges of the graph have weight 1; posteriors count neighbours.
     Note: TRANSDUCTIVE: the graph contains the features of test items (never their labels).
     """
 
@@ -42,9 +42,9 @@ class JRL:
         self.config = config
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state for every sparsity."""
-        self.moves = [(side.mean(0), spread(side)) for side in (train.x, train.y)]
-        labelled, others = self._standard(train), self._standard(unlabelled)
+        """Solve, and yield one state per sparsity."""
+        self.scales = [(side.mean(0), spread(side)) for side in (train.x, train.y)]
+        labelled, others = self._standardise(train), self._standardise(unlabelled)
         one_hot = np.eye(train.labels.max() + 1)[train.labels]
         smooth = [
             smoothness(np.concatenate(sides), self.config.neighbours)
@@ -71,18 +71,21 @@ class JRL:
         return maps
 
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Class posteriors; their dot product is the similarity."""
-        sides = zip(self._standard(pairs), self.maps, strict=True)
+        """Class posteriors of both modalities; their dot product is the similarity."""
+        sides = zip(self._standardise(pairs), self.maps, strict=True)
         x, y = (posteriors(side @ p, *self.known, self.config.neighbours) for side, p in sides)
         return Vectors.shared(x, y)
 
-    def _standard(self, pairs: Pairs) -> list[Features]:
-        sides = zip((pairs.x, pairs.y), self.moves, strict=True)
+    def _standardise(self, pairs: Pairs) -> list[Features]:
+        sides = zip((pairs.x, pairs.y), self.scales, strict=True)
         return [(side.astype(float) - mean) / deviation for side, (mean, deviation) in sides]
 
 
 def smoothness(items: Features, neighbours: int) -> Float[np.ndarray, "dim dim"]:
-    """X' L X with L = I - D^-1/2 W D^-1/2; W_ij = 1 where one is among the other's nearest."""
+    """Smoothness X' L X on the neighbourhood graph of the items.
+
+    L = I - D^-1/2 W D^-1/2;  W_ij = 1 if one is among the nearest of the other.
+    """
     nearest = nearest_items(items, items, neighbours + 1)[:, 1:]
     count = len(items)
     rows = np.repeat(np.arange(count), nearest.shape[1])
@@ -95,13 +98,13 @@ def smoothness(items: Features, neighbours: int) -> Float[np.ndarray, "dim dim"]
 def posteriors(
     items: Features, known: Features, one_hot: np.ndarray, neighbours: int
 ) -> Float[np.ndarray, "item label"]:
-    """Share of every class among the nearest known items."""
+    """Fraction of each class among the nearest known items."""
     nearest = nearest_items(items, known, neighbours)
     return one_hot[nearest].mean(1)
 
 
 def nearest_items(items: Features, among: Features, count: int, *, block: int = 1024) -> np.ndarray:
-    """Rows of `among` by rising Euclidean distance, the first `count` for every item."""
+    """Indices of the `count` rows of `among` nearest to each item, nearest first (Euclidean)."""
     squares, found = (among**2).sum(1), []
     for start in range(0, len(items), block):
         away = squares - 2 * items[start : start + block] @ among.T

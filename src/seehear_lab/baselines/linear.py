@@ -1,4 +1,4 @@
-"""CCA, MCCA and GCCA in closed form: one matrix a view, columns by falling correlation."""
+"""CCA, MCCA and GCCA in closed form: one matrix per view, columns by falling correlation."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ Weights = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class LinearConfig:
-    """What validation chooses from. A ridge is added to covariances of columns of variance 1."""
+    """Settings to select on validation; ridges apply to columns of variance 1."""
 
     ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
     components: tuple[int, ...] = (5, 7, 9, 12, 15, 20)
 
 
 class LinearSystem:
-    """Two matrices found in closed form on standardised columns; a method overrides `solve`."""
+    """Base class of systems of one matrix per view, on standardised columns; override `solve`."""
 
     def __init__(self, config: LinearConfig) -> None:
         self.config = config
 
     def solve(self, x: View, y: View, labels: Int[np.ndarray, " pair"], ridge: float) -> Weights:
-        """The matrices of both views for columns of mean 0 and variance 1, the best first."""
-        raise TypeError("a linear system without 'solve'; use one of its subclasses")
+        """Matrices of both views, for columns of mean 0 and variance 1; best directions first."""
+        raise TypeError("this system has no 'solve'; use a subclass")
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state for every ridge and number of components."""
-        self.moves = [
+        """Solve, and yield one state per ridge and number of components."""
+        self.scales = [
             (side.mean(0), spread(side)) for side in (train.x.astype(float), train.y.astype(float))
         ]
         for ridge in self.config.ridges:
-            whole = self.solve(*self._standard(train), train.labels, ridge)
+            full = self.solve(*self._standardise(train), train.labels, ridge)
             for components in self.config.components:
-                self.weights = [weight[:, :components] for weight in whole]
+                self.weights = [weight[:, :components] for weight in full]
                 yield {"ridge": ridge, "components": components}
 
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Both views in the common space."""
-        x, y = self._standard(pairs)
+        """Encode both views in the common space."""
+        x, y = self._standardise(pairs)
         return Vectors.shared(x @ self.weights[0], y @ self.weights[1])
 
-    def _standard(self, pairs: Pairs) -> tuple[View, View]:
-        (x_mean, x_std), (y_mean, y_std) = self.moves
+    def _standardise(self, pairs: Pairs) -> tuple[View, View]:
+        (x_mean, x_std), (y_mean, y_std) = self.scales
         return (pairs.x - x_mean) / x_std, (pairs.y - y_mean) / y_std
 
 
 class CCA(LinearSystem):
-    """Directions of greatest correlation: max corr(X a, Y b).
+    """Canonical correlation analysis: max corr(X a, Y b).
 
     a = S_xx^-1/2 U, b = S_yy^-1/2 V with U s V' = S_xx^-1/2 S_xy S_yy^-1/2, ridges on S_xx, S_yy.
 
@@ -63,21 +63,21 @@ class CCA(LinearSystem):
     """
 
     def solve(self, x: View, y: View, labels: Int[np.ndarray, " pair"], ridge: float) -> Weights:
-        """Whiten both views, then the singular vectors of what is left of their covariance."""
+        """Singular vectors of the covariance of both whitened views."""
         left, right = (_inverse_root(_covariance(v, v, ridge)) for v in (x, y))
         u, _, vt = np.linalg.svd(left @ _covariance(x, y) @ right, full_matrices=False)
         return left @ u, right @ vt.T
 
 
 class MCCA(LinearSystem):
-    """SUMCOR: C w = l D w, C all covariances between views, D those within a view.
+    """Multiview CCA (SUMCOR): C w = l D w, C the covariances between views, D those within a view.
 
     Source: Rupnik and Shawe-Taylor, 2010.
-    Note: with two views and no ridge the same directions as CCA.
+    Note: for two views without ridge, the directions are those of CCA.
     """
 
     def solve(self, x: View, y: View, labels: Int[np.ndarray, " pair"], ridge: float) -> Weights:
-        """The generalised eigenproblem over both views at once."""
+        """Eigenvectors of the generalised problem over both views."""
         between = _covariance(x, y)
         within = block_diag(_covariance(x, x, ridge), _covariance(y, y, ridge))
         zero = [np.zeros((v.shape[1],) * 2) for v in (x, y)]
@@ -86,17 +86,17 @@ class MCCA(LinearSystem):
 
 
 class GCCA(LinearSystem):
-    """MAXVAR: min sum_v |G - X_v W_v|^2 over G with G'G = I.
+    """Generalised CCA (MAXVAR): min sum_v |G - X_v W_v|^2 over G with G'G = I.
 
     G = top left singular vectors of the stacked [U_1 f_1, U_2 f_2], X_v = U_v s_v V_v' and
     f_v = s_v / sqrt(s_v^2 + n ridge); W_v = (X_v'X_v + n ridge I)^-1 X_v' G.
 
     Source: Kettenring, 1971.
-    Note: never forms a matrix of pairs by pairs, so 80,000 pairs are no trouble.
+    Note: never forms a matrix of pairs by pairs, so it handles 80,000 pairs.
     """
 
     def solve(self, x: View, y: View, labels: Int[np.ndarray, " pair"], ridge: float) -> Weights:
-        """Thin singular vectors of each view, stacked."""
+        """Solve with thin singular vectors of each view, stacked."""
         n, bases = len(x), []
         for view in (x, y):
             u, s, _ = np.linalg.svd(view, full_matrices=False)
@@ -110,7 +110,7 @@ class GCCA(LinearSystem):
 
 
 def top_directions(between: np.ndarray, within: np.ndarray, x_dim: int, count: int) -> Weights:
-    """The first `count` generalised eigenvectors of (between, within), cut into the two views."""
+    """The first `count` generalised eigenvectors of (between, within), split by view."""
     size = len(between)
     _, vectors = eigh(between, within, subset_by_index=[size - count, size - 1])
     vectors = vectors[:, ::-1]

@@ -1,4 +1,4 @@
-"""SM and SCM: a class posterior for each modality is the common space (Rasiwasia et al., 2010)."""
+"""SM and SCM: modalities compared by their class posteriors (Rasiwasia et al., 2010)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from seehear_lab.class_level.pairs import Pairs, Vectors, spread
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticConfig:
-    """Inverse strengths of the penalty that validation chooses from."""
+    """Settings of SM; the inverse strength of the penalty is selected on validation."""
 
     strengths: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
-    correlated: LinearConfig | None = None  # CCA before the regressions: SCM
+    correlated: LinearConfig | None = None  # CCA before the regressions, for SCM
 
 
 @dataclass(frozen=True, kw_only=True)
 class SCMConfig(SemanticConfig):
-    """SCM: CCA first, its settings chosen on validation too."""
+    """Settings of SCM: CCA first, its settings selected on validation too."""
 
     correlated: LinearConfig | None = field(
         default_factory=lambda: LinearConfig(ridges=(1e-3, 1e-1), components=(7, 9, 15))
@@ -29,9 +29,9 @@ class SCMConfig(SemanticConfig):
 
 
 class SM:
-    """Posteriors of one logistic regression a modality, compared by centred cosine.
+    """Posteriors of one logistic regression per modality, compared by centred cosine.
 
-    s(x, y) = cos(p(x) - 1/C, p(y) - 1/C). With `correlated` they see CCA's vectors: SCM.
+    s(x, y) = cos(p(x) - 1/C, p(y) - 1/C). With `correlated`, the regressions take vectors of CCA.
 
     Source: Rasiwasia et al., 2010, semantic matching and semantic correlation matching.
     """
@@ -40,22 +40,22 @@ class SM:
         self.config = config
 
     def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """One state for every strength (and every state of CCA)."""
+        """Fit, and yield one state per strength (and per state of CCA)."""
         from sklearn.linear_model import LogisticRegression
 
         self.cca = CCA(self.config.correlated) if self.config.correlated else None
         for state in self.cca.fit(train, unlabelled) if self.cca else [{}]:
-            self.moves = [(side.mean(0), spread(side)) for side in self._raw(train)]
+            self.scales = [(side.mean(0), spread(side)) for side in self._raw(train)]
             for strength in self.config.strengths:
                 self.models = [
                     LogisticRegression(C=strength, max_iter=2000).fit(side, train.labels)
-                    for side in self._standard(train)
+                    for side in self._standardise(train)
                 ]
                 yield {**state, "strength": strength}
 
     def vectors(self, pairs: Pairs) -> Vectors:
-        """Centred posteriors."""
-        sides = zip(self.models, self._standard(pairs), strict=True)
+        """Centred posteriors of both modalities."""
+        sides = zip(self.models, self._standardise(pairs), strict=True)
         x, y = (model.predict_proba(side) for model, side in sides)
         return Vectors.shared(x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True))
 
@@ -65,6 +65,6 @@ class SM:
         found = self.cca.vectors(pairs)
         return found.x_query, found.y_query
 
-    def _standard(self, pairs: Pairs) -> list[np.ndarray]:
-        sides = zip(self._raw(pairs), self.moves, strict=True)
+    def _standardise(self, pairs: Pairs) -> list[np.ndarray]:
+        sides = zip(self._raw(pairs), self.scales, strict=True)
         return [(side - mean) / deviation for side, (mean, deviation) in sides]

@@ -1,4 +1,4 @@
-"""CJME and AVGZSLNet: both modalities meet at a vector of their class, by triplets."""
+"""CJME and AVGZSLNet: triplet losses around class vectors (Parida 2020; Mazumder 2021)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Codes = Float[Tensor, "pair code"]
 
 @dataclass(frozen=True, kw_only=True)
 class CJMEConfig(DeepConfig):
-    """Both papers use word vectors of class names; none come with the lab: classes are one-hot."""
+    """Settings of CJME."""
 
     hidden: int = 256
     code: int = 64
@@ -27,7 +27,7 @@ class CJMEConfig(DeepConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class AVGZSLNetConfig(CJMEConfig):
-    """The optimiser of the public code, its batch cut down for small sets."""
+    """Settings of AVGZSLNet: optimiser of the public code, smaller batches for small sets."""
 
     dropout: float = 0.5
     batch_size: int = 256
@@ -36,34 +36,35 @@ class AVGZSLNetConfig(CJMEConfig):
 
 
 class CJME(DeepSystem):
-    """A class is the anchor: its own pairs come nearer than pairs of another class, by a margin.
+    """Triplets with the class vector as anchor: its pairs are nearer than those of another class.
 
     loss = [m + d(t, f) - d(t, f')]_+ + [m + d(t, g) - d(t, g')]_+, d squared Euclidean, t the class
     vector, f, g a pair of that class, f', g' a pair of another one in the batch.
 
-    Source: Parida et al., WACV 2020, section 3, without attention over modalities (a query here is
-    one modality). Differs: one-hot classes in place of word vectors.
+    Source: Parida et al., WACV 2020, section 3.
+    Differs: no attention over modalities (a query is one modality); one-hot classes in place of
+    word vectors of class names, which the lab does not ship.
     """
 
     config: CJMEConfig
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """One network for each modality and one for classes."""
+        """Make one network per modality and one for classes."""
         config, self.classes = self.config, classes
         self.encode_x = self.network(x_dim, config.hidden)
         self.encode_y = self.network(y_dim, config.hidden)
         self.encode_class = nn.Linear(classes, config.code)
 
     def network(self, dim: int, hidden: int) -> nn.Sequential:
-        """A hidden layer with ReLU."""
+        """Make a network with one hidden layer and ReLU."""
         return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, self.config.code))
 
     def embed(self, x: Tensor, y: Tensor) -> tuple[Codes, Codes]:
-        """The common space."""
+        """Codes of both modalities in the common space."""
         return self.encode_x(x), self.encode_y(y)
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
-        """Two triplets a pair."""
+        """Two triplets per pair."""
         f, g = self.embed(x, y)
         anchor = self.encode_class(self.class_vectors(labels))
         other = other_class(labels)
@@ -76,7 +77,7 @@ class CJME(DeepSystem):
 
 
 class AVGZSLNet(CJME):
-    """Triplets with class and modality as anchors, and a decoder back to the class vector.
+    """Triplets with classes and modalities as anchors, and a decoder back to the class vector.
 
     For m in (f, g): [1 + d(t, m) - d(t, m')]_+ + [1 + d(t, m) - d(t', m)]_+, with t', m' of another
     class; D decodes t, f and g: mean squared error to the class vector w, and
@@ -89,7 +90,7 @@ class AVGZSLNet(CJME):
     config: AVGZSLNetConfig
 
     def build(self, x_dim: int, y_dim: int, classes: int) -> None:
-        """CJME's networks with dropout, and the decoder."""
+        """Make the networks of CJME with dropout, and the decoder."""
         super().build(x_dim, y_dim, classes)
         code = self.config.code
         self.decode = nn.Sequential(
@@ -97,7 +98,7 @@ class AVGZSLNet(CJME):
         )
 
     def network(self, dim: int, hidden: int) -> nn.Sequential:
-        """A hidden layer with dropout before its ReLU, as in the public code."""
+        """Make a network with dropout before its ReLU, as in the public code."""
         return nn.Sequential(
             nn.Linear(dim, hidden),
             nn.Dropout(self.config.dropout),
@@ -110,7 +111,7 @@ class AVGZSLNet(CJME):
         return torch.optim.SGD(self.parameters(), lr=self.config.lr, momentum=self.config.momentum)
 
     def loss(self, x: Tensor, y: Tensor, labels: Tensor, *, epoch: int) -> Float[Tensor, ""]:
-        """Composite triplets, reconstruction of the class, triplets of what was decoded."""
+        """Composite triplets, reconstruction of the class vector, triplets of decoded vectors."""
         f, g = self.embed(x, y)
         words = self.class_vectors(labels)
         anchor, other, margin = self.encode_class(words), other_class(labels), self.config.margin
@@ -134,9 +135,9 @@ def triplet(anchor: Codes, own: Codes, other: Codes, margin: float) -> Float[Ten
 
 
 def other_class(labels: Tensor) -> Tensor:
-    """For every row a row of another class of the batch at random; itself where there is none.
+    """For each row, the index of a random row of another class; its own if there is none.
 
-    Note: a row that is its own opposite gives a triplet the constant loss `margin`.
+    Note: a triplet with the row itself has the constant loss `margin`.
     """
     unlike = (labels[:, None] != labels).double()
     alone = unlike.sum(1) == 0

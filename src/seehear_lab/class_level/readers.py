@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seehear.errors import NothingDoneError, UsageError
+from seehear.errors import NothingDoneError, UsageError, suggest
 from seehear_lab.class_level.digits import read_digits
 from seehear_lab.class_level.pairs import (
     ClassSet,
@@ -23,7 +23,6 @@ from seehear_lab.class_level.pairs import (
     split_balanced,
     split_rest,
 )
-from seehear_lab.recipes.reader import suggest
 
 SEEN = 23  # classes of AudioSetZSL that DSTC uses
 

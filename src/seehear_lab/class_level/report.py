@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from seehear.errors import UsageError
+from seehear.errors import UsageError, suggest
 from seehear_lab.class_level.grid import GridPoint
 from seehear_lab.class_level.pairs import ClassSet
 from seehear_lab.class_level.run import METRICS, Outcome
 from seehear_lab.class_level.systems import TRANSDUCTIVE
 from seehear_lab.evaluate.report import align
-from seehear_lab.recipes.reader import read_toml, suggest
+from seehear_lab.recipes.reader import read_toml
 
 RESULT = "result.json"
 HEAD = ("row", "x2y", "y2x", "both", "class x2y", "class y2x", "class both", "about")

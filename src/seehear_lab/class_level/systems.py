@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
-from seehear.errors import UsageError
+from seehear.errors import UsageError, suggest
 from seehear_lab.class_level.pairs import Pairs, Vectors
-from seehear_lab.recipes.reader import build, suggest
+from seehear_lab.recipes.reader import build
 
 SYSTEMS = {  # name: module, class, settings
     "acmr": ("seehear_lab.baselines.acmr", "ACMR", "ACMRConfig"),

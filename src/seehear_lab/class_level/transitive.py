@@ -15,8 +15,8 @@ from seehear_lab.losses.transitive import (
     Distance,
     Reduction,
     TransitiveWeights,
-    total,
     transitive_losses,
+    weighted_sum,
 )
 
 
@@ -114,7 +114,7 @@ class TwoStep:
                 distance=config.distance,
                 reduction=config.pc_reduction,
             )
-            total(losses, weights).backward()
+            weighted_sum(losses, weights).backward()
             optimiser.step()
             count += 1
             for name, loss in losses.items():

@@ -1,1 +1,1 @@
-"""Published checkpoints -> the state dicts of our models and of Hugging Face's CLIP."""
+"""Convert published checkpoints to state dicts of our models and of Hugging Face's CLIP, AST."""

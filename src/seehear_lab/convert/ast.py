@@ -1,11 +1,11 @@
-"""AST's checkpoints: timm's names for a vision transformer -> those of Hugging Face's ASTModel."""
+"""Convert checkpoints of AST (names of timm) to Hugging Face's ASTModel."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from seehear.errors import ModelError
-from seehear_lab.convert.keys import Converted, State, count_layers, take, without
+from seehear.errors import ModelError, counted
+from seehear_lab.convert.keys import Converted, State, drop_keys, layer_names, take
 
 TOP = {
     "cls_token": "embeddings.cls_token",
@@ -17,19 +17,19 @@ TOP = {
     "norm.bias": "layernorm.bias",
 }
 LAYER = {
-    "norm1": "layernorm_before",
-    "norm2": "layernorm_after",
-    "attn.qkv": "attention.qkv",
-    "attn.proj": "attention.o_proj",
-    "mlp.fc1": "mlp.fc1",
-    "mlp.fc2": "mlp.fc2",
+    "norm1.": "layernorm_before.",
+    "norm2.": "layernorm_after.",
+    "attn.qkv.": "attention.qkv.",
+    "attn.proj.": "attention.o_proj.",
+    "mlp.fc1.": "mlp.fc1.",
+    "mlp.fc2.": "mlp.fc2.",
 }
-CLASSIFIERS = ("head.", "head_dist.")  # of the pictures that it was started from
-TOWER = "patch_embed.proj.weight"  # what it is known by
+CLASSIFIERS = ("head.", "head_dist.")  # of the picture model that AST was initialised from
+TOWER = "patch_embed.proj.weight"  # identifies the tower
 
 
 def convert_ast(checkpoint: State) -> Converted:
-    """An AST checkpoint, `module.v.*` and its classifier, as an AST without one.
+    """Convert a checkpoint of AST (`module.v.*` and a classifier) to an AST without classifier.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
@@ -37,34 +37,30 @@ def convert_ast(checkpoint: State) -> Converted:
     root = prefix.removesuffix("v.")
     unused = [key for key in checkpoint if key.startswith(f"{root}mlp_head.")]
     unused += [key for key in checkpoint if key.startswith(tuple(prefix + c for c in CLASSIFIERS))]
-    state, ignored = without(checkpoint, unused)
+    state, ignored = drop_keys(checkpoint, unused)
     ast = ast_from_timm({key.removeprefix(prefix): x for key, x in state.items()})
     return Converted(name="", settings={}, head={}, clip={}, ast=ast, ignored=ignored)
 
 
 def tower_prefix(state: State) -> str:
-    """What stands before the tower's names.
+    """Prefix of the names of the tower.
 
-    Raises: ModelError if there is no such tower, or more than one.
+    Raises: ModelError unless there is exactly one tower.
     """
     found = [key.removesuffix(TOWER) for key in state if key.endswith(TOWER)]
     if len(found) != 1:
         raise ModelError(
-            f"this is not a checkpoint of AST: {len(found)} keys end in '{TOWER}' instead of one"
+            f"this is not a checkpoint of AST: {counted(len(found), 'key')} with '{TOWER}', not 1"
         )
     return found[0]
 
 
 def ast_from_timm(state: State) -> dict[str, Tensor]:
-    """An AST under the names of Hugging Face's ASTModel.
+    """Rename the tensors of an AST to those of Hugging Face's ASTModel.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
-    names = dict(TOP)
-    for layer in range(count_layers(state, "blocks.")):
-        for old, new in LAYER.items():
-            for kind in ("weight", "bias"):
-                names[f"blocks.{layer}.{old}.{kind}"] = f"layers.{layer}.{new}.{kind}"
+    names = TOP | layer_names(state, LAYER, theirs="blocks.", ours="layers.")
     converted: dict[str, Tensor] = {}
     for name, tensor in take(state, names, what="AST").items():
         if ".attention.qkv." in name:

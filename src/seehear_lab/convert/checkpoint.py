@@ -7,8 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seehear.encoders.folder import in_short
-from seehear.errors import ModelError, UsageError
+from seehear.errors import ModelError, UsageError, shorten
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +55,7 @@ def _convert(kind: Kind, path: Path, output: Path) -> Converted:
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
             f"this is not a checkpoint of {kind}: its tensors have the wrong names or shapes "
-            f"({in_short(error)}); download it again, or convert it as the model that it was "
+            f"({shorten(error)}); download it again, or convert it as the model that it was "
             "trained as"
         ) from error
     return converted

@@ -1,11 +1,11 @@
-"""CLIP checkpoints: OpenAI's names -> those of Hugging Face's CLIPModel."""
+"""Convert checkpoints of CLIP (names of OpenAI) to Hugging Face's CLIPModel."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from seehear_lab.convert.keys import State, count_layers, take
+from seehear_lab.convert.keys import KINDS, State, layer_names, take
 
 VISION, TEXT = "visual.transformer.resblocks.", "transformer.resblocks."
 HF_VISION, HF_TEXT = "vision_model.encoder.layers.", "text_model.encoder.layers."
@@ -37,18 +37,13 @@ TRANSPOSED = ("visual_projection.weight", "text_projection.weight")
 
 
 def clip_names(state: State) -> dict[str, str]:
-    """OpenAI's name -> ours for a CLIP with as many layers as `state` has; packed q, k, v kept."""
-    names = dict(TOP)
-    for theirs, ours in ((VISION, HF_VISION), (TEXT, HF_TEXT)):
-        for layer in range(count_layers(state, theirs)):
-            for old, new in LAYER.items():
-                for kind in ("weight", "bias"):
-                    names[f"{theirs}{layer}.{old}{kind}"] = f"{ours}{layer}.{new}{kind}"
-    return names
+    """OpenAI's name -> ours, for the layers that `state` has; q, k, v stay packed."""
+    vision = layer_names(state, LAYER, theirs=VISION, ours=HF_VISION)
+    return TOP | vision | layer_names(state, LAYER, theirs=TEXT, ours=HF_TEXT)
 
 
 def clip_from_openai(state: State) -> dict[str, Tensor]:
-    """A CLIP under the names of Hugging Face's CLIPModel.
+    """Rename the tensors of a CLIP to those of Hugging Face's CLIPModel.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
@@ -63,9 +58,9 @@ def clip_from_openai(state: State) -> dict[str, Tensor]:
 
 
 def temporal_from_clip(clip: State, *, layers: int = 4) -> dict[str, Tensor]:
-    """The start of CLIP4Clip's transformers: the first text layers and positions of a CLIP.
+    """Initial weights of CLIP4Clip's transformers: the first text layers and positions of a CLIP.
 
-    `clip` has Hugging Face's names; load the result into a `PositionedTransformer`.
+    `clip` has the names of Hugging Face; load the result into a `PositionedTransformer`.
 
     Source: CLIP4Clip and its public code.
     """
@@ -74,7 +69,7 @@ def temporal_from_clip(clip: State, *, layers: int = 4) -> dict[str, Tensor]:
     pairs |= {"widen": "mlp.fc1", "narrow": "mlp.fc2"}
     for layer in range(layers):
         theirs = f"{HF_TEXT}{layer}."
-        for kind in ("weight", "bias"):
+        for kind in KINDS:
             qkv = [clip[f"{theirs}self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
             start[f"blocks.{layer}.qkv.{kind}"] = torch.cat(qkv).float()
             for new, old in pairs.items():

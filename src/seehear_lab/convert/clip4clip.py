@@ -1,4 +1,4 @@
-"""CLIP4Clip's checkpoints: a bare state dict, CLIP under OpenAI's names in half precision."""
+"""Convert checkpoints of CLIP4Clip and CenterCLIP: a CLIP with OpenAI's names, and a head."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from seehear.errors import ModelError
+from seehear_lab.convert import keys
 from seehear_lab.convert.clip import clip_from_openai
-from seehear_lab.convert.keys import Converted, State, count_layers, part, take, without
+from seehear_lab.convert.keys import Converted, State
 
 SIZES = ("clip.input_resolution", "clip.context_length", "clip.vocab_size")
 POSITIONS = "frame_position_embeddings.weight"
@@ -30,34 +31,37 @@ CLIP_WIDTH_PER_HEAD = 64
 
 
 def convert_clip4clip(checkpoint: State) -> Converted:
-    """A CLIP4Clip checkpoint as one of the `clip4clip` models and a CLIP; its keys tell which.
+    """Convert a checkpoint of CLIP4Clip to a CLIP and the `clip4clip` model that has its keys.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
     name = _name(checkpoint)
     unneeded = (*SIZES, POSITIONS) if name == "clip4clip.seqlstm" else SIZES
-    state, ignored = without(checkpoint, unneeded)
-    clip = clip_from_openai(part(state, "clip."))
-    rest = {key: value for key, value in state.items() if not key.startswith("clip.")}
-    head = take(rest, head_names(checkpoint), what=name)
+    state, ignored = keys.drop_keys(checkpoint, unneeded)
+    clip = clip_from_openai(keys.select_prefix(state, "clip."))
+    head = keys.take(keys.drop_prefix(state, "clip."), head_names(checkpoint), what=name)
     head["logit_scale"] = clip["logit_scale"].clone()
     settings = _settings(head, dim=len(clip["text_projection.weight"]))
     return Converted(name=name, settings=settings, head=head, clip=clip, ignored=ignored)
 
 
 def convert_centerclip(checkpoint: State) -> Converted:
-    """A CenterCLIP checkpoint: CLIP4Clip's without a model of time, as clustering has no weights.
+    """Convert a checkpoint of CenterCLIP, whose clustering has no weights, to `centerclip`.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
     converted = convert_clip4clip(checkpoint)
     if converted.name != "clip4clip.meanp":
-        raise ModelError(f"this is not a checkpoint of CenterCLIP but of '{converted.name}'")
+        raise ModelError(
+            f"this is not a checkpoint of CenterCLIP but of '{converted.name}'; "
+            "convert it as clip4clip"
+            "convert it as clip4clip"
+        )
     return replace(converted, name="centerclip")
 
 
 def head_names(state: State) -> dict[str, str]:
-    """Their name -> ours for everything above CLIP, in the variant that `state` has."""
+    """Old name -> new name of everything above CLIP, for the variant of `state`."""
     variant = _name(state)
     if variant == "clip4clip.meanp":
         return {}
@@ -65,10 +69,12 @@ def head_names(state: State) -> dict[str, str]:
         return {f"lstm_visual.{name}": f"temporal.lstm.{name}" for name in LSTM}
     if variant == "clip4clip.seqtransf":
         names = {POSITIONS: "temporal.transformer.position.weight"}
-        return names | block_names(state, SEQUENCE, "temporal.transformer.blocks.")
+        return names | keys.layer_names(
+            state, BLOCK, theirs=SEQUENCE, ours="temporal.transformer.blocks."
+        )
     names = {"cross.embeddings.position_embeddings.weight": "cross.transformer.position.weight"}
-    names |= {f"{old}{k}": f"{new}{k}" for old, new in POOLER.items() for k in ("weight", "bias")}
-    return names | block_names(state, TIGHT, "cross.transformer.blocks.")
+    names |= {f"{old}{k}": f"{new}{k}" for old, new in POOLER.items() for k in keys.KINDS}
+    return names | keys.layer_names(state, BLOCK, theirs=TIGHT, ours="cross.transformer.blocks.")
 
 
 def _name(state: State) -> str:
@@ -79,15 +85,6 @@ def _name(state: State) -> str:
     return "clip4clip.tighttransf" if tight else "clip4clip.meanp"
 
 
-def block_names(state: State, theirs: str, ours: str) -> dict[str, str]:
-    return {
-        f"{theirs}{layer}.{old}{kind}": f"{ours}{layer}.{new}{kind}"
-        for layer in range(count_layers(state, theirs))
-        for old, new in BLOCK.items()
-        for kind in ("weight", "bias")
-    }
-
-
 def _settings(head: State, *, dim: int) -> dict[str, Any]:
     tables = [table for name, table in head.items() if name.endswith("position.weight")]
     if not tables:
@@ -95,7 +92,7 @@ def _settings(head: State, *, dim: int) -> dict[str, Any]:
     stem = "cross" if "cross.transformer.position.weight" in head else "temporal"
     return {
         "dim": dim,
-        "layers": count_layers(head, f"{stem}.transformer.blocks."),
+        "layers": keys.count_layers(head, f"{stem}.transformer.blocks."),
         "heads": dim // CLIP_WIDTH_PER_HEAD,
         "positions": len(tables[0]),
     }

@@ -1,4 +1,4 @@
-"""Whether a converted checkpoint is whole: shapes that go together, towers as deep as published."""
+"""Check a converted checkpoint: all shapes must fit, and towers have their published depth."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from seehear.encoders.folder import quiet
-from seehear.errors import ModelError
+from seehear.encoders.folder import silence_transformers
+from seehear.errors import ModelError, counted, listed
 from seehear.models import build_model
-from seehear.models.eclipse import ListeningEncoder
+from seehear.models.eclipse import AudioVisualEncoder
 from seehear_lab import ablations
 from seehear_lab.convert.clip import HF_TEXT, HF_VISION
-from seehear_lab.convert.keys import SHOWN, Converted, State, count_layers
+from seehear_lab.convert.keys import Converted, State, count_layers
 
 assert ablations  # imported for the models it registers: a run may be one of them
 Shapes = dict[str, tuple[int, ...]]
 AST_LAYERS = "layers."
-PUBLISHED_LAYERS = {  # by the width of a tower; of CLIP, OpenCLIP and AST
+PUBLISHED_LAYERS = {  # width of a tower -> layers; of CLIP, OpenCLIP and AST
     HF_VISION: {768: 12, 1024: 24, 1280: 32, 1408: 40, 1664: 48},
     HF_TEXT: {512: 12, 640: 12, 768: 12, 1024: 24, 1280: 32},
     AST_LAYERS: {768: 12},
@@ -27,15 +27,15 @@ PUBLISHED_LAYERS = {  # by the width of a tower; of CLIP, OpenCLIP and AST
 
 
 def check_fit(converted: Converted, folder: Path, *, is_published: bool = True) -> None:
-    """Compare every tensor with what the models of transformers and ours would hold.
+    """Compare the shapes of all tensors with those of the models of transformers and of ours.
 
-    The sizes of a tower are those of the config.json in `folder`, or else its own. A tower as wide
-    as a published one must be as deep; a run of ours may have any.
+    Sizes come from config.json in `folder`, or else from the tensors. A tower with a published
+    width must have its published depth, unless it comes from a run of ours.
 
     Raises: ModelError that lists what does not fit.
     """
     wrong: list[str] = []
-    with torch.device("meta"), quiet():
+    with torch.device("meta"), silence_transformers():
         clip = _clip(converted.clip, folder / "clip") if converted.clip else None
         if clip is not None:
             wrong += _unlike(converted.clip, _shapes(clip))
@@ -46,11 +46,9 @@ def check_fit(converted: Converted, folder: Path, *, is_published: bool = True) 
     if is_published:
         wrong += [*_cut_short(converted.clip), *_cut_short(converted.ast)]
     if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise ModelError(
             f"this is not a checkpoint of {converted.name or 'AST'}: "
-            f"{', '.join(wrong[:SHOWN])}{more}; fetch it again, or convert it under the model that "
-            "it was trained as"
+            f"{listed(wrong)}; download it again, or convert it as the model that it was trained as"
         )
 
 
@@ -76,15 +74,15 @@ def _clip(state: State, folder: Path) -> Any:
 
 
 def _ast_shapes(state: State, folder: Path) -> Shapes:
-    """Those of an ASTModel; without a config.json the length of its sounds is its own."""
+    """Shapes of an ASTModel; without a config.json, the number of positions is the checkpoint's."""
     from transformers import ASTConfig, ASTModel
 
     if (folder / "config.json").is_file():
         return _shapes(ASTModel(ASTConfig.from_pretrained(folder, local_files_only=True)))
     kernel = state["embeddings.patch_embeddings.projection.weight"]
     config = ASTConfig(**_tower(state, AST_LAYERS, len(kernel)), patch_size=kernel.shape[-1])
-    places = "embeddings.position_embeddings"
-    return _shapes(ASTModel(config)) | {places: (1, state[places].shape[1], len(kernel))}
+    positions = "embeddings.position_embeddings"
+    return _shapes(ASTModel(config)) | {positions: (1, state[positions].shape[1], len(kernel))}
 
 
 def _tower(state: State, layers: str, width: int) -> dict[str, Any]:
@@ -97,14 +95,14 @@ def _tower(state: State, layers: str, width: int) -> dict[str, Any]:
 
 
 def _head_shapes(converted: Converted, clip: Any) -> Shapes:
-    """Those of the model; what its paper puts into CLIP's picture tower counts as head."""
+    """Shapes of the model, including the parts that it adds to CLIP's picture tower."""
     settings, sound = dict(converted.settings), converted.head.get("encoder.listen.weight")
     if clip is not None and "dim" in settings:
         settings["dim"] = clip.config.projection_dim
     if converted.ast and "sound_dim" in settings:
         settings["sound_dim"] = len(converted.ast["layernorm.bias"])
     if sound is not None:
-        settings["encoder"] = ListeningEncoder(clip, sound_dim=sound.shape[1])
+        settings["encoder"] = AudioVisualEncoder(clip, sound_dim=sound.shape[1])
     shapes = _shapes(build_model(converted.name, **settings))
     return {name: shape for name, shape in shapes.items() if not name.startswith("encoder.clip.")}
 
@@ -123,7 +121,7 @@ def _unlike(state: State, shapes: Shapes) -> list[str]:
 
 
 def _words(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else " x ".join(map(str, shape)) or "one number"
+    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
 
 
 def _cut_short(state: State) -> list[str]:
@@ -136,5 +134,6 @@ def _cut_short(state: State) -> list[str]:
         depth = depths.get(width, count)
         if count != depth:
             tower = layers.partition(".")[0].removesuffix("_model")
-            wrong.append(f"{count} layers of {width} numbers in {tower} instead of {depth}")
+            layers_found = counted(count, "layer")
+            wrong.append(f"{layers_found} of width {width} in {tower} instead of {depth}")
     return wrong

@@ -1,4 +1,4 @@
-"""What all conversions share: strict renaming, and the result."""
+"""Strict renaming of the tensors of a checkpoint, and the result of a conversion."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from torch import Tensor
 
-from seehear.errors import ModelError
+from seehear.errors import ModelError, counted, listed
 
 State = Mapping[str, Tensor]
-SHOWN = 5
+KINDS = ("weight", "bias")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """A checkpoint in our terms: `build_model(name, **settings).load_state_dict(head)`.
+    """A converted checkpoint: `build_model(name, **settings).load_state_dict(head)`.
 
-    `clip` has the names of Hugging Face's CLIPModel, `ast` of its ASTModel; `name` is empty where
-    a checkpoint holds a tower alone. A head with keys under `encoder.` needs the encoder of its
-    model; `ignored` lists what the checkpoint holds and nothing needs.
+    `clip` has the names of Hugging Face's CLIPModel, `ast` those of its ASTModel. `name` is empty
+    for the checkpoint of a tower alone. A head with keys under `encoder.` needs the encoder of its
+    model. `ignored` lists the keys that are not needed.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Converted:
 
 
 def take(state: State, names: Mapping[str, str], *, what: str) -> dict[str, Tensor]:
-    """The tensors of `state` under their new names, as float32; none more, none less.
+    """Rename the tensors of `state` to float32 tensors; `names` must name every one of them.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
@@ -40,29 +40,44 @@ def take(state: State, names: Mapping[str, str], *, what: str) -> dict[str, Tens
     if missing or unused:
         raise ModelError(
             f"this is not a checkpoint of {what}: {_listed(missing)} missing and "
-            f"{_listed(unused)} unused; convert it under the model that it was trained as"
+            f"{_listed(unused)} unused; convert it as the model that it was trained as"
         )
     return {new: state[old].float() for old, new in names.items()}
 
 
-def without(state: State, keys: Collection[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The state less the given keys, and those of them that it had."""
-    kept = {key: value for key, value in state.items() if key not in keys}
-    return kept, tuple(sorted(state.keys() - kept.keys()))
+def drop_keys(state: State, keys: Collection[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The state without the given keys, and those of them that it had."""
+    rest = {key: value for key, value in state.items() if key not in keys}
+    return rest, tuple(sorted(state.keys() - rest.keys()))
 
 
-def part(state: State, prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
+def select_prefix(state: State, prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, under the rest of their names."""
     return {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
 
 
+def drop_prefix(state: State, *prefixes: str) -> dict[str, Tensor]:
+    """The tensors whose names start with none of the prefixes."""
+    return {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+def layer_names(
+    state: State, names: Mapping[str, str], *, theirs: str, ours: str
+) -> dict[str, str]:
+    """Old name -> new name of the weights and biases of all layers in `state`."""
+    return {
+        f"{theirs}{layer}.{old}{kind}": f"{ours}{layer}.{new}{kind}"
+        for layer in range(count_layers(state, theirs))
+        for old, new in names.items()
+        for kind in KINDS
+    }
+
+
 def count_layers(state: State, prefix: str) -> int:
-    """Number of layers named `prefix` + their number + a dot."""
+    """Number of layers, whose names are `prefix` + number + a dot."""
     numbers = [key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)]
     return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
 
 
 def _listed(keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    noun = "key" if len(keys) == 1 else "keys"
-    return f"{len(keys)} {noun} ({', '.join(keys[:SHOWN])}{more})" if keys else "no keys"
+    return f"{counted(len(keys), 'key')} ({listed(keys)})" if keys else "no keys"

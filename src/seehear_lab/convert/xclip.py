@@ -1,16 +1,17 @@
-"""X-CLIP's checkpoints: CLIP4Clip's layout and eight matrices."""
+"""Convert checkpoints of X-CLIP: those of CLIP4Clip with eight matrices."""
 
 from __future__ import annotations
 
+from seehear_lab.convert import keys
 from seehear_lab.convert.clip import clip_from_openai
 from seehear_lab.convert.clip4clip import (
+    BLOCK,
     CLIP_WIDTH_PER_HEAD,
     POSITIONS,
     SEQUENCE,
     SIZES,
-    block_names,
 )
-from seehear_lab.convert.keys import Converted, State, count_layers, part, take, without
+from seehear_lab.convert.keys import Converted, State
 
 MATRICES = {
     "global_mat_weight": "whole",
@@ -25,21 +26,21 @@ MATRICES = {
 
 
 def convert_xclip(checkpoint: State) -> Converted:
-    """An X-CLIP checkpoint (of xuguohai/X-CLIP, not of Microsoft) as `xclip` and a CLIP.
+    """Convert a checkpoint of X-CLIP (xuguohai/X-CLIP, not Microsoft's) to `xclip` and a CLIP.
 
     Raises: ModelError that lists the missing and the unused keys.
     """
-    state, ignored = without(checkpoint, SIZES)
-    clip = clip_from_openai(part(state, "clip."))
-    rest = {key: value for key, value in state.items() if not key.startswith("clip.")}
-    head = take(rest, head_names(rest), what="X-CLIP")
+    state, ignored = keys.drop_keys(checkpoint, SIZES)
+    clip = clip_from_openai(keys.select_prefix(state, "clip."))
+    rest = keys.drop_prefix(state, "clip.")
+    head = keys.take(rest, head_names(rest), what="X-CLIP")
     head["logit_scale"] = clip["logit_scale"].clone()
     dim = len(head["whole"])
     settings = {
         "dim": dim,
         "words": len(head["mix.word_alone"]),
         "frames": len(head["mix.frame_alone"]),
-        "layers": count_layers(rest, SEQUENCE),
+        "layers": keys.count_layers(rest, SEQUENCE),
         "heads": dim // CLIP_WIDTH_PER_HEAD,
         "positions": len(rest[POSITIONS]),
     }
@@ -47,6 +48,7 @@ def convert_xclip(checkpoint: State) -> Converted:
 
 
 def head_names(state: State) -> dict[str, str]:
-    """Their name -> ours for everything above CLIP."""
+    """Old name -> new name of everything above CLIP."""
     names = MATRICES | {POSITIONS: "temporal.transformer.position.weight"}
-    return names | block_names(state, SEQUENCE, "temporal.transformer.blocks.")
+    ours = "temporal.transformer.blocks."
+    return names | keys.layer_names(state, BLOCK, theirs=SEQUENCE, ours=ours)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seehear.encoders.clip import Words, preprocess
+from seehear.encoders.clip import ClipTokenizer, preprocess
 from seehear.encoders.filterbank import filter_bank
 from seehear.errors import MediaError
 from seehear.media import probe, read_clip
@@ -60,13 +60,13 @@ class WordIds:
 class ClipReader:
     """Reads videos and captions in the form that the towers take."""
 
-    def __init__(self, config: ClipConfig, *, words: Words, side_px: int) -> None:
-        self.config, self.words, self.side_px = config, words, side_px
+    def __init__(self, config: ClipConfig, *, tokenizer: ClipTokenizer, side_px: int) -> None:
+        self.config, self.tokenizer, self.side_px = config, tokenizer, side_px
         self.unread: list[str] = []  # unreadable videos, with the reason
 
     def captions(self, captions: Sequence[str]) -> WordIds:
         """Captions as word ids, truncated to `words`; the end token is always kept."""
-        rows = [self._truncate(self.words.ids(caption)[0]) for caption in captions]
+        rows = [self._truncate(self.tokenizer.ids(caption)[0]) for caption in captions]
         width = max(map(len, rows))
         ids, mask = np.zeros((2, len(rows), width), np.int64)
         for at, row in enumerate(rows):

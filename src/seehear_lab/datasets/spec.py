@@ -10,10 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from seehear.errors import UsageError
+from seehear.errors import UsageError, suggest
 from seehear.media.scan import SUFFIXES
 from seehear_lab.datasets.captions import READERS, Captions, as_paragraphs
-from seehear_lab.recipes.reader import build, read_toml, suggest
+from seehear_lab.recipes.reader import build, read_toml
 
 OWN_FOLDER = "folder"  # the name of a data set without a spec
 OWN_FILE = re.compile(r"captions(?:\.([\w-]+))?\.(jsonl|csv)")  # its captions, of a split or all

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seehear.encoders.ast import AstTower
-from seehear.encoders.clip import ClipTowers, Words
+from seehear.encoders.clip import ClipTokenizer, ClipTowers
 from seehear.encoders.clip_frames import ClipEncoder, FrameBatch
 from seehear.errors import UsageError
 from seehear.models.centerclip import MergingEncoder
-from seehear.models.eclipse import ListeningEncoder
+from seehear.models.eclipse import AudioVisualEncoder
 from seehear.models.ts2net import ShiftingEncoder
 from seehear.models.xclip import WordsEncoder
 from seehear.nn.tokens import TokenBatch
@@ -43,9 +43,9 @@ class ClipAst(nn.Module):
         return self.clip.model
 
     @property
-    def words(self) -> Words:
+    def tokenizer(self) -> ClipTokenizer:
         """CLIP's tokeniser."""
-        return self.clip.words
+        return self.clip.tokenizer
 
     @property
     def side_px(self) -> int:
@@ -80,7 +80,7 @@ class ClipAst(nn.Module):
         if self.ast is None:
             audio = torch.zeros(items, 0, self.dim, device=seen.device, dtype=seen.dtype)
         else:
-            encode = self.ast.encode_whole if self.has_pooled_sound else self.ast.encode_banks
+            encode = self.ast.encode_pooled if self.has_pooled_sound else self.ast.encode_banks
             audio = _sound_tokens(encode, media)
         return TokenBatch(
             frames=seen,
@@ -100,7 +100,7 @@ class PaperTowers(nn.Module):
     def __init__(self, make: Callable[[Any, int], ClipEncoder], clip: Path, ast: Path | None):
         super().__init__()
         towers = ClipTowers(clip)
-        self.words, self.side_px, self.dim = towers.words, towers.side_px, towers.dim
+        self.tokenizer, self.side_px, self.dim = towers.tokenizer, towers.side_px, towers.dim
         self.ast = AstTower(ast) if ast else None
         self.sound_dim = int(self.ast.model.config.hidden_size) if self.ast else self.dim
         self.tower = make(towers.model, self.sound_dim)
@@ -164,7 +164,7 @@ def _merging(clip: Any, sound_dim: int) -> ClipEncoder:
 
 VISION_TOWERS: Mapping[str, Callable[[Any, int], ClipEncoder]] = {
     "centerclip": _merging,
-    "eclipse": lambda clip, sound_dim: ListeningEncoder(clip, sound_dim=sound_dim),
+    "eclipse": lambda clip, sound_dim: AudioVisualEncoder(clip, sound_dim=sound_dim),
     "ts2net": lambda clip, sound_dim: ShiftingEncoder(clip),
     "xclip": lambda clip, sound_dim: WordsEncoder(clip),
 }

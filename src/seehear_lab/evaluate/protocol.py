@@ -147,8 +147,8 @@ def _union(
     if see is None or hear is None:
         raise ValueError("the model does not pool sight and sound separately; use stage1='seen'")
     lists = (
-        _nearness(query, see.uniform(items.frames, items.frame_mask)),
-        _nearness(query, hear.uniform(items.audio, items.audio_mask)),
+        _nearness(query, see.pool_uniformly(items.frames, items.frame_mask)),
+        _nearness(query, hear.pool_uniformly(items.audio, items.audio_mask)),
     )
     ranks = [each.argsort(1, descending=True).argsort(1).double() for each in lists]
     return -torch.minimum(ranks[0], ranks[1] + 0.5)  # 0.5: no two items tie

@@ -150,7 +150,7 @@ def write_model(model: Any, files: ClipAstFiles, output: Path) -> None:
 def new_reader(engine: ClipAstEngine, encoder: Any) -> ClipReader:
     """A reader that reads files as indexing with the engine does."""
     config = ClipConfig(frames=engine.media.max_frames, sampler="per_second")
-    return ClipReader(config, words=encoder.words, side_px=encoder.side_px)
+    return ClipReader(config, tokenizer=encoder.tokenizer, side_px=encoder.side_px)
 
 
 def _encoder_state(model: RetrievalModel) -> dict[str, Tensor]:

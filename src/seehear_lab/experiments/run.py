@@ -43,7 +43,8 @@ def run_recipe(
     """
     splits = read_splits(recipe.data, paths.root)
     model = new_model(recipe, paths.towers).to(device)
-    reader = ClipReader(recipe.clips, words=model.encoder.words, side_px=model.encoder.side_px)
+    encoder = model.encoder
+    reader = ClipReader(recipe.clips, tokenizer=encoder.tokenizer, side_px=encoder.side_px)
     gallery = ClipGallery(splits.test, reader, bank=splits.bank)
     progress = train(model, splits, reader, recipe.train, paths.output, world=world, on_log=on_log)
     about = describe(name, recipe, splits, progress, unread=reader.unread, world=world)

@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import mean
 
-from seehear.errors import UsageError
+from seehear.errors import UsageError, suggest
 from seehear_lab.evaluate.report import Result, read_results
 from seehear_lab.experiments.recipe import Recipe, load_recipe
 from seehear_lab.experiments.record import RESULTS
-from seehear_lab.recipes.reader import list_recipes, read_toml, suggest
+from seehear_lab.recipes.reader import list_recipes, read_toml
 
 HEAD = ("row", "metric", "paper", "ours", "delta", "seeds", "selected on", "label")
 NAMES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mdr": "MdR", "mnr": "MnR", "map": "mAP"}

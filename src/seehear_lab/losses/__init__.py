@@ -1,4 +1,4 @@
-"""What training minimises: pure functions on score matrices, where row i belongs to column i."""
+"""Training losses: pure functions on score matrices in which row i belongs to column i."""
 
 from seehear_lab.losses.association import associative_loss, avma_loss
 from seehear_lab.losses.infonce import camoe_dsl, symmetric_infonce

@@ -1,4 +1,4 @@
-"""What teaches AVMA's memory: sight must recall the sound of its own item."""
+"""Losses of AVMA: the frames of an item must recall its sound."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from seehear_lab.losses.infonce import symmetric_infonce
 from seehear_lab.losses.ranking import hardest_negative_hinge
 
 
-class Associating(Protocol):
-    """A model with AVMA's memory."""
+class AssociativeModel(Protocol):
+    """A model with the memory of AVMA."""
 
     memory: AudioVisualMemory
-    imagine: Any  # what is recalled -> what is heard
-    fit: Any  # the projection of both
+    imagine: Any  # recalled sound -> space of the encoded sound
+    fit: Any  # projection of both before they are compared
 
-    def expected(self, items: TokenBatch) -> Float[Tensor, "item slot"]: ...
+    def mean_address(self, items: TokenBatch) -> Float[Tensor, "item slot"]: ...
 
-    def heard(self, items: TokenBatch) -> Float[Tensor, "item dim"]: ...
+    def encode_sound(self, items: TokenBatch) -> Float[Tensor, "item dim"]: ...
 
 
 def associative_loss(
-    model: Associating, items: TokenBatch, *, temperature: float = 0.1
+    model: AssociativeModel, items: TokenBatch, *, temperature: float = 0.1
 ) -> Float[Tensor, ""]:
-    """InfoNCE between recalled and actual sound, both ways, plus KL(a_a || a_v).
+    """InfoNCE between recalled and real sound in both directions, plus KL(a_a || a_v).
 
-    `items` are what `encode_items` gives; those that lack a modality take no part, and a batch of
-    nothing else gives 0.
+    `items` come from `encode_items`; items that lack a modality are ignored, and a batch of only
+    such items gives 0.
 
     Source: AVMA, associative learning; tau_l = 0.1 of its supplement, Table 4.
-    Differs: the sources show neither the form nor the KL term (which has the addresses agree).
+    Differs: the sources specify neither the form nor the KL term (which makes the addresses agree).
     """
     both = items.audio_mask.any(1) & items.frame_mask.any(1)
     if not both.any():
         return model.fit.weight.sum() * 0
-    kept = TokenBatch(**{name: values[both] for name, values in vars(items).items()})
-    by_sight, heard = model.expected(kept), model.heard(kept)
-    recalled = model.imagine(model.memory.recall(by_sight))
-    left, right = (F.normalize(model.fit(x), dim=-1) for x in (recalled, heard))
-    told_apart = symmetric_infonce(left @ right.T / temperature, reduction="mean")
-    log_shares = by_sight.clamp(min=torch.finfo(by_sight.dtype).tiny).log()
-    return told_apart + F.kl_div(log_shares, model.memory.by_sound(heard), reduction="batchmean")
+    complete = TokenBatch(**{name: values[both] for name, values in vars(items).items()})
+    address, sound = model.mean_address(complete), model.encode_sound(complete)
+    recalled = model.imagine(model.memory.recall(address))
+    left, right = (F.normalize(model.fit(x), dim=-1) for x in (recalled, sound))
+    contrast = symmetric_infonce(left @ right.T / temperature, reduction="mean")
+    log_address = address.clamp(min=torch.finfo(address.dtype).tiny).log()
+    target = model.memory.address_by_sound(sound)
+    return contrast + F.kl_div(log_address, target, reduction="batchmean")
 
 
 def avma_loss(
@@ -58,7 +59,7 @@ def avma_loss(
     margin: float = 0.2,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """All that AVMA minimises: the hardest wrong pair on cosines, and the association.
+    """Total loss of AVMA: hardest-negative hinge on cosines plus `associative_loss`.
 
     Source: AVMA; margin 0.2 and tau_l 0.1 of its supplement, Tables 4 and 6.
     """

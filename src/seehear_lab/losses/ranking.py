@@ -1,4 +1,4 @@
-"""Margins between a pair and the pairs that it must beat."""
+"""Margin losses between right pairs and wrong pairs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 def hardest_negative_hinge(
     scores: Float[Tensor, "batch batch"], *, margin: float = 0.2
 ) -> Float[Tensor, ""]:
-    """How far the best wrong item, and the best wrong query, come closer than `margin`.
+    """Hinge loss on the hardest wrong item and the hardest wrong query of each pair.
 
     1/B sum_i [margin - s_ii + max_{j != i} s_ij]_+ + [margin - s_ii + max_{j != i} s_ji]_+.
 
-    Source: AVMA, margin 0.2 of its supplement, Table 6; the form is VSE++'s (Faghri et al., 2018).
-    Note: on cosines, not on logits; a batch of one pair has no negatives and gives 0.
+    Source: AVMA, margin 0.2 of its supplement, Table 6; VSE++ (Faghri et al., 2018).
+    Note: takes cosines, not logits; a batch of one pair has no negatives and gives 0.
     """
     own = scores.diagonal()
     same = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
@@ -34,13 +34,13 @@ def adaptive_margin(
     slope: float = 0.2,
     maximum: float = 0.1,
 ) -> Float[Tensor, "batch batch"]:
-    """What wrong pairs get on top of their score, so that unlike ones must lie further apart.
+    """Margins to add to the scores of wrong pairs, larger for less similar pairs.
 
     m_ij = min(maximum, slope * (1 - (cos(q_i, q_j) + cos(v_i, v_j)) / 2)), 0 for i = j.
 
-    Source: AVIGATE, section 3.4, and its public code; times exp(logit_scale) on logits.
-    Note: no gradient; the items are the mean of their frames before any sound came in.
+    Source: AVIGATE, section 3.4, and its public code; multiply by exp(logit_scale) for logits.
+    Note: no gradient; `item` is the mean of the frames before fusion with sound.
     """
     queries, items = F.normalize(query, dim=-1), F.normalize(item, dim=-1)
-    unlike = 1 - (queries @ queries.T + items @ items.T) / 2
-    return (slope * unlike).clamp(max=maximum).fill_diagonal_(0)
+    dissimilarity = 1 - (queries @ queries.T + items @ items.T) / 2
+    return (slope * dissimilarity).clamp(max=maximum).fill_diagonal_(0)

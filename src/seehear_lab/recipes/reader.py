@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from seehear.errors import UsageError
+from seehear.errors import UsageError, suggest
 
 Settings = TypeVar("Settings")
 NOT_INHERITED = ("published", "direction", "also_in", "run_of")  # never taken from `based_on`
@@ -68,13 +67,6 @@ def build(kind: type[Settings], table: Mapping[str, Any], *, where: str) -> Sett
             raise UsageError(f"{where} lacks the setting {field.name!r}")
     values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in table.items()}
     return kind(**values)
-
-
-def suggest(wrong: str, known: Iterable[str]) -> str:
-    """End of an error about an unknown name: the nearest known name, then all of them."""
-    names = sorted(known)
-    near = get_close_matches(wrong, names, n=1)
-    return (f"; did you mean {near[0]!r}?" if near else ";") + f" Known: {', '.join(names)}"
 
 
 def with_changes(table: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

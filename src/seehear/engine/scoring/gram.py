@@ -5,7 +5,7 @@
 with m_f = B w_f (`folded_weights` has the symbols). Without residual M, g1 and g2 are zero. Kept
 are lower triangles, diagonal by diagonal, the main one first, the others doubled; each of the six
 parts is padded with zeros to a multiple of sixteen numbers. With int8 tokens they are int16, each
-part with a step of its own.
+part with its own step.
 
 Note: where weighted tokens cancel almost completely this is less exact than pooling (by 1e-2).
 """
