@@ -92,13 +92,9 @@ def search(
     )
     with Library.open(library) as opened:
         name_engine(opened.engine.name)
+        first = "all" if exact else stage1
         answer = opened.search(
-            query,
-            like=like or "",
-            mode=mode,
-            limit=limit,
-            where=where,
-            stage1="all" if exact else stage1,
+            query, like=like or "", mode=mode, limit=limit, where=where, stage1=first
         )
     if as_json:
         say_json("search", answer)

@@ -66,10 +66,8 @@ def serve(
         name_engine(opened.engine.name)
         access = "token required" if settings.token_hash else "this machine only"
         note(f"http://{host}:{port}  ({access}; Ctrl-C stops it)")
-        app = create_app(opened, settings)
-        uvicorn.run(
-            app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=STOP_S
-        )
+        app, quiet = create_app(opened, settings), "warning"
+        uvicorn.run(app, host=host, port=port, log_level=quiet, timeout_graceful_shutdown=STOP_S)
 
 
 def _open(root: str, address: str | None, shards: int) -> AbstractContextManager[Library]:

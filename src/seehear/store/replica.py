@@ -1,4 +1,4 @@
-"""Local replica of one shard of a library: a library of its own, updated or rebuilt on demand."""
+"""Local replica of one shard: a complete library, updated or rebuilt on demand."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ Each token is read once, in the order of memory, in the type it is stored in (fl
 """
 
 # pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
-# ruff: noqa: PLR0913 (numba takes flat arrays one by one)
 
 from __future__ import annotations
 
@@ -18,13 +17,15 @@ from seehear.engine.scoring.gram import padded
 
 @compiled
 @no_type_check
-def scan_items(
-    values, scale, log_count, offsets, probe, value, gram, step, starts, constants, closing, out
-):
+def scan_items(tokens, queries_, grams, closing, out):
     """Write cos(t, E) to `out[item, query]`; 0 for an item without tokens.
 
-    `offsets` and `starts` are those of the items of this call; `step[item, six]`, `out` are cut.
+    `tokens` is (values, scale, log_count, offsets), `queries_` is (probe, value, constants),
+    `grams` is (gram, step, starts); offsets, step, starts and out are those of the items wanted.
     """
+    values, scale, log_count, offsets = tokens
+    probe, value, constants = queries_
+    gram, step, starts = grams
     queries, longest = len(probe), 0
     for v in range(len(offsets) - 1):
         longest = max(longest, offsets[v + 1] - offsets[v])

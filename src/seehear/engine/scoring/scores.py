@@ -26,15 +26,14 @@ def scan(
     Note: O(query) passes over cached tokens; meant for few queries and up to 100,000 items.
     """
     tokens, folded = index.tokens, fold_queries(index.block, query)
+    queries = (folded.probe, folded.value, folded.constants)
     out, closing = np.empty((len(tokens), len(query)), np.float32), tuple(index.closing)
 
     def work(items: slice) -> None:
         cut = slice(items.start, items.stop + 1)
-        scan_items(
-            tokens.values, tokens.scale, tokens.log_count, tokens.offsets[cut], folded.probe,
-            folded.value, index.gram, index.step[items], index.starts[cut], folded.constants,
-            closing, out[items],
-        )  # fmt: skip
+        arrays = (tokens.values, tokens.scale, tokens.log_count, tokens.offsets[cut])
+        grams = (index.gram, index.step[items], index.starts[cut])
+        scan_items(arrays, queries, grams, closing, out[items])
 
     each = max(SCAN_TOKENS, int(tokens.offsets[-1]) // (8 * (threads or cores())))
     run_tiles(work, tokens.slices(each), threads=threads)

@@ -47,7 +47,7 @@ class S3Client:
 
     @cached_property
     def filesystem(self) -> Any:
-        """The bucket as a pyarrow file system, without retries of its own."""
+        """The bucket as a pyarrow file system, without its retries."""
         from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
         return S3FileSystem(

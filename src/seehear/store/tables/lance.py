@@ -131,12 +131,9 @@ def commit_change(
         after, _ = open_table(backend, change.table)
         if not has_batch(after, batch_id, above=dataset.version):
             raise
-    backend.sync(
-        [
-            f"{change.table}/_transactions/{transaction.read_version}-{transaction.uuid}.txn",
-            f"{change.table}/_versions/{MAX_VERSION - after.version:020}.manifest",
-        ]
-    )
+    record = f"_transactions/{transaction.read_version}-{transaction.uuid}.txn"
+    manifest = f"_versions/{MAX_VERSION - after.version:020}.manifest"
+    backend.sync([f"{change.table}/{record}", f"{change.table}/{manifest}"])
     return after
 
 

@@ -8,9 +8,6 @@ A tile holds `dots[token, 2 query]`: the logits of all queries, then their value
 Each runs on one thread and releases the GIL.
 """
 
-# ruff: noqa: PLR0913
-# (numba compiles untyped functions, and takes flat arrays one by one)
-
 from __future__ import annotations
 
 from typing import no_type_check
@@ -106,8 +103,12 @@ def _quadratic(a, count, gram, work):
 
 @compiled
 @no_type_check
-def score_tile(dots, log_count, offsets, gram, step, starts, constants, closing, keep, out):
-    """All queries of a tile of items; `keep` writes the attention back to `dots`."""
+def score_tile(dots, log_count, offsets, grams, constants, closing, keep, out):
+    """All queries of a tile of items; `keep` writes the attention back to `dots`.
+
+    `grams` is (gram, step, starts) of the items of the tile.
+    """
+    gram, step, starts = grams
     queries, longest = dots.shape[1] // 2, 0
     for v in range(len(offsets) - 1):
         longest = max(longest, offsets[v + 1] - offsets[v])
@@ -138,8 +139,15 @@ def score_tile(dots, log_count, offsets, gram, step, starts, constants, closing,
 
 @compiled
 @no_type_check
-def combine(one, a, two, b, offsets_a, offsets_b, numbers, starts, closing, norm2):
-    """|E_seen + E_heard|^2 of a tile: `one`, `two` from `score_tile`, `a`, `b` their attention."""
+def combine(seen, heard, cross, norm2):
+    """|E_seen + E_heard|^2 of a tile.
+
+    `seen` and `heard` are (out of `score_tile`, attention, offsets), `cross` is (numbers, starts,
+    closing).
+    """
+    one, a, offsets_a = seen
+    two, b, offsets_b = heard
+    numbers, starts, closing = cross
     queries = norm2.shape[1]
     row, total = np.empty(LANES, np.float32), np.empty((5, LANES), np.float32)
     for v in range(len(offsets_a) - 1):
@@ -151,7 +159,7 @@ def combine(one, a, two, b, offsets_a, offsets_b, numbers, starts, closing, norm
             total[:] = 0
             both = np.float32(2 if na and nb else 0)
             if both:
-                _cross(a, ra, na, b, rb, nb, numbers, at, begin, lanes, row, total)
+                _cross(a[ra : ra + na], b[rb : rb + nb], numbers[at:], begin, lanes, row, total)
             for t in range(lanes):
                 q = begin + t
                 p, s, x, y = one[2, v, q], one[3, v, q], two[2, v, q], two[3, v, q]
@@ -163,18 +171,19 @@ def combine(one, a, two, b, offsets_a, offsets_b, numbers, starts, closing, norm
 
 @compiled
 @no_type_check
-def _cross(a, ra, na, b, rb, nb, numbers, at, begin, lanes, row, total):
-    """a^T X b, a . xe, a . xb, b . ye, b . yb for up to LANES queries."""
-    seen = at + na * nb
+def _cross(a, b, numbers, begin, lanes, row, total):
+    """a^T X b, a . xe, a . xb, b . ye, b . yb of one item for up to LANES queries."""
+    na, nb = len(a), len(b)
+    seen = na * nb
     for i in range(na):
         row[:] = 0
         for j in range(nb):
-            x = numbers[at + i * nb + j]
+            x = numbers[i * nb + j]
             for t in range(lanes):
-                row[t] += x * b[rb + j, begin + t]
+                row[t] += x * b[j, begin + t]
         e, c = numbers[seen + i], numbers[seen + na + i]
         for t in range(lanes):
-            weight = a[ra + i, begin + t]
+            weight = a[i, begin + t]
             total[0, t] += row[t] * weight
             total[1, t] += e * weight
             total[2, t] += c * weight
@@ -182,5 +191,5 @@ def _cross(a, ra, na, b, rb, nb, numbers, at, begin, lanes, row, total):
     for j in range(nb):
         e, c = numbers[heard + j], numbers[heard + nb + j]
         for t in range(lanes):
-            total[3, t] += e * b[rb + j, begin + t]
-            total[4, t] += c * b[rb + j, begin + t]
+            total[3, t] += e * b[j, begin + t]
+            total[4, t] += c * b[j, begin + t]

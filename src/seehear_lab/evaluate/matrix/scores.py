@@ -154,9 +154,11 @@ def _score(job: ScoringJob, tile: Tile) -> Float32[np.ndarray, "item query"]:
     other_dots, other = _through_gram(heard, folds[1], tile.items, "heard", keep=True)
     cut, norm2 = slice(tile.items.start, tile.items.stop + 1), np.empty(out.shape[1:], np.float32)
     combine(
-        out, dots, other, other_dots, seen.tokens.offsets[cut], heard.tokens.offsets[cut],
-        cross.numbers, cross.starts[tile.items], cross.closing, norm2,
-    )  # fmt: skip
+        (out, dots, seen.tokens.offsets[cut]),
+        (other, other_dots, heard.tokens.offsets[cut]),
+        (cross.numbers, cross.starts[tile.items], cross.closing),
+        norm2,
+    )
     return _cosines(out[0] + other[0], norm2)
 
 
@@ -198,10 +200,9 @@ def _through_gram(
     dots = _scratch(name, len(rows), 2 * len(fold.probe))
     out = np.empty((4, len(offsets) - 1, len(fold.probe)), np.float32)
     np.matmul(rows, np.concatenate([fold.probe, fold.value]).T, out=dots)
-    score_tile(
-        dots, tokens.log_count[offsets[0] : offsets[-1]], offsets, index.gram, index.step[items],
-        index.starts[cut], fold.constants, tuple(index.closing), keep, out,
-    )  # fmt: skip
+    log_count = tokens.log_count[offsets[0] : offsets[-1]]
+    grams = (index.gram, index.step[items], index.starts[cut])
+    score_tile(dots, log_count, offsets, grams, fold.constants, tuple(index.closing), keep, out)
     return dots, out
 
 
