@@ -134,7 +134,7 @@ def test_bad_questions_to_a_real_library(run: Run, films: Path, tags_engine: Tag
     assert run("index", "films").returncode == 0
     for words, code, sentence in (
         (("search",), 2, "a search needs a text or an example, and not both"),
-        (("search", "x", "--like", "films/green.mp4"), 2, "a text or an example"),
+        (("search", "x", "--like", "films/green.mp4"), 2, "and not both"),
         (("search", "--like", "films/nowhere.mp4"), 5, "nowhere.mp4"),
         (("search", "--like", "films/broken.mp4"), 5, "broken.mp4"),
         (("search", "--like", "films/green.mp4", "--mode", "heard"), 2, "has no sound"),

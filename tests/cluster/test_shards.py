@@ -155,7 +155,7 @@ def test_copies_follow_what_is_written(tags_engine: TagsEngine, tmp_path: Path):
 
 def test_what_cannot_be_meant_is_refused(root: Path):
     divided = Shards.here(root, of=2)
-    with pytest.raises(UsageError, match="a text or an example"):
+    with pytest.raises(UsageError, match="a text or an example, and not both"):
         divided.search(Query())
     with pytest.raises(UsageError, match="limit must be 1 or more"):
         divided.search(Query(text="a"), limit=0)

@@ -44,14 +44,14 @@ def test_partial_weights_are_an_error_never_a_fallback(copied: Path) -> None:
         create_engine("auto")
 
 
-def test_changed_bytes_are_found_by_verify(copied: Path) -> None:
+def test_changed_bytes_are_found_on_loading(copied: Path) -> None:
     path = copied / "names.npz"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.unlink()
     path.write_bytes(data)
-    files = tags_files.TagsFiles(copied)
-    assert files.problems() == [f"{path} has changed since it was installed"]
+    with pytest.raises(ModelError, match=rf"{path} has changed since it was installed"):
+        tags_files.TagsFiles(copied)
 
 
 def test_a_library_of_other_weights_is_refused(tags_engine: TagsEngine) -> None:
