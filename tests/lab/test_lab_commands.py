@@ -90,7 +90,7 @@ def test_weights_of_a_run_become_a_folder_for_the_engine(
         for name, value in model(folder / part).model.state_dict().items():
             assert torch.equal(value, trained[f"encoder.{part}.model.{name}"]), name
     assert run(monkeypatch, "convert", "run", tmp_path / "towers/clip/model.safetensors", "-o", "x")
-    assert "there is no model.json beside the weights" in capsys.readouterr().err
+    assert "there is no model.json next to the weights" in capsys.readouterr().err
 
 
 def test_every_recipe_is_in_a_table_and_rows_without_runs_are_empty(tmp_path: Path) -> None:
