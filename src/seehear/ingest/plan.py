@@ -100,20 +100,26 @@ def make_plan(
 def _compare(
     store: Store, paths: Sequence[Path], *, retry: bool
 ) -> tuple[list[FoundFile], int, list[tuple[str, str]]]:
-    """Files to read, the number of unchanged files, and problems, by the journal."""
+    """Files to read, the number of unchanged files, and problems, by the journal.
+
+    A file is unchanged only under a path that the library shows: one that was renamed and renamed
+    back is in the journal, but must be identified again.
+    """
     to_read: list[FoundFile] = []
     problems: list[tuple[str, str]] = []
     unchanged = 0
-    indexed = {video.sha256 for video in store.videos()}
+    shown = {path: video.sha256 for video in store.videos() for path in paths_of(video)}
     for path in paths:
         file = _stat(path)
         if isinstance(file, str):
             problems.append((str(path), file))
             continue
         known = store.journal.find_unchanged(file.path, file.size_bytes, file.mtime_us)
-        if known is None or (retry if known.state == "failed" else known.sha256 not in indexed):
+        has_failed = known is not None and known.state == "failed"
+        is_shown = known is not None and shown.get(file.path) == known.sha256
+        if known is None or (retry if has_failed else not is_shown):
             to_read.append(file)
-        elif known.state == "failed":
+        elif has_failed:
             problems.append((file.path, known.error))
         else:
             unchanged += 1
