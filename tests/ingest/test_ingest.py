@@ -65,17 +65,12 @@ def test_a_file_renamed_and_renamed_back_keeps_its_path(films: Path, library: Li
     """Also a folder, there and back; pruning removes nothing that is there."""
     library.add([films])
     film = next(path for path in sorted(films.iterdir()) if path.suffix == ".mp4")
-    before = {video.path for video in library.videos()}
     for old, new in ((film, films / "y.mp4"), (films, films.with_name("elsewhere"))):
         for source, target in ((old, new), (new, old)):
             source.rename(target)
             library.add([films.parent], prune=True)
-            assert {video.path for video in library.videos()} == {
-                str(path)
-                for path in films.parent.rglob("*.mp4")
-                if str(path).replace(str(target), str(old)) in before
-            }
-    assert {video.path for video in library.videos()} == before
+            there = [path for path in films.parent.rglob("*.m*") if path.suffix in (".mp4", ".mkv")]
+            assert {video.path for video in library.videos()} == set(map(str, there))
 
 
 def test_copies_are_one_video_with_aliases(films: Path, library: Library) -> None:
