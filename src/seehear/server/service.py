@@ -60,9 +60,15 @@ class Paths:
         """The path on this machine. Raises: HTTPException (403) outside `folder`."""
         if self.folder is None:
             return path
-        full = os.path.realpath(Path(self.folder) / path)
-        if not f"{full}{os.sep}".startswith(os.path.realpath(self.folder).rstrip(os.sep) + os.sep):
-            raise HTTPException(403, "from another machine only folders of this library are open")
+        full = os.path.normpath(Path(self.folder) / path)
+        for found, folder in (
+            (full, self.folder),
+            (os.path.realpath(full), os.path.realpath(self.folder)),  # no link may lead out
+        ):
+            if not f"{found}{os.sep}".startswith(folder.rstrip(os.sep) + os.sep):
+                raise HTTPException(
+                    403, "from another machine only folders of this library are open"
+                )
         return full
 
 
