@@ -98,7 +98,7 @@ def test_the_image_is_built_from_what_is_here():
         assert all((ROOT / name).exists() for name in line.split())
     (made,) = re.findall(r"--owner=seehear (.*)$", DOCKERFILE, re.MULTILINE)
     used = {mount["mountPath"] for pod in pods() for mount in mounts(pod)}
-    assert {path for path in used if path in ("/data", "/copies")} <= set(made.split())
+    assert {path for path in used if path in ("/data", "/replicas")} <= set(made.split())
     parse(re.findall(r"^RUN seehear (.*)$", DOCKERFILE, re.MULTILINE)[0].split())
 
 

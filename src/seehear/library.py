@@ -235,7 +235,7 @@ class Library:
         return preload_frames(self.engine, self._store)
 
     def refresh(self) -> None:
-        """See what another process has committed."""
+        """Load changes that other processes have committed."""
         self._store.refresh()
 
     def close(self) -> None:

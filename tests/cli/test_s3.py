@@ -70,7 +70,7 @@ def test_every_command_takes_an_address(
         return done.stdout
 
     assert "indexed 2 files as 2 moments" in run("index", str(films))
-    assert "nothing new, 2 files unchanged" in run("index", str(films))
+    assert "no new files; 2 files unchanged" in run("index", str(films))
     hits = json.loads(run("search", "a green wall", "--json"))["hits"]
     assert {Path(hit["path"]).name for hit in hits} == {"red.mp4", "green.mp4"}
     status = json.loads(run("status", "--json"))
@@ -134,5 +134,5 @@ def test_a_server_that_goes_away_costs_only_time(
         assert ingest.poll() is None and search.poll() is None
     assert len(json.loads(ended(search))["hits"]) in (2, 10)
     assert "indexed 8 files as 8 moments" in ended(ingest)
-    assert "nothing new, 10 files unchanged" in ended(command("index", str(films)))
+    assert "no new files; 10 files unchanged" in ended(command("index", str(films)))
     ended(command("verify", "--full"))

@@ -81,7 +81,7 @@ def main() -> None:
         again = library.add([folder], indexer=on_ray(GCS))
         say(again=again.indexed, unchanged=again.unchanged)
         say(problems=library.verify(full=True))
-        cache = f"{os.environ['XDG_DATA_HOME']}/copies"
+        cache = f"{os.environ['XDG_DATA_HOME']}/replicas"
         join(2)  # the lost one is back
         divided = served(root, of=2, address=GCS, cores=0.6, cache=cache)  # one shard on each
         for text in QUERIES:

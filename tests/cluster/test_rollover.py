@@ -42,7 +42,7 @@ def test_a_new_head_is_rolled_out_over_the_shards(root: Path, tmp_path: Path):
     same(divided.search(**CASE), before)
     _install_another_head(root, tmp_path / "tuned")
     parts[0].prepare()
-    same(divided.search(**CASE), before)  # from the copies: the library has changed already
+    same(divided.search(**CASE), before)  # from the replicas: the library has changed already
     parts[0].switch()
     half = divided.search(**CASE)
     share = len(parts[1].ids()) / 12

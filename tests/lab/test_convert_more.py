@@ -148,6 +148,11 @@ def test_published_tower_without_its_last_layers_is_refused(
         check_fit(convert_xpool(cut), tmp_path)
 
 
+def test_centerclip_refuses_another_variant_and_says_what_to_do() -> None:
+    with pytest.raises(ModelError, match=r"of 'clip4clip\.seqlstm'; convert it as clip4clip$"):
+        convert_centerclip(clip4clip_checkpoint("seqlstm"))
+
+
 def test_existing_config_sets_the_depth_of_a_tower(tmp_path: Path) -> None:
     hf_clip(openai_clip()).config.save_pretrained(tmp_path / "clip")
     state = xpool_checkpoint()["state_dict"]

@@ -74,7 +74,7 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
             assert {Path(h.path).stem for h in kept} == {n for n, f in fits.items() if f is wanted}
     settings = json.loads((folder / "match.json").read_text())
     (folder / "match.json").write_text(json.dumps(settings | {"settings": {"dim": 8}}))
-    with Library.open(library) as opened, pytest.raises(ModelError, match="do not go together"):
+    with Library.open(library) as opened, pytest.raises(ModelError, match="are inconsistent"):
         opened.search("a dog")
 
 

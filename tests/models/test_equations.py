@@ -86,5 +86,5 @@ def test_zero_words_are_ignored() -> None:
     raw = model.encode_items(raw)
     longer = torch.nn.functional.pad(query, (0, 0, 0, 2))
     torch.testing.assert_close(model.score(longer, raw), model.score(query, raw))
-    with pytest.raises(ValueError, match=r"6 words are more than the 5 of the matrices; .*words=6"):
+    with pytest.raises(ValueError, match=r"6 words, more than the 5 of the matrices; .*words=6"):
         model.score(torch.nn.functional.pad(query, (0, 0, 0, 3)), raw)

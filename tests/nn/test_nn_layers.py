@@ -51,7 +51,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 
 def test_sequence_longer_than_its_positions_is_refused() -> None:
     transformer = PositionedTransformer(8, layers=1, heads=2, positions=4)
-    with pytest.raises(ValueError, match=r"5 tokens is longer than the 4 positions; .*positions=5"):
+    with pytest.raises(ValueError, match=r"5 tokens is longer than 4 positions; .*positions=5"):
         transformer(torch.zeros(3, 5, 8), MASK)
 
 

@@ -39,7 +39,7 @@ def test_a_search_says_what_the_library_says(client: Client, library: Library) -
     first = answer["hits"][0]
     assert first["name"] == "farm_dog.mp4"
     assert first["seen"] + first["heard"] == pytest.approx(first["score"])
-    assert len(first["sight"]["times_s"]) == len(first["sight"]["weights"]) > 0
+    assert len(first["seen_timeline"]["times_s"]) == len(first["seen_timeline"]["weights"]) > 0
 
 
 def test_pages_follow_each_other(client: Client) -> None:

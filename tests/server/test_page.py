@@ -97,7 +97,7 @@ def test_pointing_at_a_card_plays_it(page: Page) -> None:
     until(page, "!document.querySelector('.card video')")
 
 
-def test_mute_and_blindfold_judge_again(page: Page, tmp_path: Path) -> None:
+def test_mute_and_blindfold_search_again(page: Page, tmp_path: Path) -> None:
     search(page, "a dog barking")
     both = cards(page)
     page.locator(".open-button").first.click()
@@ -105,7 +105,7 @@ def test_mute_and_blindfold_judge_again(page: Page, tmp_path: Path) -> None:
     until(page, "document.getElementById('rank-change')?.textContent")
     seen = cards(page)
     assert page.get_attribute("#mute", "aria-pressed") == "true"
-    assert "100% by sight" in page.inner_text("#facts")
+    assert "100% sight" in page.inner_text("#facts")
     page.click("#blindfold")
     until(page, "document.getElementById('facts').textContent.includes('100% by sound')")
     heard = cards(page)
@@ -119,7 +119,7 @@ def test_the_heat_strip_seeks(page: Page) -> None:
     search(page, "a dog barking")
     page.locator(".open-button").first.click()
     until(page, "document.querySelector('#drawer video')?.readyState >= 2")
-    strip = page.locator("svg[data-strip=hearing]")
+    strip = page.locator("svg[data-strip=heard]")
     box = strip.bounding_box()
     assert box
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
@@ -128,16 +128,16 @@ def test_the_heat_strip_seeks(page: Page) -> None:
 
 def test_the_strips_are_moved_along_by_keys(page: Page) -> None:
     search(page, "a dog barking")
-    assert page.locator("option.fit:not([hidden])").count() == 0  # these weights cannot tell
+    assert page.locator("option.match:not([hidden])").count() == 0  # these weights cannot
     page.locator(".open-button").first.click()
     until(page, "document.querySelector('#drawer video')?.readyState >= 2")
-    strip = page.locator("svg[data-strip=sight]")
+    strip = page.locator("svg[data-strip=seen]")
     strip.focus()
     page.keyboard.press("End")
     until(page, "document.querySelector('#drawer video').currentTime > 4.5")
-    until(page, "document.querySelector('svg[data-strip=sight]').ariaValueNow > 4.5")
+    until(page, "document.querySelector('svg[data-strip=seen]').ariaValueNow > 4.5")
     page.keyboard.press("ArrowLeft")
-    until(page, "document.querySelector('svg[data-strip=sight]').ariaValueNow < 4.9")
+    until(page, "document.querySelector('svg[data-strip=seen]').ariaValueNow < 4.9")
     page.keyboard.press("Home")
     until(page, "document.querySelector('#drawer video').currentTime === 0")
 

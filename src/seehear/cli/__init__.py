@@ -47,7 +47,7 @@ def main() -> None:
         fail(str(error))
         sys.exit(error.exit_code)
     except (OSError, sqlite3.Error) as error:  # disk full, read-only, name too long ...
-        place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        suffix = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         reason = (isinstance(error, OSError) and error.strerror) or error
-        fail(f"the library or a file could not be read or written: {reason}{place}")
+        fail(f"the library or a file could not be read or written: {reason}{suffix}")
         sys.exit(LibraryError.exit_code)

@@ -43,7 +43,7 @@ def doctor(library: LibraryOption, as_json: JsonOption = False) -> None:
         for name, check in checks.items():
             say(f"{'ok ' if check['ok'] else 'NO '} {name:<11}{check['text']}")
     if failed:
-        raise ModelError(f"not ready: {', '.join(failed)}")
+        raise ModelError(f"checks failed: {', '.join(failed)}; see the lines above")
 
 
 def _decoder() -> str:

@@ -134,10 +134,10 @@ def _open(root: str, engine: str, models: Path | None, dry_run: bool) -> Generat
             opened = stack.enter_context(Library.open(root))
             _check_engine(opened, engine)
         else:
-            place = root
+            location = root
             if dry_run:
-                place = f"{stack.enter_context(TemporaryDirectory())}/library"
-            made = Library.create(place, engine=engine, models=models)
+                location = f"{stack.enter_context(TemporaryDirectory())}/library"
+            made = Library.create(location, engine=engine, models=models)
             opened = stack.enter_context(made)
         yield opened
 
@@ -183,8 +183,8 @@ def _say_report(report: Report) -> None:
             f"({clock(report.media_s)} of media, {report.silent} without sound)"
         )
     else:
-        unchanged = f", {counted(report.unchanged, 'file')} unchanged" if report.unchanged else ""
-        say(f"nothing new{unchanged}")
+        unchanged = f"; {counted(report.unchanged, 'file')} unchanged" if report.unchanged else ""
+        say(f"no new files{unchanged}")
     if report.spent_s and report.indexed:
         parts = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.spent_s.items())
         say(f"{report.media_s / report.wall_s:.1f}x real time ({parts} over all workers)")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from seehear.cli.output import JsonOption, note, say, say_json, size
-from seehear.errors import ModelError, UsageError
+from seehear.errors import ModelError, UsageError, counted
 
 app = typer.Typer(help="Weights of the engines: pull, import, list, verify.", no_args_is_help=True)
 Target = Annotated[str, typer.Argument(help="'tags', or a folder of clip-ast.")]
@@ -29,7 +29,7 @@ def pull(
     if target != "tags":
         from seehear.engine.clip_ast_files import ClipAstFiles
 
-        ClipAstFiles(Path(target), download=True).check()
+        ClipAstFiles(Path(target), download=True).verify()
         _ready("clip-ast", Path(target), as_json)
         return
     from seehear.engine import tags_files
@@ -110,7 +110,8 @@ def verify(target: Target = "tags", as_json: JsonOption = False) -> None:
     if problems:
         raise ModelError(f"the weights of '{target}' have changed; run 'seehear models pull tags'")
     if not as_json:
-        say(f"all {len(files.record['files'])} files of engine '{target}' are unchanged")
+        checked = counted(len(files.record["files"]), "file")
+        say(f"{checked} of engine '{target}' checked: none has changed")
 
 
 def _verify_folder(folder: Path, as_json: bool) -> None:
@@ -118,7 +119,7 @@ def _verify_folder(folder: Path, as_json: bool) -> None:
 
     try:
         files = ClipAstFiles(folder)
-        files.check()
+        files.verify()
     except ModelError as error:
         if as_json:
             problems = [str(error)]
@@ -130,4 +131,4 @@ def _verify_folder(folder: Path, as_json: bool) -> None:
         say_json("models", {"clip-ast": record})
         return
     model = files.description["model"]
-    say(f"the weights of '{model}' in {folder} are complete and go together ({fingerprint[:12]})")
+    say(f"the weights of '{model}' in {folder} are complete and consistent ({fingerprint[:12]})")

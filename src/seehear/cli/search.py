@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seehear.types import Answer, Hit
 
 ModeName = Literal["both", "seen", "heard"]
-QueryArgument = Annotated[str, typer.Argument(help="What to look for, in words.")]
+QueryArgument = Annotated[str, typer.Argument(help="Text to search for.")]
 LikeOption = Annotated[
     Path | None, typer.Option(help="Find moments similar to this sound, picture or clip.")
 ]

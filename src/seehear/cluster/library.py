@@ -21,7 +21,7 @@ class ShardedLibrary(Library):
         return 0
 
     def refresh(self) -> None:
-        """See what another process has committed, here and in the shards."""
+        """Load changes that other processes have committed, here and in the shards."""
         super().refresh()
         self._shards.refresh()
 

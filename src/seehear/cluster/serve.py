@@ -22,11 +22,11 @@ ANSWER_S = 10.0  # without an answer for so long, a shard is lost
 def served(root: str, *, of: int, address: str, cores: float = 1.0, cache: str = "") -> Shards:
     """Start all shards of a library on a cluster, one replica each; returns their coordinator.
 
-    Running shards are reused. `cache` is a folder on each machine for copies of its shards.
+    Running shards are reused. `cache` is a folder on each machine for replicas of its shards.
     Raises: LibraryError if a shard cannot start.
     """
     connected(address)
-    root = _everywhere(root)
+    root = _shared_root(root)
     _start({number: shard(root, number, of, cores, cache) for number in _missing(of)}, of)
     return coordinator(root, of=of, address=address)
 
@@ -87,7 +87,7 @@ def coordinator(root: str, *, of: int, address: str) -> Shards:
 
     for number in range(of):
         theirs = call(number, "root")
-        if theirs != _everywhere(root):
+        if theirs != _shared_root(root):
             raise LibraryError(
                 f"the shards {name_of(0, of)} ... of this cluster belong to '{theirs}'; search "
                 "that library, stop them, or choose another number of shards"
@@ -130,7 +130,7 @@ def _start(shards: dict[int, Any], of: int) -> None:
         raise LibraryError(f"a shard cannot start: {str(error).splitlines()[0]}") from error
 
 
-def _everywhere(root: str) -> str:
-    """An absolute path, or the address of a shared library."""
+def _shared_root(root: str) -> str:
+    """Absolute path, or S3 address unchanged."""
     backend = backend_for(root)
     return str(backend.root) if backend.is_shared else str(Path(root).expanduser().resolve())

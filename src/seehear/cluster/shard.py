@@ -25,7 +25,7 @@ class Found:
 
     fingerprint: str  # of the engine that scored
     counts: Mapping[str, int]  # of its items that pass the filter
-    lists: Sequence[Candidates]
+    stage1_candidates: Sequence[Candidates]
     ids: Sequence[str]
     parts: ModalityScores
 
@@ -42,7 +42,7 @@ class LoadedState:
 class Shard:
     """Searches the videos whose hash falls into one part of a library.
 
-    With a `cache` folder they are copied there first, and again if the copy is lost.
+    With a `cache` folder it searches a replica there, which is made again if it is lost.
     """
 
     def __init__(self, root: str | Path, number: int, of: int, cache: str | Path = "") -> None:
@@ -54,11 +54,11 @@ class Shard:
         return str(self._root)
 
     def ids(self) -> tuple[str, ...]:
-        """Its item ids, sorted."""
+        """Item ids of this shard, sorted."""
         return self._state.store.ids()
 
     def rows(self, positions: Sequence[int]) -> Summaries:
-        """Summaries of some of its items, by position."""
+        """Summaries of items by position."""
         return self._state.store.take(positions)
 
     def find(
@@ -75,7 +75,7 @@ class Shard:
         return Found(
             fingerprint=str(state.engine.manifest["fingerprint"]),
             counts=counts,
-            lists=found,
+            stage1_candidates=found,
             ids=ids,
             parts=parts or ModalityScores(seen=none, heard=none),
         )
@@ -85,7 +85,7 @@ class Shard:
         return run.hit_details(self._state.engine, self._state.store, query, ids)
 
     def item(self, item_id: str) -> Item:
-        """One of its items."""
+        """One item of this shard."""
         return self._state.store.item(item_id)
 
     def prepare(self) -> None:
@@ -109,7 +109,7 @@ class Shard:
         return LoadedState(latest_versions=latest_versions, store=store, engine=engine)
 
     def _folder(self, fingerprint: str) -> Path:
-        """Folder of the copy; copies that are no longer used are deleted."""
+        """Folder of the replica; replicas that are no longer used are deleted."""
         cache, (number, of) = Path(self._cache), self._shard
         cache.mkdir(parents=True, exist_ok=True)
         mine = f"{sha256(str(self._root).encode()).hexdigest()[:12]}-{number}-{of}-"

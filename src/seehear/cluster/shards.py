@@ -17,7 +17,7 @@ import numpy as np
 
 from seehear.cluster.shard import Found, Shard
 from seehear.engine import Engine, load_engine
-from seehear.errors import LibraryError, UsageError
+from seehear.errors import LibraryError, UsageError, counted
 from seehear.rank import best_first, union
 from seehear.search import Stage1, encode, run
 from seehear.search.calibration import as_tokens, calibrate, fill_absent
@@ -97,7 +97,7 @@ class Shards:
         return shard_of(item_id.rsplit("-", 1)[0], self._of)
 
     def refresh(self) -> None:
-        """See what others have committed, a new engine included.
+        """Load changes that other processes have committed, a new engine included.
 
         Each shard loads the new state in turn while it keeps answering; then all switch. A lost
         shard loads it when it returns.
@@ -143,7 +143,7 @@ class Shards:
         share = sum(self._sizes[n] for n in answers) / max(1, sum(self._sizes.values()))
         label = (
             f"only {share:.0%} of the library was searched: {self._of - len(answers)} of "
-            f"{self._of} shards are down"
+            f"{counted(self._of, 'shard')} did not answer"
         )
         return replace(answer, verdict="; ".join(filter(None, [label, answer.verdict])))
 
@@ -181,7 +181,7 @@ class Shards:
         """Answers of the shards that are up. Raises: LibraryError if none is."""
         now = time.monotonic()
         due = [n for n in asked if needs_all or now >= self._lost.get(n, now)]
-        calls = {n: self._pool.submit(self._ask, n, method, *asked[n]) for n in due}
+        calls = {n: self._pool.submit(self._call_shard, n, method, *asked[n]) for n in due}
         answers: dict[int, Any] = {}
         reason = "they failed a moment ago"
         for number, future in calls.items():
@@ -192,10 +192,11 @@ class Shards:
             except Exception as error:  # a replica can fail in many ways; the others answer
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if (needs_any and not answers) or (needs_all and len(answers) < len(asked)):
-            raise LibraryError(f"{self._of - len(answers)} of {self._of} shards are down: {reason}")
+            down, of = self._of - len(answers), counted(self._of, "shard")
+            raise LibraryError(f"{down} of {of} did not answer: {reason}")
         return answers
 
-    def _ask(self, number: int, method: str, *arguments: Any) -> Any:
+    def _call_shard(self, number: int, method: str, *arguments: Any) -> Any:
         """The answer of one shard; a failure sets the time of its next retry."""
         asked = time.monotonic()
         try:
@@ -213,7 +214,7 @@ class Shards:
 def _merged(answers: Sequence[Found], k: int | None) -> tuple[list[str], ModalityScores]:
     """The candidates that an unsharded stage 1 would pass on, with their scores."""
     joined: list[list[str]] = []
-    for lists in zip(*(found.lists for found in answers), strict=True):
+    for lists in zip(*(found.stage1_candidates for found in answers), strict=True):
         ids = [item_id for each in lists for item_id in each.ids]
         scores = np.concatenate([each.scores for each in lists])
         joined.append([ids[at] for at in np.lexsort((np.array(ids, str), -scores))[:k]])

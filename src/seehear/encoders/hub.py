@@ -78,7 +78,9 @@ def snapshot(name: str, *, download: bool = False) -> Path:
         )
     except LocalEntryNotFoundError as error:
         reason = f" ({error.__cause__})" if download and error.__cause__ else ""
-        raise ModelError(f"the weights {name} are not here and were not fetched{reason}") from error
+        raise ModelError(
+            f"the weights {name} are not in the cache and were not downloaded{reason}"
+        ) from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"fetching {name} failed: {shorten(error)}") from error
     return Path(folder)

@@ -49,8 +49,8 @@ def load_engine(manifest: dict[str, Any]) -> Engine:
     Raises: ModelError when the engine or its weights are missing or differ from the record.
     """
     moved = os.environ.get("SEEHEAR_MODELS")
-    place = moved or manifest.get("folder")
-    engine = create_engine(str(manifest["engine"]), models=Path(place) if place else None)
+    folder = moved or manifest.get("folder")
+    engine = create_engine(str(manifest["engine"]), models=Path(folder) if folder else None)
     there, here = (str(of["fingerprint"])[:12] for of in (manifest, engine.manifest))
     if engine.manifest["fingerprint"] != manifest["fingerprint"]:
         raise ModelError(

@@ -148,10 +148,10 @@ class ClipAstFiles:
             ) from error
         return model.eval()
 
-    def check(self) -> None:
+    def verify(self) -> None:
         """Load head, matcher, towers and tokenizer, and compare their sizes.
 
-        Raises: ModelError if a file is damaged or two do not go together.
+        Raises: ModelError if a file is damaged or two are inconsistent.
         """
         from seehear.encoders.ast import AstTower
         from seehear.encoders.clip import ClipTowers
@@ -176,7 +176,7 @@ class ClipAstFiles:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What a library records; the head counts, as its projection shapes the sound tokens."""
+        """Manifest stored in a library; it includes the head, which shapes the sound tokens."""
         found = known_hashes(self.path(name) for name in self._wanted)
         hashes = {name: found[self.path(name)] for name in self._wanted}
         preprocessing = {

@@ -46,7 +46,7 @@ class Matcher:
             return cls(model, float(saved["threshold"]))
         except (*_UNFIT, SafetensorError) as error:
             raise ModelError(
-                f"{SETTINGS} and {WEIGHTS} in {folder} do not go together ({shorten(error)}); "
+                f"{SETTINGS} and {WEIGHTS} in {folder} are inconsistent ({shorten(error)}); "
                 "delete both, or train them again with 'seehear-lab match LIBRARY --install'"
             ) from error
 

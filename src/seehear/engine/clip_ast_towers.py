@@ -29,7 +29,7 @@ class Towers:
     `"towers": "int8"` in head.json is faster still and less exact.
 
     Note: weights are checked completely once; a file "checked" next to the graphs records it.
-    Raises: ModelError for weights that are damaged or do not go together.
+    Raises: ModelError for weights that are damaged or inconsistent.
     """
 
     def __init__(self, files: ClipAstFiles) -> None:
@@ -37,7 +37,7 @@ class Towers:
         self._folder = cache_folder() / "towers" / files.manifest["fingerprint"][:12]
         mark = self._folder / "checked"
         if not mark.exists():
-            files.check()
+            files.verify()
             with suppress(OSError):  # read-only cache: check again next time
                 self._folder.mkdir(parents=True, exist_ok=True)
                 mark.touch()

@@ -11,10 +11,10 @@ from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalitySc
 
 
 @runtime_checkable
-class Scan(Protocol):
+class SightScanner(Protocol):
     """Exact sight scores from frames in memory; immutable."""
 
-    def plus(self, tokens: Tokens) -> Scan:
+    def plus(self, tokens: Tokens) -> SightScanner:
         """A scan with these items added."""
         ...
 
@@ -25,7 +25,7 @@ class Scan(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Turns media and queries into arrays and scores them; knows no files and no tables."""
+    """Encode media and queries, and score them. Does not access files or tables."""
 
     name: str
     media: MediaSpec
@@ -36,7 +36,7 @@ class Engine(Protocol):
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What a library records: engine name, fingerprint, weight hashes, preprocessing.
+        """Manifest stored in a library: engine name, fingerprint, weight hashes, preprocessing.
 
         Two engines with the same `fingerprint` write the same tokens for the same media.
         """
@@ -66,7 +66,7 @@ class Engine(Protocol):
         """Stage 2: the contributions of sight and sound to each [query, item] pair."""
         ...
 
-    def scan(self) -> Scan | None:
+    def scan(self) -> SightScanner | None:
         """An empty scan; None where summaries give the exact sight score."""
         ...
 

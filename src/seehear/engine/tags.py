@@ -13,6 +13,7 @@ from seehear.encoders.minilm import SentenceEncoder
 from seehear.encoders.onnx_graph import session
 from seehear.engine.example import example_query
 from seehear.engine.tags_files import TagsFiles
+from seehear.engine.vectors import unit
 from seehear.types import Clip, EncodedQuery, Explanation, MediaSpec, ModalityScores, Tokens
 
 # Fitted by benchmarks/fit_tags.py on data outside the test clips; see docs/decisions/002.
@@ -130,11 +131,11 @@ class TagsEngine:
 
     def score(self, query: EncodedQuery, tokens: Tokens) -> ModalityScores:
         pooled = self.summary(tokens)
-        unit = _unit if query.is_example else np.asarray
-        frames, audio = unit(pooled.frames[:, 0]), unit(pooled.audio[:, 0])
+        scaled = unit if query.is_example else np.asarray
+        frames, audio = scaled(pooled.frames[:, 0]), scaled(pooled.audio[:, 0])
         share = query.audio_weight[:, None]
-        seen = (1 - share) * np.log1p(unit(query.seen) @ frames.T / SIGHT_FLOOR)
-        heard = share * np.log1p(unit(query.heard) @ audio.T / SOUND_FLOOR)
+        seen = (1 - share) * np.log1p(scaled(query.seen) @ frames.T / SIGHT_FLOOR)
+        heard = share * np.log1p(scaled(query.heard) @ audio.T / SOUND_FLOOR)
         return ModalityScores(
             seen=np.where(pooled.frame_mask[:, 0], seen, np.nan).astype(np.float32),
             heard=np.where(pooled.audio_mask[:, 0], heard, np.nan).astype(np.float32),
@@ -170,10 +171,6 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponent = np.exp(logits - logits.max(1, keepdims=True))
     return (exponent / exponent.sum(1, keepdims=True)).astype(np.float32)
-
-
-def _unit(vectors: Float32[np.ndarray, "item dim"]) -> Float32[np.ndarray, "item dim"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def _mean(

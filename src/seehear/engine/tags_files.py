@@ -68,7 +68,7 @@ class TagsFiles:
     def __init__(self, folder: Path) -> None:
         if not (folder / "manifest.json").exists():
             raise ModelError(
-                f"the weights of engine 'tags' are not here (looked in {folder}); get them with "
+                f"the weights of engine 'tags' were not found in {folder}; get them with "
                 "'seehear models pull tags' (113 MB), or without a network with "
                 "'seehear models import tags FOLDER'"
             )
@@ -103,7 +103,7 @@ class TagsFiles:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What a library records; the fingerprint covers everything that shapes stored tokens."""
+        """Manifest stored in a library; the fingerprint covers all that shapes stored tokens."""
         hashes = {name: sha256 for name, (_, sha256) in self.record["files"].items()}
         shaping = {
             "weights": [hashes["lite2.pth"], hashes["yamnet/model.data"]],

@@ -24,7 +24,7 @@ MIN_FILES = 4  # fewer are indexed in this process
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IndexedGroup:
-    """Results that are committed together; with `staged`, without the items, written already."""
+    """Results committed together. If `staged` is set, workers have already written the items."""
 
     results: tuple[IndexedFile, ...]
     staged: StagedRows | None = None

@@ -57,9 +57,9 @@ def _check_readable(path: Path) -> None:
 
 def _check_kind(path: Path, container: InputContainer, allow_still: bool) -> None:
     if container.format.name in NOT_MEDIA:
-        raise MediaError(f"{path.name!r} is text, expected video or sound; leave it out")
+        raise MediaError(f"{path.name!r} is text, expected video or sound; exclude it")
     if is_still(container) and not allow_still:
-        raise MediaError(f"{path.name!r} is a still picture, expected video or sound; leave it out")
+        raise MediaError(f"{path.name!r} is a still picture, expected video or sound; exclude it")
 
 
 def _describe(path: Path, error: Exception) -> str:

@@ -1,4 +1,7 @@
-"""AVMA: frames recall a sound, which is weighed against the real one (Lee et al., ECCV 2022)."""
+"""AVMA: a memory predicts sound from frames and blends it with the real sound.
+
+Lee et al., ECCV 2022.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class AudioVisualEncoder(ClipEncoder):
         if media.audio_mask.shape != media.frame_mask.shape:
             sounds = counted(media.audio_mask.shape[1], "sound vector")
             frames = counted(media.frame_mask.shape[1], "frame")
-            raise ValueError(f"{sounds} for {frames}; give one per frame")
+            raise ValueError(f"got {sounds} for {frames}; expected one sound vector per frame")
         tokens = super().encode_items(media)
         return replace(tokens, audio=tokens.audio[:, :0], audio_mask=tokens.audio_mask[:, :0])
 

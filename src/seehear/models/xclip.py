@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seehear.encoders.clip_frames import ClipEncoder
+from seehear.errors import counted
 from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.clip4clip import CLIP4Clip
 from seehear.models.registry import register
@@ -132,10 +133,10 @@ class XCLIP(CLIP4Clip):
         """
         count, mix = x.shape[-1], self.mix[name]
         if count > len(mix):
-            kind = name.split("_")[0] + "s"
+            kind = name.split("_")[0]
             raise ValueError(
-                f"{count} {kind} are more than the {len(mix)} of the matrices; "
-                f"give fewer or build the model with {kind}={count}"
+                f"{counted(count, kind)}, more than the {len(mix)} of the matrices; "
+                f"give fewer or build the model with {kind}s={count}"
             )
         lowest = torch.finfo(x.dtype).min
         weights = (x / self.temperature).masked_fill(~mask, lowest).softmax(-1)

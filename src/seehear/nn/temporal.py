@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from seehear.errors import counted
 from seehear.nn.conditioning import head_width
 
 EPS = 1e-12  # of every layer norm here; CLIP itself has 1e-5
@@ -85,8 +86,8 @@ class Positions(nn.Embedding):
         length, most = x.shape[1], self.num_embeddings
         if length > most:
             raise ValueError(
-                f"a sequence of {length} tokens is longer than the {most} positions; "
-                f"sample fewer frames or build the model with positions={length}"
+                f"a sequence of {counted(length, 'token')} is longer than "
+                f"{counted(most, 'position')}; sample fewer frames or build the model with positions={length}"
             )
         return x + self.weight[:length]
 

@@ -1,7 +1,7 @@
 """Corrections for hubs (items that rank high for most queries), on scores[query, item].
 
-A transductive function looks at all test queries at once: legal only where they are known
-together, never in a search. An inductive one looks at a bank of other queries instead.
+A transductive function looks at all test queries at once: valid only if all test queries are known
+in advance, never in a search. An inductive one looks at a bank of other queries instead.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def log_dual_softmax(
 def summarise_bank(
     bank_scores: Float[np.ndarray, "bank item"], *, beta: float = 20.0, k: int = 1
 ) -> Bank:
-    """What QB-Norm needs of a bank of queries scored against the gallery.
+    """Summarise a query bank for QB-Norm: one number and one flag per item.
 
     Differs: items that tie with the k-th best are all active, so item order never matters.
     Raises: ValueError if k is not within 1 .. the number of items.

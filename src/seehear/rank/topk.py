@@ -1,4 +1,4 @@
-"""Orderings that do not depend on the order of their input."""
+"""Deterministic top-k and union: ties are broken by id."""
 
 from __future__ import annotations
 

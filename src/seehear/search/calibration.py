@@ -1,4 +1,4 @@
-"""What a score means in this library: averages for absent modalities, confidence thresholds."""
+"""Confidence thresholds and averages for absent modalities, from the library's own items."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seehear.engine import Engine
-from seehear.engine.protocol import Scan
+from seehear.engine.protocol import SightScanner
 from seehear.store import Store, Summaries
 from seehear.types import Candidates, EncodedQuery, Filter, Tokens
 
@@ -26,8 +26,8 @@ class PreloadedFrames:
     to it, so that many small additions do not leave as many small batches.
     """
 
-    scan: Scan
-    base: Scan
+    scan: SightScanner
+    base: SightScanner
     base_size: int
     ids: tuple[str, ...]  # in the scan's order
     rows: Int[np.ndarray, " item"]  # their rows in the library, -1 for removed items

@@ -26,11 +26,14 @@ def encode(engine: Engine, store: Items, query: Query, *, clip: Clip | None = No
 
     `clip` is what the file `query.like` holds, if it was read already.
 
-    Raises: UsageError if nothing is asked, or an example lacks what the mode needs;
+    Raises: UsageError if the query is empty, or an example lacks what the mode needs;
     MediaError if the example cannot be read.
     """
-    if sum(map(bool, (query.text.strip(), query.like, query.item))) != 1:
-        raise UsageError("a search needs a text or an example, and not both")
+    given = sum(map(bool, (query.text.strip(), query.like, query.item)))
+    if given != 1:
+        raise UsageError(
+            "give either a text or an example, not both" if given else "give a text or an example"
+        )
     if query.mode == "heard" and not engine.hears:
         raise UsageError(
             "this library's weights do not use sound; search in the mode 'both' or 'seen'"
@@ -58,11 +61,13 @@ def _check(name: str, mode: Mode, *, sees: bool, hears: bool) -> None:
     if (mode == "seen" and not sees) or (mode == "heard" and not hears):
         what = "pictures" if mode == "seen" else "sound"
         raise UsageError(
-            f"{name!r} has no {what}, which the mode '{mode}' needs; use the mode 'both' or choose "
+            f"{name!r} has no {what}, needed by the mode '{mode}'; use the mode 'both' or "
             "another file"
         )
     if not (sees or hears):
-        raise UsageError(f"{name!r} has nothing that this library's weights can see or hear")
+        raise UsageError(
+            f"{name!r} has neither pictures nor sound that this library's engine supports"
+        )
 
 
 def _example(item: Item, *, hears: bool) -> EncodedQuery:

@@ -166,7 +166,7 @@ def one_of(tokens: Tokens, at: int) -> Tokens:
 
 
 def _reason(engine: Engine, query: EncodedQuery, tokens: Tokens) -> dict[str, Any]:
-    """When and as what the match was seen and heard inside the item."""
+    """Times, weights and tags that explain a hit."""
     why = engine.explain(query, tokens)
     return {
         "frame_times_s": _rounded(tokens.frame_times_s[0][tokens.frame_mask[0]]),

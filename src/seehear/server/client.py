@@ -61,16 +61,16 @@ class Client:
     def export(self, items: Sequence[str], *, format: str = "csv") -> bytes:
         """Moments as csv, json, edl, otio or a zip of clips."""
         moments = [{"item": item} for item in items]
-        return self._ask("POST", "/export", json={"format": format, "moments": moments}).content
+        return self._request("POST", "/export", json={"format": format, "moments": moments}).content
 
     def get(self, link: str) -> bytes:
         """The bytes behind a link of an answer: a thumbnail, a file, a proxy."""
         return self._checked(self._http.get(link)).content
 
     def _json(self, method: str, path: str, **given: Any) -> Any:
-        return self._ask(method, path, **given).json()
+        return self._request(method, path, **given).json()
 
-    def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, **given: Any) -> httpx.Response:
         return self._checked(self._http.request(method, f"/api/v1{path}", **given))
 
     @staticmethod

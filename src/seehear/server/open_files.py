@@ -1,6 +1,6 @@
 """Indexed files by descriptor: opened once, checked, then served from that descriptor.
 
-A path may lead to another file a moment later; a descriptor may not.
+A path can be replaced between check and read; an open descriptor cannot.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ def _hit(service: Service, paths: Paths, hit: Hit, video: Video) -> schemas.HitO
         heard=hit.heard,
         sound=hit.sound,
         av_correspondence=hit.av_correspondence,
-        sight=timeline(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
-        hearing=timeline(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
+        seen_timeline=timeline(hit.frame_times_s, hit.frame_weights, hit.seen_tags),
+        heard_timeline=timeline(hit.sound_times_s, hit.sound_weights, hit.heard_tags),
         **links(service, hit.item_id, hit.video_id),
     )
 

@@ -79,8 +79,8 @@ class HitOut(Schema):
     heard: Annotated[float, Field(examples=[0.8])]
     sound: SoundName
     av_correspondence: bool | None = Field(description="null where unknown")
-    sight: TimelineOut
-    hearing: TimelineOut
+    seen_timeline: TimelineOut
+    heard_timeline: TimelineOut
     thumbnail: Link
     media: Link
     proxy: Link
@@ -91,7 +91,9 @@ class AnswerOut(Schema):
     """The hits, best first; `next_offset` is null at the end."""
 
     engine: Annotated[str, Field(examples=["tags"])]
-    verdict: Annotated[str, Field(examples=["no strong match"])]
+    verdict: Annotated[
+        str, Field(examples=["nothing here matches well; these are only the nearest moments"])
+    ]
     audio_weight: Share
     items_searched: Annotated[int, Field(examples=[60])]
     videos_searched: Annotated[int, Field(examples=[57])]

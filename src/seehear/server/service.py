@@ -1,4 +1,4 @@
-"""What all routes share, and how a route gets it."""
+"""Service state shared by all routes, and the dependency that provides it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Paths:
         return os.path.relpath(path, self.folder) if below else Path(path).name
 
     def within(self, text: str) -> str:
-        """Every path of this machine inside a sentence, shortened."""
+        """Replace absolute paths in a message by the paths this client may see."""
         if self.folder is None:
             return text
-        for place in (self.library, self.folder):
-            text = text.replace(place.rstrip(os.sep) + os.sep, "").replace(place, Path(place).name)
+        for root in (self.library, self.folder):
+            text = text.replace(root.rstrip(os.sep) + os.sep, "").replace(root, Path(root).name)
         return text
 
     def resolved(self, path: str) -> str:
@@ -66,9 +66,7 @@ class Paths:
             (os.path.realpath(full), os.path.realpath(self.folder)),  # no link may lead out
         ):
             if not f"{found}{os.sep}".startswith(folder.rstrip(os.sep) + os.sep):
-                raise HTTPException(
-                    403, "from another machine only folders of this library are open"
-                )
+                raise HTTPException(403, "remote clients can only access folders of this library")
         return full
 
 

@@ -55,7 +55,6 @@ def convert_centerclip(checkpoint: State) -> Converted:
         raise ModelError(
             f"this is not a checkpoint of CenterCLIP but of '{converted.name}'; "
             "convert it as clip4clip"
-            "convert it as clip4clip"
         )
     return replace(converted, name="centerclip")
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from seehear.errors import SeeHearError
+from seehear.errors import SeeHearError, counted
 from seehear.models.base import RetrievalModel
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.datasets.batches import Batch, chunks, concat_items
@@ -184,9 +184,9 @@ def _explain_nan(model: RetrievalModel, batch: Batch) -> str:
     if bad:
         return (
             f"the loss is not finite because of {', '.join(bad[:5])} ({len(bad)} of "
-            f"{len(batch.names)} pairs of the batch); check the file or leave it out"
+            f"{counted(len(batch.names), 'pair')} of the batch); check the file or leave it out"
         )
     return (
-        f"the loss is not finite although all {len(batch.names)} pairs of this process encode to "
-        "finite values; lower train.lr or train.logit_scale"
+        "the loss is not finite although encoding gave only finite values for the "
+        f"{counted(len(batch.names), 'pair')} of this process; lower train.lr or train.logit_scale"
     )

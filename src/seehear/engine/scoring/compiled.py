@@ -1,4 +1,4 @@
-"""What the compiled loops share: the compiler's settings, e^x, a prefetch instruction."""
+"""Compiler settings, exp and prefetch for the compiled loops."""
 
 # pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
 

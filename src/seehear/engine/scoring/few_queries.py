@@ -30,25 +30,26 @@ def scan_items(tokens, queries_, grams, closing, out):
     for v in range(len(offsets) - 1):
         longest = max(longest, offsets[v + 1] - offsets[v])
     a = np.empty((queries, padded(longest)), np.float32)
-    reads = np.empty_like(a)
+    value_dots = np.empty_like(a)
     pair = np.empty(padded(longest * (longest + 1) // 2), np.float32)
     for v in range(len(offsets) - 1):
         row, count = offsets[v], offsets[v + 1] - offsets[v]
         if count == 0:
             out[v] = 0
             continue
-        _dots(values, row, count, probe, value, a, reads)
+        _dots(values, row, count, probe, value, a, value_dots)
         for q in range(queries):
-            read = _softmax(a[q], reads[q], scale[row : row + count], log_count[row : row + count])
+            stop = row + count
+            value_dot = _softmax(a[q], value_dots[q], scale[row:stop], log_count[row:stop])
             sums = _quadratic(a[q], count, gram[starts[v] : starts[v + 1]], pair)
-            dot, norm2, _, _ = finalize(sums, step[v], read, constants[:, q], closing)
+            dot, norm2, _, _ = finalize(sums, step[v], value_dot, constants[:, q], closing)
             out[v, q] = dot / np.sqrt(max(norm2, dot * dot + np.float32(1e-20)))
 
 
 @compiled
 @no_type_check
-def _dots(values, row, count, probe, value, a, reads):
-    """a[query, token] = probe . z, reads[query, token] = value . z, before any scale."""
+def _dots(values, row, count, probe, value, a, value_dots):
+    """a[query, token] = probe . z, value_dots[query, token] = value . z, before any scale."""
     flat, dim = values.ravel(), values.shape[1]
     for q in range(len(probe)):
         p, r = probe[q], value[q]
@@ -65,26 +66,26 @@ def _dots(values, row, count, probe, value, a, reads):
                 y += s * r[d]
                 z += t * p[d]
                 w += t * r[d]
-            a[q, f], reads[q, f], a[q, g], reads[q, g] = x, y, z, w
+            a[q, f], value_dots[q, f], a[q, g], value_dots[q, g] = x, y, z, w
 
 
 @compiled
 @no_type_check
-def _softmax(a, reads, scale, log_count):
-    """Attention in place of the dots, zeros up to the padded width; returns sum_f a_f read_f."""
-    count, top, total, read = len(scale), np.float32(-3e38), np.float32(0), np.float32(0)
+def _softmax(a, value_dots, scale, log_count):
+    """Attention in place of the dots, zeros up to the padded width; returns its sum of value dots."""
+    count, top, total, value_dot = len(scale), np.float32(-3e38), np.float32(0), np.float32(0)
     for f in range(count):
         a[f] = a[f] * scale[f] + log_count[f]
         top = max(top, a[f])
     for f in range(count):
         a[f] = exp(a[f] - top)
         total += a[f]
-        read += a[f] * reads[f] * scale[f]
+        value_dot += a[f] * value_dots[f] * scale[f]
     for f in range(count):
         a[f] /= total
     for f in range(count, padded(count)):
         a[f] = 0
-    return read / total
+    return value_dot / total
 
 
 @compiled
@@ -115,7 +116,7 @@ def _quadratic(a, count, gram, pair):
 
 @compiled
 @no_type_check
-def finalize(sums, step, read, constants, closing):
+def finalize(sums, step, value_dot, constants, closing):
     """dot = t . E, norm2 = |E|^2, and alpha, beta of E = alpha sum_f a_f h_f + beta e + b.
 
     Without residual beta = 0 (arithmetic, not a branch: a branch would cost).
@@ -127,6 +128,6 @@ def finalize(sums, step, read, constants, closing):
     inner = np.float32(1) / np.sqrt(max(spread, none) + eps)
     beta = residual * inner
     alpha *= beta + (np.float32(1) - residual)
-    dot = alpha * (read + constants[0]) + beta * constants[1] + constants[2]
+    dot = alpha * (value_dot + constants[0]) + beta * constants[1] + constants[2]
     norm2 = alpha * (alpha * sums[2] * step[2] + beta * sums[4] * step[4] + sums[5] * step[5])
     return dot, norm2 + beta * (beta * e + b_e) + b, alpha, beta

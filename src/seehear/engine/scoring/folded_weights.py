@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
+from seehear.engine.vectors import unit
+
 Matrix = Float[np.ndarray, "dim dim"]
 Vector = Float[np.ndarray, " dim"]
 
@@ -147,11 +149,6 @@ def fold_queries(block: FoldedBlock, query: Float[np.ndarray, "query dim"]) -> F
         value=_float32(text.astype(np.float32) @ block.H),
         constants=constants.astype(np.float32),
     )
-
-
-def unit(query: Float[np.ndarray, "query dim"]) -> Float[np.ndarray, "query dim"]:
-    """Rows at unit length; a row of zeros stays."""
-    return query / np.maximum(np.linalg.norm(query, axis=1, keepdims=True), 1e-12)
 
 
 def layer_norm_no_affine(

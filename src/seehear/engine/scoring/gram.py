@@ -70,7 +70,7 @@ def build_index(
     step = np.ones((len(lengths), 6), np.float32)
 
     def work(items: Int64[np.ndarray, " chosen"]) -> None:
-        parts = _parts(block, tokens.take(items).rows(0, len(items)), len(items))
+        parts = _gram_terms(block, tokens.take(items).rows(0, len(items)), len(items))
         at = starts[items]
         for number, part in enumerate(parts):
             if is_int:
@@ -91,7 +91,9 @@ def _by_length(lengths: Int64[np.ndarray, " item"]) -> Iterator[np.ndarray]:
         yield from (items[first : first + count] for first in range(0, len(items), count))
 
 
-def _parts(block: FoldedBlock, z: Float32[np.ndarray, "token dim"], items: int) -> list[np.ndarray]:
+def _gram_terms(
+    block: FoldedBlock, z: Float32[np.ndarray, "token dim"], items: int
+) -> list[np.ndarray]:
     """G, M, N and g1, g2, g3, each [item, number], of items of equal length."""
     width, count = z.shape[1], len(z) // items
     row, column = np.tril_indices(count)

@@ -8,11 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from seehear.engine.scoring.few_queries import scan_items
-from seehear.engine.scoring.folded_weights import FoldedBlock, fold_queries, unit
+from seehear.engine.scoring.folded_weights import FoldedBlock, fold_queries
 from seehear.engine.scoring.gram import ModalityIndex
 from seehear.engine.scoring.streaming_softmax import pool
 from seehear.engine.scoring.threads import cores, run_tiles
 from seehear.engine.scoring.tokens import PackedTokens
+from seehear.engine.vectors import unit
+from seehear.errors import counted
 
 SCAN_TOKENS = 6144  # fewer are read sooner by one thread than by waking another
 TILE_NUMBERS = 2**20  # of the vectors that a tile of pooled pairs holds
@@ -60,16 +62,16 @@ def modality_scores(
                 f"queries are {query.shape}, tokens {each.dim} wide, the block {len(block.b)}"
             )
         if len(each) != items:
-            raise ValueError(f"{items} items in one modality but {len(each)} in another")
+            raise ValueError(f"{counted(items, 'item')} in one modality but {len(each)} in another")
     probes, text = [fold_queries(block, query).probe for block in blocks], unit(query)
     split = np.empty((len(blocks), len(query), items), np.float32)
 
-    def work(some: slice) -> None:
-        found = [pooled_output(*each, some) for each in zip(blocks, tokens, probes, strict=True)]
+    def work(tile: slice) -> None:
+        found = [pooled_output(*each, tile) for each in zip(blocks, tokens, probes, strict=True)]
         total = sum(found)
         length = np.sqrt(np.maximum(np.einsum("iqd,iqd->qi", total, total), 1e-20))
         for part, vectors in zip(split, found, strict=True):
-            part[:, some] = np.einsum("qd,iqd->qi", text, vectors) / length
+            part[:, tile] = np.einsum("qd,iqd->qi", text, vectors) / length
 
     each = max(1, TILE_NUMBERS // max(query.size, 1))
     tiles = [slice(at, min(at + each, items)) for at in range(0, items, each)]

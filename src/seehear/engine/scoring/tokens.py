@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import no_type_check
 
@@ -59,7 +59,7 @@ class PackedTokens:
         )
 
     def slices(self, tokens: int) -> Iterator[slice]:
-        """All items in runs of about so many tokens."""
+        """Slices of items with about `tokens` tokens each."""
         last = np.searchsorted(self.offsets, np.arange(tokens, int(self.offsets[-1]), tokens))
         yield from (slice(*pair) for pair in pairwise(sorted({0, *last.tolist(), len(self)})))
 
@@ -121,12 +121,8 @@ def quantise(tokens: PackedTokens) -> PackedTokens:
     if tokens.values.dtype == np.int8:
         return tokens
     scale = np.maximum(np.abs(tokens.values).max(1, initial=0) / np.float32(127), 1e-30)
-    return PackedTokens(
-        values=np.rint(tokens.values / scale[:, None]).astype(np.int8),
-        scale=scale.astype(np.float32),
-        log_count=tokens.log_count,
-        offsets=tokens.offsets,
-    )
+    values = np.rint(tokens.values / scale[:, None]).astype(np.int8)
+    return replace(tokens, values=values, scale=scale.astype(np.float32))
 
 
 def running(lengths: np.ndarray) -> Int64[np.ndarray, " item_and_one"]:

@@ -31,8 +31,8 @@ function askForToken() {
   });
 }
 
-// Server-sent events through fetch, which can carry the token; calls `told` with each message.
-export async function follow(path, told) {
+// Server-sent events through fetch, which can carry the token; calls `onMessage` with each message.
+export async function follow(path, onMessage) {
   const answer = await call(path, { raw: true });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -41,6 +41,6 @@ export async function follow(path, told) {
     if (done) return;
     const lines = (rest + value).split("\n\n");
     rest = lines.pop();
-    for (const line of lines) told(JSON.parse(line.replace(/^data: /, "")));
+    for (const line of lines) onMessage(JSON.parse(line.replace(/^data: /, "")));
   }
 }

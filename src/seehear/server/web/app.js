@@ -1,4 +1,4 @@
-// The page put together: the question, its answers, keys.
+// Entry point: query form, results, keyboard shortcuts.
 
 import { call } from "./api.js";
 import * as drawer from "./drawer.js";
@@ -17,7 +17,7 @@ let asked = 0;
 
 const actions = {
   mode: () => $("mode").value,
-  rejudge: async (mode) => {
+  searchAgain: async (mode) => {
     $("mode").value = mode;
     const kept = shown;
     await search();
@@ -57,7 +57,7 @@ function question(offset) {
       min_duration_s: number("min"),
       max_duration_s: number("max"),
       has_sound: { true: true, false: false }[sound] ?? null,
-      av_correspondence: { fits: true, unrelated: false }[sound] ?? null,
+      av_correspondence: { matches: true, unrelated: false }[sound] ?? null,
     },
   };
 }
@@ -79,8 +79,8 @@ async function search({ append = false } = {}) {
       const what = item ? { item: item.item } : { text };
       answer = await call("/search", { method: "POST", json: { ...query, ...what } });
     }
-    if (turn !== asked) return; // a newer question overtook this one
-    tell(answer, append);
+    if (turn !== asked) return; // a newer search has started
+    showAnswer(answer, append);
   } catch (error) {
     if (turn === asked) fail(error);
   } finally {
@@ -88,7 +88,7 @@ async function search({ append = false } = {}) {
   }
 }
 
-function tell(answer, append) {
+function showAnswer(answer, append) {
   for (const old of document.querySelectorAll(".notice")) old.remove();
   $("empty").hidden = answer.hits.length > 0 || append;
   if (answer.verdict) notice(answer.verdict[0].toUpperCase() + answer.verdict.slice(1) + ".");
@@ -96,8 +96,8 @@ function tell(answer, append) {
     $("empty").querySelector("h2").textContent = "Nothing to show";
   }
   const heard = Math.round(100 * answer.audio_weight);
-  $("facts").textContent = `${count(answer.items_searched, "moment")} in ${count(answer.videos_searched, "file")} · judged ` +
-    `${100 - heard}% by sight, ${heard}% by sound`;
+  $("facts").textContent = `${count(answer.items_searched, "moment")} in ${count(answer.videos_searched, "file")} · weights: ` +
+    `${100 - heard}% sight, ${heard}% sound`;
   if ($("auto").checked) $("share").value = heard;
   for (const hit of answer.hits) hit.engine = answer.engine;
   grid.show(answer.hits, { append, open, select: actions.select, isSelected: tray.isSelected });
@@ -120,7 +120,7 @@ function setExample(newFile, newItem = null) {
   const name = file ? file.name || "pasted picture" : item ? `like ${item.name} ${span(item)}` : "";
   $("example").hidden = !name;
   $("example").replaceChildren(name, make("button", {
-    type: "button", text: "×", "aria-label": "Leave this example out", on: { click: () => setExample(null) },
+    type: "button", text: "×", "aria-label": "Remove this example", on: { click: () => setExample(null) },
   }));
   if (name) $("text").value = "";
 }
@@ -201,8 +201,8 @@ for (const words of ["a dog barking", "waves on a beach", "people laughing", "an
     search();
   } } }));
 }
-ingest.refresh().then((held) => {
-  if (!held.items) {
+ingest.refresh().then((status) => {
+  if (!status.items) {
     $("ingest").hidden = false;
     $("show-ingest").setAttribute("aria-expanded", "true");
     $("empty").querySelector("h2").textContent = "Nothing is indexed yet";

@@ -38,7 +38,7 @@ export function open(hit, actions) {
       ...(badge(hit) ? [make("span", { text: badge(hit) })] : []),
     ] }),
     why(hit),
-    judge(actions),
+    searchAgainButtons(actions),
     more(hit, actions),
     make("p", { class: "path", text: hit.path }),
   );
@@ -46,14 +46,14 @@ export function open(hit, actions) {
   document.getElementById("close").focus();
 }
 
-// Where in the film the moment lies and what else was found in it, then what was seen and heard when.
+// The moment's position in the film, other hits in it, and when it was seen and heard.
 function timeline(hit, found) {
   const isPart = hit.duration_s > 4 * (hit.end_s - hit.start_s);
   const [from, to] = isPart
     ? [Math.max(hit.start_s - 5, 0), Math.min(hit.end_s + 5, hit.duration_s)]
     : [0, hit.duration_s];
-  const row = (kind, part, word) => [
-    make("span", { class: kind === "sight" ? "seen" : "heard", text: word }),
+  const row = (kind, part) => [
+    make("span", { class: kind, text: kind }),
     slider(strip(kind, part, hit, from, to), kind, from, to, part.times_s),
   ];
   const ends = (first, last) => [make("span"), make("span", { class: "line", children: [
@@ -61,11 +61,11 @@ function timeline(hit, found) {
   ] })];
   return make("div", { class: "timeline", children: [
     ...(isPart ? [make("span", { text: "film" }), film(hit, found), ...ends(0, hit.duration_s)] : []),
-    ...row("sight", hit.sight, "seen"), ...row("hearing", hit.hearing, "heard"), ...ends(from, to),
+    ...row("seen", hit.seen_timeline), ...row("heard", hit.heard_timeline), ...ends(from, to),
   ] });
 }
 
-// All of the film: the moments found in it, this one filled.
+// The film with the moments found in it; the open one is filled.
 function film(hit, found) {
   const scale = 1000 / hit.duration_s;
   const marks = found.map((one) => svg("rect", {
@@ -82,7 +82,7 @@ function slider(bar, name, from, to, stops) {
   bar.dataset.strip = name;
   const head = svg("rect", { class: "head", y: 0, width: 4, height: 8 });
   bar.append(head);
-  const tell = () => {
+  const updatePosition = () => {
     const now = Math.min(Math.max(at(video), from), to);
     head.setAttribute("x", ((now - from) / Math.max(to - from, 0.001)) * 1000 - 2);
     bar.setAttribute("aria-valuenow", now.toFixed(1));
@@ -90,8 +90,8 @@ function slider(bar, name, from, to, stops) {
   };
   const given = { role: "slider", tabindex: 0, "aria-valuemin": from.toFixed(1), "aria-valuemax": to.toFixed(1) };
   for (const [key, value] of Object.entries(given)) bar.setAttribute(key, value);
-  tell();
-  for (const event of ["timeupdate", "seeking"]) video.addEventListener(event, tell);
+  updatePosition();
+  for (const event of ["timeupdate", "seeking"]) video.addEventListener(event, updatePosition);
   bar.addEventListener("click", (event) => {
     const box = bar.getBoundingClientRect();
     jump(from + ((event.clientX - box.left) / box.width) * (to - from));
@@ -116,34 +116,34 @@ function jump(seconds) {
 }
 
 function why(hit) {
-  const frames = hit.fps > 0 ? best(hit.sight, 3).map((time) => make("button", {
+  const frames = hit.fps > 0 ? best(hit.seen_timeline, 3).map((time) => make("button", {
     type: "button", "aria-label": `Go to ${tenths(time)}, seen best`, on: { click: () => jump(time) },
     children: [
       make("img", { alt: "", loading: "lazy", src: frameAt(hit, time, 120) }),
       make("span", { text: tenths(time) }),
     ],
   })) : [];
-  const sounds = best(hit.hearing, 3).map((time) => make("button", {
+  const sounds = best(hit.heard_timeline, 3).map((time) => make("button", {
     type: "button", text: `♪ ${tenths(time)}`, "aria-label": `Go to ${tenths(time)}, heard best`,
     on: { click: () => jump(time) },
   }));
   return make("div", { children: [
     split(hit),
-    make("p", { children: [make("strong", { class: "seen", text: `seen ${hit.seen.toFixed(2)}  ` }), tags(hit.sight)] }),
+    make("p", { children: [make("strong", { class: "seen", text: `seen ${hit.seen.toFixed(2)}  ` }), tags(hit.seen_timeline)] }),
     make("div", { class: "frames", children: frames }),
-    make("p", { children: [make("strong", { class: "heard", text: `heard ${hit.heard.toFixed(2)}  ` }), tags(hit.hearing)] }),
+    make("p", { children: [make("strong", { class: "heard", text: `heard ${hit.heard.toFixed(2)}  ` }), tags(hit.heard_timeline)] }),
     make("div", { class: "row", children: sounds }),
   ] });
 }
 
-function judge({ mode, rejudge }) {
+function searchAgainButtons({ mode, searchAgain }) {
   const button = (id, name, to, title) => make("button", {
     id, type: "button", text: name, title, "aria-pressed": String(mode() === to),
-    on: { click: () => rejudge(mode() === to ? "both" : to) },
+    on: { click: () => searchAgain(mode() === to ? "both" : to) },
   });
-  return make("div", { class: "row", role: "group", "aria-label": "Judge again", children: [
-    button("mute", "Mute", "seen", "Judge all moments again without sound (u)"),
-    button("blindfold", "Blindfold", "heard", "Judge all moments again without sight (b)"),
+  return make("div", { class: "row", role: "group", "aria-label": "Search again", children: [
+    button("mute", "Mute", "seen", "Search again without sound (u)"),
+    button("blindfold", "Blindfold", "heard", "Search again without sight (b)"),
     make("span", { id: "rank-change", role: "status" }),
   ] });
 }

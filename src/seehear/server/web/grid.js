@@ -44,12 +44,12 @@ function card(hit, { open, select, isSelected }) {
     on: { click: () => select(hit) },
   });
   const body = make("div", { class: "body", children: [
-    make("div", { children: [strip("sight", hit.sight, hit), strip("hearing", hit.hearing, hit)] }),
+    make("div", { children: [strip("seen", hit.seen_timeline, hit), strip("heard", hit.heard_timeline, hit)] }),
     make("h3", { text: hit.name }),
     split(hit),
     make("div", { class: "line", children: [
       make("span", { class: `confidence-${hit.confidence}`, text: `${hit.confidence} · ${hit.score.toFixed(2)}` }),
-      make("span", { class: "engine", text: hit.engine, title: "the engine that judged" }), tick,
+      make("span", { class: "engine", text: hit.engine, title: "engine that scored this moment" }), tick,
     ] }),
   ] });
   preview(button, picture, hit);
@@ -58,8 +58,8 @@ function card(hit, { open, select, isSelected }) {
 
 // The frame that matched best, over the stored one (the middle), as soon as its card is looked at.
 function bestFrame(hit) {
-  const { times_s: times, weights } = hit.sight;
-  const [time] = best(hit.sight, 1);
+  const { times_s: times, weights } = hit.seen_timeline;
+  const [time] = best(hit.seen_timeline, 1);
   if (time === undefined || weights[times.indexOf(time)] < 1.2 * weights[times.length >> 1]) return [];
   const frame = make("img", { class: "best", alt: "", "data-src": frameAt(hit, time, 240), on: { error: () => frame.remove() } });
   onScreen.observe(frame);
@@ -112,7 +112,7 @@ export function refreshSelection(isSelected) {
   }
 }
 
-// Move the focus by cards; up and down by rows, as they lie on the screen.
+// Move the focus by cards; up and down by rows, as displayed.
 export function move(key) {
   const buttons = [...grid.querySelectorAll(".open-button")];
   const now = buttons.indexOf(document.activeElement);

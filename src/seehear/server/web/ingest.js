@@ -1,4 +1,4 @@
-// The library panel: what it holds, and indexing with live progress.
+// The library panel: counts, and indexing with live progress.
 
 import { call, follow } from "./api.js";
 import { count, make } from "./view.js";
@@ -7,16 +7,16 @@ const $ = (id) => document.getElementById(id);
 let job = null;
 
 export async function refresh() {
-  const held = await call("/status");
-  $("engine").textContent = `Engine: ${held.engine}${held.engine === "tags" ? " (tag names; a lesser engine than CLIP + AST)" : ""}.`;
-  $("held").textContent = `${count(held.videos, "file")}, ${count(held.items, "moment")}, ${held.hours.toFixed(1)} h, ` +
-    `${held.without_sound} without sound, ${(held.size_bytes / 1e6).toFixed(0)} MB in ${held.root}`;
-  $("problems").replaceChildren(...held.failed.map((one) => make("li", { text: `${one.path}: ${one.reason}` })));
-  for (const option of document.querySelectorAll(".fit")) option.hidden = !held.has_av_correspondence;
+  const status = await call("/status");
+  $("engine").textContent = `Engine: ${status.engine}${status.engine === "tags" ? " (tag names, no model hub; weaker than CLIP + AST)" : ""}.`;
+  $("status").textContent = `${count(status.videos, "file")}, ${count(status.items, "moment")}, ${status.hours.toFixed(1)} h, ` +
+    `${status.without_sound} without sound, ${(status.size_bytes / 1e6).toFixed(0)} MB in ${status.root}`;
+  $("problems").replaceChildren(...status.failed.map((one) => make("li", { text: `${one.path}: ${one.reason}` })));
+  for (const option of document.querySelectorAll(".match")) option.hidden = !status.has_av_correspondence;
   const folder = $("folder").value;
   $("folder").replaceChildren(make("option", { value: "", text: "all" }),
-    ...held.folders.map((path) => make("option", { value: path, text: path, selected: path === folder })));
-  return held;
+    ...status.folders.map((path) => make("option", { value: path, text: path, selected: path === folder })));
+  return status;
 }
 
 export async function start(event, fail) {
@@ -39,14 +39,14 @@ async function watch(started) {
   job = started;
   $("bar").hidden = $("cancel").hidden = false;
   while (job.state === "running") {
-    await follow(`/jobs/${job.id}/events`, told).catch(lost);
+    await follow(`/jobs/${job.id}/events`, showProgress).catch(lost);
     if (job.state === "running") await new Promise((resolve) => setTimeout(resolve, 1000));
   }
   $("bar").hidden = $("cancel").hidden = true;
   await refresh();
 }
 
-function told(news) {
+function showProgress(news) {
   job = news;
   $("bar").value = news.total ? news.done / news.total : 0;
   $("progress").textContent = {
@@ -60,7 +60,7 @@ function told(news) {
 // A broken connection (a TypeError of fetch) is tried again; what the service says is final.
 function lost(error) {
   if (!(error instanceof TypeError)) job.state = "failed";
-  $("progress").textContent = job.state === "failed" ? error.message : "The service does not answer; trying again …";
+  $("progress").textContent = job.state === "failed" ? error.message : "No response from the service; retrying …";
 }
 
 export async function cancel() {

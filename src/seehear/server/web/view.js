@@ -43,8 +43,8 @@ export function strip(kind, part, hit, from = hit.start_s, to = hit.end_s) {
   }));
   const best = part.times_s[part.weights.indexOf(Math.max(...part.weights))];
   const label = part.times_s.length
-    ? `${kind === "sight" ? "Seen" : "Heard"} best at ${clock(best)}`
-    : `Nothing ${kind === "sight" ? "to see" : "to hear"}`;
+    ? `${kind === "seen" ? "Seen" : "Heard"} best at ${clock(best)}`
+    : `Nothing ${kind === "seen" ? "to see" : "to hear"}`;
   return svg("svg", {
     class: "strip", viewBox: "0 0 1000 8", preserveAspectRatio: "none", role: "img", "aria-label": label,
   }, cells);
@@ -60,8 +60,8 @@ export function split(hit) {
     class: "split", viewBox: "0 0 100 6", preserveAspectRatio: "none", role: "img",
     "aria-label": `${share} percent seen, ${rest} percent heard`,
   }, [
-    svg("rect", { x: 0, width: share, height: 6, class: "sight" }),
-    svg("rect", { x: share, width: rest, height: 6, class: "hearing" }),
+    svg("rect", { x: 0, width: share, height: 6, class: "seen" }),
+    svg("rect", { x: share, width: rest, height: 6, class: "heard" }),
   ]);
 }
 
@@ -69,12 +69,12 @@ export function tags(part) {
   return part.tags.map((tag) => `${tag.name} ${Math.round(100 * tag.share)}%`).join(", ");
 }
 
-// What a viewer should know first: no sound, a silent one, whether it fits the picture, or a clip put
+// What a viewer should know first: no sound, a silent one, whether it matches the picture, or a clip put
 // together from both (in a folder of that name, as the demo keeps them).
 export function badge(hit) {
-  const fits = { true: "sound matches picture", false: "unrelated sound" }[hit.av_correspondence] ?? "";
+  const matches = { true: "sound matches picture", false: "unrelated sound" }[hit.av_correspondence] ?? "";
   const made = hit.path.split(/[\\/]/).includes("composed") ? "composed" : "";
-  return [made, { none: "no sound", silent: "silent", sound: fits }[hit.sound]].filter(Boolean).join(" · ");
+  return [made, { none: "no sound", silent: "silent", sound: matches }[hit.sound]].filter(Boolean).join(" · ");
 }
 
 // A player of one moment; where the browser cannot play the file, of a small copy of the moment.

@@ -89,7 +89,7 @@ class S3Backend:
         """An acknowledged object is already durable."""
 
     def quarantine(self, table: str, names: Iterable[str]) -> None:
-        """Objects are written atomically, so no manifest is torn."""
+        """Objects are written atomically, so there are no partial manifests."""
 
     def delete_folder(self, folder: str) -> None:
         self._delete(self.file_sizes(f"{folder}/"))

@@ -53,7 +53,9 @@ def _rows(snapshot: Snapshot) -> list[str]:
     ]
     twice = snapshot.videos_table.count_rows() - len(snapshot.revisions)
     if twice:
-        found.append(f"table 'videos' contains {counted(twice, 'video')} twice; index them again")
+        found.append(
+            f"table 'videos' contains {counted(twice, 'duplicate video')}; index the files again"
+        )
     expected = {row.id for row in snapshot.rows}
     for table in (snapshot.tokens_table, snapshot.media_table):
         ids = [item_id for item_id, _, _ in snapshot.current_rows(table)]

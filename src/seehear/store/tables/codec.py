@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seehear.errors import counted
 from seehear.types import Tokens
 
 MAGIC = b"SHTK"
@@ -65,7 +66,7 @@ def unpack(raw: bytes, item_id: str) -> TokenArrays:
     """
     seed = zlib.crc32(item_id.encode())
     if len(raw) < PREFIX_BYTES:
-        raise ValueError(f"{len(raw)} bytes, less than a header")
+        raise ValueError(f"{counted(len(raw), 'byte')}, less than a header")
     magic, layout, sections, crc = HEADER.unpack_from(raw)
     if (magic, layout, sections) != (MAGIC, LAYOUT, SECTIONS):
         raise ValueError(f"unknown format {magic!r} {layout}")

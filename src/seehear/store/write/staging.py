@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from seehear.errors import counted
 from seehear.store.backend.protocol import MEDIA, Backend
 from seehear.store.tables import schema
 from seehear.store.tables.lance import write_fragments
@@ -70,4 +71,6 @@ def check_videos(videos: Sequence[tuple[Video, Sequence[Item]]]) -> None:
     check_unique([item.id for _, its in videos for item in its])
     for video, its in videos:
         if len(its) != video.items or any(item.video_id != video.id for item in its):
-            raise ValueError(f"video {video.id} needs its {video.items} items, got {len(its)}")
+            raise ValueError(
+                f"video {video.id} needs its {counted(video.items, 'item')}, got {len(its)}"
+            )

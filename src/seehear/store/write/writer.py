@@ -157,8 +157,9 @@ class Writer:
         missing = len(self.videos_to_reindex())
         if missing:
             raise LibraryError(
-                f"{missing} of {counted(len(self._revisions), 'video')} of the library "
-                f"'{self.backend.root}' are not indexed with the next model yet; index them first"
+                f"the next model's index lacks {missing} of "
+                f"{counted(len(self._revisions), 'video')} of the library '{self.backend.root}'; "
+                "index the rest first"
             )
         model = self._begun_model()
         old = Snapshot(self.backend).catalog.keys() - {"schema", "model"}

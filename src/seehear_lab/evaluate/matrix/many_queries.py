@@ -113,7 +113,7 @@ def score_tile(dots, log_count, offsets, grams, constants, closing, keep, out):
     for v in range(len(offsets) - 1):
         longest = max(longest, offsets[v + 1] - offsets[v])
     a = np.empty((longest, LANES), np.float32)
-    work, read = np.empty((9, LANES), np.float32), np.empty(LANES, np.float32)
+    work, value_dot = np.empty((9, LANES), np.float32), np.empty(LANES, np.float32)
     for v in range(len(offsets) - 1):
         row, count = offsets[v] - offsets[0], offsets[v + 1] - offsets[v]
         if count == 0:
@@ -124,17 +124,17 @@ def score_tile(dots, log_count, offsets, grams, constants, closing, keep, out):
             lanes = min(LANES, queries - begin)
             _softmax(own, log_count[row : row + count], begin, lanes, a, work)
             _quadratic(a, count, form, work)
-            read[:] = 0
+            value_dot[:] = 0
             for f in range(count):
                 for t in range(lanes):
-                    read[t] += a[f, t] * own[f, queries + begin + t]
+                    value_dot[t] += a[f, t] * own[f, queries + begin + t]
                     if keep:
                         own[f, begin + t] = a[f, t]
             for t in range(lanes):
                 q = begin + t
                 sums = work[0, t], work[1, t], work[2, t], work[3, t], work[4, t], work[5, t]
-                dot, norm2, alpha, beta = finalize(sums, step[v], read[t], constants[:, q], closing)
-                out[0, v, q], out[1, v, q], out[2, v, q], out[3, v, q] = dot, norm2, alpha, beta
+                ends = finalize(sums, step[v], value_dot[t], constants[:, q], closing)
+                out[0, v, q], out[1, v, q], out[2, v, q], out[3, v, q] = ends
 
 
 @compiled

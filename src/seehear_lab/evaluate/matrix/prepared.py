@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 
 from seehear.engine.scoring import FoldedBlock, ModalityIndex, PackedTokens, build_index
 from seehear.engine.scoring.threads import run_tiles
+from seehear.errors import counted
 
 MOST_TOKENS = 128  # beyond it, pooling costs less than Gram matrices
 
@@ -58,7 +59,9 @@ def prepare(
     Raises: ValueError if tokens and blocks differ in width, or modalities in items.
     """
     if len(tokens[-1]) != len(tokens[0]):
-        raise ValueError(f"{len(tokens[0])} items seen but {len(tokens[-1])} heard; pair them")
+        raise ValueError(
+            f"{counted(len(tokens[0]), 'item')} seen but {len(tokens[-1])} heard; pair them"
+        )
     found: list[Modality] = []
     for block, each in zip(blocks, tokens, strict=True):
         fits = each.longest <= most_tokens and all(one.index for one in found)
@@ -67,11 +70,11 @@ def prepare(
     if len(found) == 1:
         return PreparedItems(seen=found[0])
     seen, heard = found
-    cross = _cross(seen, heard, threads) if heard.index else None
+    cross = _cross_gram(seen, heard, threads) if heard.index else None
     return PreparedItems(seen=seen, heard=heard, cross=cross)
 
 
-def _cross(seen: Modality, heard: Modality, threads: int | None) -> CrossGram:
+def _cross_gram(seen: Modality, heard: Modality, threads: int | None) -> CrossGram:
     a, b = seen.block, heard.block
     one, two = np.diff(seen.tokens.offsets), np.diff(heard.tokens.offsets)
     starts = np.concatenate([[0], np.cumsum(one * two + 2 * one + 2 * two)]).astype(np.int64)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from seehear.engine.scoring.folded_weights import FoldedQueries, fold_queries, unit
+from seehear.engine.scoring.folded_weights import FoldedQueries, fold_queries
 from seehear.engine.scoring.threads import run_tiles
+from seehear.engine.vectors import unit
 from seehear_lab.evaluate.matrix.many_queries import combine, score_tile, softmax_inplace
 from seehear_lab.evaluate.matrix.prepared import Modality, PreparedItems
 
@@ -29,7 +30,7 @@ class ScoringJob:
     """Items, and the queries at unit length and folded with each modality's block."""
 
     items: PreparedItems
-    folds: list[FoldedQueries]
+    folded: list[FoldedQueries]
     unit: Float32[np.ndarray, "query dim"]
 
     @property
@@ -95,8 +96,8 @@ def _job(query: np.ndarray, items: PreparedItems, threads: int | None) -> Scorin
     if query.ndim != 2 or query.shape[1] != items.seen.tokens.dim:
         raise ValueError(f"queries are {query.shape}; expected [query, {items.seen.tokens.dim}]")
     modalities = [each for each in (items.seen, items.heard) if each]
-    folds = [_folded(each, query, threads) for each in modalities]
-    return ScoringJob(items=items, folds=folds, unit=unit(query).astype(np.float32))
+    folded = [_folded(each, query, threads) for each in modalities]
+    return ScoringJob(items=items, folded=folded, unit=unit(query).astype(np.float32))
 
 
 def _folded(modality: Modality, query: np.ndarray, threads: int | None) -> FoldedQueries:
@@ -105,9 +106,9 @@ def _folded(modality: Modality, query: np.ndarray, threads: int | None) -> Folde
     constants = np.empty((3, len(query)), np.float32)
 
     def work(first: int) -> None:
-        some = slice(first, first + _POOLED)
-        fold = fold_queries(modality.block, query[some])
-        probe[some], value[some], constants[:, some] = fold.probe, fold.value, fold.constants
+        tile = slice(first, first + _POOLED)
+        part = fold_queries(modality.block, query[tile])
+        probe[tile], value[tile], constants[:, tile] = part.probe, part.value, part.constants
 
     run_tiles(work, range(0, len(query), _POOLED), threads=threads)
     return FoldedQueries(probe=probe, value=value, constants=constants)
@@ -137,21 +138,21 @@ def _tiles(queries: int, job: ScoringJob) -> Iterator[Tile]:
 def _score(job: ScoringJob, tile: Tile) -> Float32[np.ndarray, "item query"]:
     """Cosines of one tile, on one thread."""
     seen, heard, cross = job.items.seen, job.items.heard, job.items.cross
-    folds, text = [_cut(fold, tile.queries) for fold in job.folds], job.unit[tile.queries]
+    folded, text = [_cut(each, tile.queries) for each in job.folded], job.unit[tile.queries]
     if seen.index is None:
-        vectors = _vectors(seen, folds[0], tile.items)
+        vectors = _vectors(seen, folded[0], tile.items)
         if heard:
-            vectors = vectors + _vectors(heard, folds[1], tile.items)
+            vectors = vectors + _vectors(heard, folded[1], tile.items)
         return _cosines(*_along(text, vectors))
-    dots, out = _through_gram(seen, folds[0], tile.items, "seen", keep=heard is not None)
+    dots, out = _through_gram(seen, folded[0], tile.items, "seen", keep=heard is not None)
     if heard is None:
         return _cosines(out[0], out[1])
     if cross is None:
-        vectors = _vectors(heard, folds[1], tile.items)
+        vectors = _vectors(heard, folded[1], tile.items)
         product = _product(seen, tile.items, dots, out, vectors)
         dot, norm2 = _along(text, vectors)
         return _cosines(out[0] + dot, out[1] + norm2 + 2 * product)
-    other_dots, other = _through_gram(heard, folds[1], tile.items, "heard", keep=True)
+    other_dots, other = _through_gram(heard, folded[1], tile.items, "heard", keep=True)
     cut, norm2 = slice(tile.items.start, tile.items.stop + 1), np.empty(out.shape[1:], np.float32)
     combine(
         (out, dots, seen.tokens.offsets[cut]),
@@ -171,11 +172,11 @@ def _along(text: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.einsum("qd,iqd->iq", text, vectors), np.einsum("iqd,iqd->iq", vectors, vectors)
 
 
-def _cut(fold: FoldedQueries, queries: Any) -> FoldedQueries:
+def _cut(queries: FoldedQueries, chosen: Any) -> FoldedQueries:
     return FoldedQueries(
-        probe=fold.probe[queries],
-        value=fold.value[queries],
-        constants=np.ascontiguousarray(fold.constants[:, queries]),
+        probe=queries.probe[chosen],
+        value=queries.value[chosen],
+        constants=np.ascontiguousarray(queries.constants[:, chosen]),
     )
 
 
@@ -190,19 +191,19 @@ def _scratch(modality: str, tokens: int, columns: int) -> np.ndarray:
 
 
 def _through_gram(
-    modality: Modality, fold: FoldedQueries, items: slice, name: str, *, keep: bool
+    modality: Modality, queries: FoldedQueries, items: slice, name: str, *, keep: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Attention (if `keep`) and value dots [token, 2 query]; out [4, item, query]."""
     tokens, index = modality.tokens, modality.index
     assert index is not None
     cut = slice(items.start, items.stop + 1)
     offsets, rows = tokens.offsets[cut], tokens.rows(items.start, items.stop)
-    dots = _scratch(name, len(rows), 2 * len(fold.probe))
-    out = np.empty((4, len(offsets) - 1, len(fold.probe)), np.float32)
-    np.matmul(rows, np.concatenate([fold.probe, fold.value]).T, out=dots)
+    dots = _scratch(name, len(rows), 2 * len(queries.probe))
+    out = np.empty((4, len(offsets) - 1, len(queries.probe)), np.float32)
+    np.matmul(rows, np.concatenate([queries.probe, queries.value]).T, out=dots)
     log_count = tokens.log_count[offsets[0] : offsets[-1]]
     grams = (index.gram, index.step[items], index.starts[cut])
-    score_tile(dots, log_count, offsets, grams, fold.constants, tuple(index.closing), keep, out)
+    score_tile(dots, log_count, offsets, grams, queries.constants, tuple(index.closing), keep, out)
     return dots, out
 
 
@@ -217,21 +218,21 @@ def _product(
     z, product = seen.tokens.rows(items.start, items.stop), np.zeros(out.shape[1:], np.float32)
     for v in np.flatnonzero(np.diff(offsets)):
         own = slice(int(offsets[v]), int(offsets[v + 1]))
-        read = np.einsum("fq,qf->q", dots[own, :queries], through[v] @ z[own].T)
-        product[v] = out[2, v] * (read + constant[v, :, 0])
+        dot = np.einsum("fq,qf->q", dots[own, :queries], through[v] @ z[own].T)
+        product[v] = out[2, v] * (dot + constant[v, :, 0])
         product[v] += out[3, v] * constant[v, :, 1] + constant[v, :, 2]
     return product
 
 
 def _vectors(
-    modality: Modality, fold: FoldedQueries, items: slice
+    modality: Modality, queries: FoldedQueries, items: slice
 ) -> Float32[np.ndarray, "item query dim"]:
     """E of each pair of a tile, from pooled tokens; zeros for items without tokens."""
     tokens = modality.tokens
-    pooled = np.empty((items.stop - items.start, *fold.probe.shape), np.float32)
+    pooled = np.empty((items.stop - items.start, *queries.probe.shape), np.float32)
     for v, item in enumerate(range(items.start, items.stop)):
         z = tokens.rows(item, item + 1)
-        attention = z @ fold.probe.T
+        attention = z @ queries.probe.T
         softmax_inplace(
             attention, tokens.log_count[tokens.offsets[item] : tokens.offsets[item + 1]]
         )

@@ -115,8 +115,8 @@ def _through_gram(
     along = torch.einsum("vqf,vfk->kvq", a, h @ torch.stack([e, b], 1))
     norm2 = alpha * (alpha * quadratic(h) + 2 * (beta * along[0] + along[1]))
     norm2 = norm2 + beta * (beta * (e @ e) + 2 * (e @ b)) + b @ b
-    read = (a * torch.einsum("qd,vfd->vqf", side.value, z)).sum(-1)
-    dot = alpha * (read + side.constants[0]) + beta * side.constants[1] + side.constants[2]
+    value_dot = (a * torch.einsum("qd,vfd->vqf", side.value, z)).sum(-1)
+    dot = alpha * (value_dot + side.constants[0]) + beta * side.constants[1] + side.constants[2]
     is_there = mask.any(1)[:, None]
     return dot * is_there, norm2 * is_there, (a, alpha * is_there, beta * is_there, is_there)
 
@@ -124,13 +124,13 @@ def _through_gram(
 def _pooled(side: _Side, z: Tensor, mask: Tensor) -> Tensor:
     """E [item query dim] of a tile, from pooled tokens; zeros for items without tokens."""
     block = side.block
-    w = _unit(_attention(side, z, mask) @ z @ block["A"].T + block["a0"], side.eps)
+    w = _unit_variance(_attention(side, z, mask) @ z @ block["A"].T + block["a0"], side.eps)
     if side.residual:
-        w = _unit(w @ side.residual[0].T + side.residual[1], side.eps)
+        w = _unit_variance(w @ side.residual[0].T + side.residual[1], side.eps)
     return (w * block["gain"] + block["b"]) * mask.any(1)[:, None, None]
 
 
-def _unit(w: Tensor, eps: float) -> Tensor:
+def _unit_variance(w: Tensor, eps: float) -> Tensor:
     """Variance one; the mean is 0 already."""
     return w * (w.square().mean(-1, keepdim=True) + eps).rsqrt()
 
@@ -139,6 +139,6 @@ def _crossed(side: _Side, z: Tensor, rest: tuple[Tensor, ...], vectors: Tensor) 
     """E_seen . E_heard: sum_f a_f z_f . (H^T E_heard), and what is constant over frames."""
     a, alpha, beta, is_there = rest
     block = side.block
-    read = (a * ((vectors @ block["H"]) @ z.mT)).sum(-1)
+    dot = (a * ((vectors @ block["H"]) @ z.mT)).sum(-1)
     constant = vectors @ torch.stack([block["h0"], block["e"], block["b"]], 1)
-    return alpha * (read + constant[..., 0]) + beta * constant[..., 1] + is_there * constant[..., 2]
+    return alpha * (dot + constant[..., 0]) + beta * constant[..., 1] + is_there * constant[..., 2]
