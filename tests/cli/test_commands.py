@@ -200,7 +200,7 @@ def test_a_library_whose_weights_are_gone_is_refused_not_swapped(
     run("index", "films")
     done = run("search", "red", SEEHEAR_CACHE=str(tmp_path / "empty"))
     assert done.returncode == 3
-    assert "the weights of engine 'tags' are not here" in done.stderr
+    assert "the weights of engine 'tags' were not found in" in done.stderr
     assert json.loads(run("status", "--json").stdout)["videos"] == 3
 
 

@@ -87,7 +87,8 @@ class Positions(nn.Embedding):
         if length > most:
             raise ValueError(
                 f"a sequence of {counted(length, 'token')} is longer than "
-                f"{counted(most, 'position')}; sample fewer frames or build the model with positions={length}"
+                f"{counted(most, 'position')}; "
+                f"sample fewer frames or build the model with positions={length}"
             )
         return x + self.weight[:length]
 

@@ -72,7 +72,7 @@ def _dots(values, row, count, probe, value, a, value_dots):
 @compiled
 @no_type_check
 def _softmax(a, value_dots, scale, log_count):
-    """Attention in place of the dots, zeros up to the padded width; returns its sum of value dots."""
+    """Attention in place of the dots, zeros up to the padded width; returns sum_f a_f value_f."""
     count, top, total, value_dot = len(scale), np.float32(-3e38), np.float32(0), np.float32(0)
     for f in range(count):
         a[f] = a[f] * scale[f] + log_count[f]
