@@ -221,6 +221,6 @@ def test_health_metrics_and_problems(url: str) -> None:
     assert set(problem.json()) == {"type", "title", "status", "detail"}
     assert "limit" in problem.json()["detail"]
     nothing = httpx.post(f"{url}/api/v1/search", json={})
-    assert nothing.json()["detail"].startswith("a search needs")
+    assert nothing.json()["detail"].startswith("give a text or an example")
     unknown = httpx.get(f"{url}/api/v1/items/{'0' * 32}-0000")
     assert unknown.status_code == 404
