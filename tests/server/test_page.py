@@ -97,7 +97,7 @@ def test_pointing_at_a_card_plays_it(page: Page) -> None:
     until(page, "!document.querySelector('.card video')")
 
 
-def test_mute_and_blindfold_judge_again(page: Page, tmp_path: Path) -> None:
+def test_mute_and_blindfold_search_again(page: Page, tmp_path: Path) -> None:
     search(page, "a dog barking")
     both = cards(page)
     page.locator(".open-button").first.click()
@@ -128,7 +128,9 @@ def test_the_heat_strip_seeks(page: Page) -> None:
 
 def test_the_strips_are_moved_along_by_keys(page: Page) -> None:
     search(page, "a dog barking")
-    assert page.locator("option.fit:not([hidden])").count() == 0  # these weights cannot tell
+    assert (
+        page.locator("option.fit:not([hidden])").count() == 0
+    )  # these weights have no match model
     page.locator(".open-button").first.click()
     until(page, "document.querySelector('#drawer video')?.readyState >= 2")
     strip = page.locator("svg[data-strip=sight]")
