@@ -2,7 +2,7 @@
 
 The usual one seeks with OpenCV to every frame and decodes the sound a second time through PyAV.
 Both sides deliver the same times (one picture a second, 260 pixels high) and 16 kHz mono sound.
-Each side runs in a process of its own, in turns; the best run counts.
+Each side runs in a separate process, in turns; the best run counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One step of benchmarks/scale.py in a process of its own: `STEP ROOT ITEMS`; figures as JSON."""
+"""One step of benchmarks/scale.py in a separate process: `STEP ROOT ITEMS`; figures as JSON."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def video(number: int, held: list[Tokens]) -> tuple[Video, list[Item]]:
     ]
 
 
-def bank() -> EncodedQuery:
+def calibration_queries() -> EncodedQuery:
     """Queries of the same cones, none of them an item."""
     rng = np.random.default_rng(2**31)
     seen, heard = (cone(rng, QUERIES, dim).astype(np.float32) for dim in (SEEN, HEARD))
@@ -96,7 +96,7 @@ def build(root: str, items: int) -> Figures:
     with Store.open(root, write=True) as store:
         before = store.size_bytes()
         begun = time.perf_counter()
-        said = store.maintain(bank)
+        said = store.maintain(calibration_queries)
         spent = time.perf_counter() - begun
         tried = store.snapshot.catalog[f"index emb__{'0' * 12}"]
         print(*said, sep="\n", file=sys.stderr)
@@ -110,7 +110,7 @@ def build(root: str, items: int) -> Figures:
 
 def search(root: str, items: int) -> Figures:
     """A fresh process to its first answer, then queries."""
-    queries = bank().seen
+    queries = calibration_queries().seen
     begun = time.perf_counter()
     with Store.open(root) as store:
         store.nearest("seen", queries[0], k=K)

@@ -1,4 +1,4 @@
-"""Clusters that are not here: queries and ingest as discrete events, from measured service times.
+"""Discrete-event simulation of clusters: queries and ingest from measured service times.
 
 Assumed, and printed with every result: the constants below. Measured, and handed in: how long one
 shard takes for its part of a query, how long a file takes a worker and a batch the committer.
@@ -31,7 +31,7 @@ class Assumed:
     restart_s: float = 60.0
     copy_bytes_per_s: float = 1e9  # from S3 to a new disk
     stored_dollars_per_gb: float = 0.023  # a month, on S3
-    disk_dollars_per_gb: float = 0.10  # a month, beside a machine
+    disk_dollars_per_gb: float = 0.10  # a month, attached to a machine
     core_dollars_per_h: float = 0.04
     worker_fails_every_days: float = 7.0
 
@@ -115,7 +115,7 @@ def queries(items: float, shards: int, service: Service, assumed: Assumed, asked
         (f"{name}, cores busy", 100 * cluster.busy_s / (cluster.world.now * cores), "%"),
         (f"{name}, network per query", answer_bytes(shards) / 1e3, "kB"),
         (f"{name}, a new disk is filled in", copy_s / 60, "min"),
-        (f"{name}, answers from the whole library", 100 * whole, "%"),
+        (f"{name}, answers from the entire library", 100 * whole, "%"),
         (f"{name}, of the library searched on average", 100 * searched, "%"),
         *((f"{name}, {what} a month", cost, "$") for what, cost in dollars.items()),
     ]
@@ -192,7 +192,7 @@ def speed_ups(file: Service, commit: Service, assumed: Assumed, files: int) -> l
     ]
 
 
-def told(assumed: Assumed) -> list[Row]:
+def assumption_rows(assumed: Assumed) -> list[Row]:
     """The assumptions as rows."""
     return [
         (f"assumed: {field.name.replace('_', ' ')}", float(getattr(assumed, field.name)), "")

@@ -1,6 +1,6 @@
 """Where the constants of the `tags` engine come from: fitted on data outside the test clips.
 
-- gate: logistic fit that tells the names of sound tags from the names of picture tags, each name
+- gate: logistic fit that separates the names of sound tags from those of picture tags, each name
   scored without its own tag (text alone);
 - sound temperature: mAP of the ten class names over the 400 sounds of ESC-10; sound floor: 95th
   percentile of the expected presence over pairs that do not match there;
@@ -118,7 +118,7 @@ def fit_sight(engine: TagsEngine, names: dict[str, np.ndarray], stamps: Path) ->
 
 
 def padded(frame: np.ndarray) -> np.ndarray:
-    """The whole picture on a white square, so that the centre crop cuts nothing off."""
+    """The entire picture on a white square, so that the centre crop cuts nothing off."""
     height, width, _ = frame.shape
     side = max(height, width)
     square = np.full((side, side, 3), 255, np.uint8)

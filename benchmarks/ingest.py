@@ -1,7 +1,7 @@
-"""Ingest: decoding against the usual research pipeline, and a whole ingest by stage.
+"""Ingest: decoding against the usual research pipeline, and a complete ingest by stage.
 
 Decoding: see _ingest_decode.py (OpenCV seek per frame plus a second decode for sound; same times,
-same rates, processes of their own, in turns). Whole: `Library.add` on the shared clips and on a
+same rates, separate processes, in turns). Complete: `Library.add` on the shared clips and on a
 long 720p film made here, with one worker, so that the stages add up. Floor: decoding at least
 twice as fast in wall time over the clips and on the long film.
 """
@@ -19,8 +19,8 @@ from _ingest_decode import FLOOR, clips, decode_rows, long_file
 from _report import arguments, report
 
 
-def whole(files: list[Path]) -> dict[str, float]:
-    """Run in a process of its own: index the files, return stages and peak memory."""
+def complete(files: list[Path]) -> dict[str, float]:
+    """Run in a separate process: index the files, return stages and peak memory."""
     from seehear import Library
 
     with (
@@ -41,14 +41,14 @@ def whole(files: list[Path]) -> dict[str, float]:
 
 
 def whole_in_a_process(files: list[Path]) -> dict[str, float]:
-    command = [sys.executable, __file__, "--whole", *map(str, files)]
+    command = [sys.executable, __file__, "--complete", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["--whole"]:
-        print(json.dumps(whole([Path(name) for name in sys.argv[2:]])))
+    if sys.argv[1:2] == ["--complete"]:
+        print(json.dumps(complete([Path(name) for name in sys.argv[2:]])))
         return 0
     options = arguments(__doc__ or "")
     seconds = 60 if options.quick else 600

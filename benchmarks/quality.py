@@ -152,7 +152,9 @@ def measure(library: Library, rows: list[dict[str, Any]], shuffles: int) -> list
     return table
 
 
-def judge_bands(library: Library, rows: list[dict[str, Any]]) -> list[tuple[str, float, str]]:
+def measure_confidence(
+    library: Library, rows: list[dict[str, Any]]
+) -> list[tuple[str, float, str]]:
     """How often a right first hit is called fair or strong, and an absent thing weak."""
     first = [
         (library.search(query["text"], limit=1).hits[0], row["file"])
@@ -179,7 +181,7 @@ def main() -> int:
     ):
         library.add([MEDIA])
         table = measure(library, rows, shuffles=10 if options.quick else 50)
-        table += judge_bands(library, rows)
+        table += measure_confidence(library, rows)
     report(table, packages=["seehear", "numpy", "onnxruntime", "av"], to=options.json)
     figures = {what: figure for what, figure, _ in table}
     missed = [

@@ -3,13 +3,13 @@
     python benchmarks/scale.py [--quick] [--json FILE] [--clips FOLDER]
 
 Measured: made-up items (vectors in cones, 10 items a file, short tokens) through the product's own
-store, each step in a process of its own; growth as the exponent of a fitted power of the number of
+store, each step in a separate process; growth as the exponent of a fitted power of the number of
 items. Ingest of real clips on Ray with one worker and with two (see scale_ingest.py), if a folder
 of clips is given. Simulated: see _scale_simulated.py; a shard's search is taken to grow in
 proportion from the largest measured size on, which is more than was measured.
 
 Floors: recall@100 of the index at least 0.95; insertion and bytes grow no faster than the 1.15th
-power; and in the whole run the index answers a million sooner than the exact search does.
+power; and in the full run the index answers a million sooner than the exact search does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from _report import arguments, report
 from _scale_measured import Figures
-from _scale_simulated import Assumed, Row, Service, queries, speed_ups, told
+from _scale_simulated import Assumed, Row, Service, assumption_rows, queries, speed_ups
 from scale_ingest import measured_ingest
 
 RECALL, POWER = 0.95, 1.15
@@ -105,18 +105,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         read = step("read", Path(folder) / "library", 500 if asked.quick else 2_000)
     rows += [(f"{name} of 100 candidates", figure, "") for name, figure in read.items()]
-    rows += told(Assumed())
+    rows += assumption_rows(Assumed())
     rows += simulated(sizes[-1], figures[-1], read, asked.quick)
     if asked.clips:
         ingest = measured_ingest(asked.clips, quick=asked.quick)
         rows += ingest.rows
         rows += speed_ups(ingest.file, ingest.commit, Assumed(), 1024 if asked.quick else 8192)
     report(rows, packages=["seehear", "pylance", "numpy", "simpy", "ray"], to=asked.json)
-    return judged(figures[-1], grown, asked.quick)
+    return check_floors(figures[-1], grown, asked.quick)
 
 
-def judged(biggest: Figures, grown: dict[str, float], quick: bool) -> int:
-    """Which floors were missed, in words; 1 if any was."""
+def check_floors(biggest: Figures, grown: dict[str, float], quick: bool) -> int:
+    """Print the missed floors; return 1 if there are any."""
     floors = {
         "recall": min(biggest["recall seen"], biggest["recall heard"]) >= RECALL,
         "insertion grows in proportion": grown["insertion"] <= POWER,

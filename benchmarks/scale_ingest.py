@@ -2,10 +2,10 @@
 
     python benchmarks/scale_ingest.py [--clips FOLDER] [--quick] [--json FILE]
 
-Every run has a process, a Ray and a library of its own, all one S3 server (SeaweedFS) that lies on
-this machine, too; the engine is loaded by each worker and that is part of the time, as a user sees
-it. From the costs of a file and of a commit, 1 to 64 workers are simulated. Floor of the whole run:
-two workers are not slower.
+Every run has a separate process, Ray and library; all use one S3 server (SeaweedFS) on the same
+machine. Each worker loads the engine, and that is part of the time, as for a user. From the costs
+of a file and of a commit, 1 to 64 workers are simulated. Floor of the full run: two workers are not
+slower.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _report import arguments, report
-from _scale_simulated import Assumed, Row, Service, speed_ups, told
+from _scale_simulated import Assumed, Row, Service, assumption_rows, speed_ups
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from seaweed import BUCKET, KEYS, Seaweed
@@ -125,7 +125,7 @@ def main() -> int:
         print(f"no clips in {folder}; set --clips or SEEHEAR_TEST_DATA")
         return 1
     done = measured_ingest(folder, quick=asked.quick)
-    rows = [*done.rows, *told(Assumed())]
+    rows = [*done.rows, *assumption_rows(Assumed())]
     rows += speed_ups(done.file, done.commit, Assumed(), 1024 if asked.quick else 8192)
     report(rows, packages=["seehear", "ray"], to=asked.json)
     is_missed = done.speed_up < 1.0 and not asked.quick

@@ -3,7 +3,7 @@
     python benchmarks/scoring.py [--quick] [--json FILE]
 
 Each ratio is the best of three interleaved rounds: neighbours on a shared machine only ever slow a
-round down. Peak memory is what a process of its own needs beyond its inputs and loaded code. Our
+round down. Peak memory is what a separate process needs beyond its inputs and loaded code. Our
 tokens and Gram matrices are prepared once, as a library does; the row "from raw tokens" prepares
 them inside the timing. Exit code 1 when a floor is missed.
 """
@@ -171,19 +171,19 @@ def from_cache(xpool: XPool, text: torch.Tensor, keys: torch.Tensor, values: tor
 
 def scan_all(xpool: XPool, query: np.ndarray, raw: np.ndarray, quick: bool) -> None:
     copies = 100
-    some = build_index(folded(xpool), tokens_of(raw, int8=True))
+    index = build_index(folded(xpool), tokens_of(raw, int8=True))
     tokens = PackedTokens(
-        values=np.tile(some.tokens.values, (copies, 1)),
-        scale=np.tile(some.tokens.scale, copies),
-        log_count=np.tile(some.tokens.log_count, copies),
+        values=np.tile(index.tokens.values, (copies, 1)),
+        scale=np.tile(index.tokens.scale, copies),
+        log_count=np.tile(index.tokens.log_count, copies),
         offsets=np.arange(copies * len(raw) + 1) * FRAMES,
     )
     everything = ModalityIndex(
-        block=some.block,
+        block=index.block,
         tokens=tokens,
-        gram=np.tile(some.gram, copies),
-        step=np.tile(some.step, (copies, 1)),
-        starts=np.arange(copies * len(raw) + 1) * some.starts[1],
+        gram=np.tile(index.gram, copies),
+        step=np.tile(index.step, (copies, 1)),
+        starts=np.arange(copies * len(raw) + 1) * index.starts[1],
     )
     means = np.tile(raw.mean(1), (copies, 1))
     plain, ours, baseline = in_rounds(
@@ -241,12 +241,12 @@ def merging(part: PreparedItems, query: np.ndarray, baseline: float, quick: bool
     rough = score_matrix(query, short)
     found = rescore_top(query, rough, exact_items, top_k=items // 10)
     ours = time.perf_counter() - begun
-    some = slice(0, 20 if quick else 200)
-    exact = score_matrix(query[some], exact_items)
+    first = slice(0, 20 if quick else 200)
+    exact = score_matrix(query[first], exact_items)
     note("(d) sound, merged (64), top tenth exact: ours", ours, "s")
     note("(d) sound, merged (64), top tenth exact: faster", baseline / ours, "x", least=5)
-    note("(d) sound, merged (64): top-10 overlap", 100 * overlap(rough[some], exact), "%")
-    kept = 100 * overlap(found[some], exact)
+    note("(d) sound, merged (64): top-10 overlap", 100 * overlap(rough[first], exact), "%")
+    kept = 100 * overlap(found[first], exact)
     least = -1 if quick else 95  # the tenth of 100 items is only just ten
     note("(d) sound, + top tenth exact: top-10 overlap", kept, "%", least=least)
 

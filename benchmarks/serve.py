@@ -2,10 +2,10 @@
 
     python benchmarks/serve.py [--quick] [--json FILE]
 
-The service is `seehear serve` in a process of its own, the engine `tags` with its real text tower;
-moments are made up and put straight into the store. Baseline: the same crowd before the ingest.
-`--quick`: 1,000 moments, shorter. Exit code 1 when a request fails, when searching beside an ingest
-is more than twice as slow (p50), or when the service needs more than 2 GB.
+The service is `seehear serve` in a separate process, the engine `tags` with its real text tower;
+moments are made up and put straight into the store. Baseline: the same clients before
+indexing starts. `--quick`: 1,000 moments, shorter. Exit code 1 when a request fails, when searching
+during indexing is more than twice as slow (p50), or when the service needs more than 2 GB.
 """
 
 from __future__ import annotations

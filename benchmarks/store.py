@@ -1,4 +1,4 @@
-"""How fast a library takes items in and finds them, beside plain numpy on the same vectors.
+"""How fast a library takes items in and finds them, compared with plain numpy on the same vectors.
 
     python benchmarks/store.py [--quick] [--json FILE]
 

@@ -70,7 +70,7 @@ _prefixes = count()
 
 @pytest.fixture
 def address(s3: Seaweed) -> str:
-    """Where a new library on S3 may lie."""
+    """The address of a new library on S3."""
     return f"s3://{BUCKET}/library-{next(_prefixes)}"
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS from its wheel, on loopback, in a folder of its own."""
+"""A real S3 server for tests: SeaweedFS from its wheel, on loopback, in a separate folder."""
 
 from __future__ import annotations
 

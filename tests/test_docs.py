@@ -79,7 +79,7 @@ def test_every_model_is_in_the_docs_with_its_size() -> None:
         with torch.device("meta"):
             model = build_model(name)
         count = sum(x.numel() for key, x in model.named_parameters() if key != "logit_scale")
-        if name != "eclipse":  # its parameters lie in its encoder
+        if name != "eclipse":  # its parameters are in its encoder
             assert rows[name] == f"{count:,}"
 
 

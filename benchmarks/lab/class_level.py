@@ -1,7 +1,7 @@
 """Class-level retrieval against its floors: Wikipedia, digits, and a set of AudioSetZSL's size.
 
 `--quick` takes two splits of Wikipedia, a short training of DSTC without the floors that need the
-whole one, no DSCMR, and a tenth of the AudioSetZSL-sized pairs. `--runs FOLDER` reads what
+full one, no DSCMR, and a tenth of the AudioSetZSL-sized pairs. `--runs FOLDER` reads what
 `seehear-lab class-level` wrote for dstc_wikipedia and dscmr_wikipedia, in place of training again.
 """
 
@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from _report import arguments, report
 from seehear_lab.class_level.grid import load_points
 from seehear_lab.class_level.metrics import mean_ap
-from seehear_lab.class_level.pairs import Pairs
+from seehear_lab.class_level.pairs import ClassPairs
 from seehear_lab.class_level.readers import class_counts, seen_classes
 from seehear_lab.class_level.run import run
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
@@ -48,7 +48,7 @@ def kept(name: str, runs: Path) -> dict[str, np.ndarray]:
     return {key: np.array([figures[key] for figures in own]) for key in ("x2y", "y2x", "both")}
 
 
-def told(what: str, found: dict[str, np.ndarray]) -> list[Row]:
+def metric_rows(what: str, found: dict[str, np.ndarray]) -> list[Row]:
     """Both directions and their mean, with the deviation over splits."""
     rows = [(f"{what}, {key}", float(each.mean()), "mAP") for key, each in found.items()]
     return [*rows, (f"{what}, std of both", float(found["both"].std()), "mAP")]
@@ -64,7 +64,7 @@ def wikipedia(root: Path, runs: Path | None, *, quick: bool) -> tuple[list[Row],
         found["dstc"] = values("dstc_wikipedia", root, *splits, *(SHORT if quick else ()))
         if not quick:
             found["dscmr"] = values("dscmr_wikipedia", root)
-    rows = [row for name, each in found.items() for row in told(f"wikipedia {name}", each)]
+    rows = [row for name, each in found.items() for row in metric_rows(f"wikipedia {name}", each)]
     both = {name: each["both"] for name, each in found.items()}
     floors = {"CCA >= 30": both["cca"].mean() >= 30, "MvDA >= 34.5": both["mvda"].mean() >= 34.5}
     if not quick:
@@ -76,7 +76,7 @@ def wikipedia(root: Path, runs: Path | None, *, quick: bool) -> tuple[list[Row],
         floors["DSTC 3 above DSCMR"] = gains["dscmr"].mean() >= 3
         floors["DSTC 6 above CCA"] = gains["cca"].mean() >= 6
     old = values("cca_wikipedia_2010", root)
-    rows += told("2010 features, all 693, cca", old)
+    rows += metric_rows("2010 features, all 693, cca", old)
     floors["CCA of 2010, 24.2 / 19.7"] = (
         abs(old["x2y"].mean() - 24.2) <= 0.5 and abs(old["y2x"].mean() - 19.7) <= 0.5
     )
@@ -95,7 +95,7 @@ def digits(root: Path) -> tuple[list[Row], list[str]]:
         "CE + PT, cosine": values("dstc_digits", root, *pt, by_cosine),
         "cca": values("cca_digits", root),
     }
-    rows = [row for name, each in found.items() for row in told(f"digits {name}", each)[:3]]
+    rows = [row for name, each in found.items() for row in metric_rows(f"digits {name}", each)[:3]]
     both = {name: float(each["both"][0]) for name, each in found.items()}
     floors = {
         "DSTC >= 95 both ways": min(found["dstc"]["x2y"][0], found["dstc"]["y2x"][0]) >= 95,
@@ -113,7 +113,7 @@ def large(root: Path, *, quick: bool) -> tuple[list[Row], list[str]]:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((len(labels), DIM), dtype=np.float32) for _ in "xy")
-    pairs = Pairs(x=x, y=y, labels=labels)
+    pairs = ClassPairs(x=x, y=y, labels=labels)
     torch.manual_seed(0)
     config = TwoStepConfig(batch_size=1024, weighted=True, epochs_step1=0, epochs_step2=1)
     begun = time.perf_counter()
@@ -125,13 +125,13 @@ def large(root: Path, *, quick: bool) -> tuple[list[Row], list[str]]:
     asked = labels[: len(labels) // 3]
     begun = time.perf_counter()
     mean_ap(x[: len(asked), :256], y[: len(asked), :256], (asked, asked))
-    judged = time.perf_counter() - begun
+    retrieval_s = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows: list[Row] = [
         ("AudioSetZSL-sized, pairs", len(labels), ""),
         ("AudioSetZSL-sized, epoch of step 1", step1, "s"),
         ("AudioSetZSL-sized, epoch of step 2", step2, "s"),
-        (f"AudioSetZSL-sized, mAP of {len(asked):,} x {len(asked):,}", judged, "s"),
+        (f"AudioSetZSL-sized, mAP of {len(asked):,} x {len(asked):,}", retrieval_s, "s"),
         ("peak memory so far", peak, "GB"),
     ]
     missed = [] if peak <= 2 else ["memory above 2 GB"]

@@ -2,12 +2,12 @@
 
 `whole`: two digits shown, two said, the caption names all four. `part`: six and six, the caption
 names three in a row of each. Galleries of 1,000 test clips of digits never seen or heard in
-training; weights are chosen on 500 validation clips, of digits of their own too. `order`: sight
+training; weights are chosen on 500 validation clips, of other digits again. `order`: sight
 alone, a clip against the same clip played backwards; 50 is chance.
 
-On `whole` towers start from nothing. On `part` and `order` all rivals of a seed start from the same
-towers, those that `tefal.meanp` has after `whole`, with heads of their own that are new (a
-transformer over frames starts from the text tower, as CLIP4Clip says).
+On `whole` towers are randomly initialised. On `part` and `order` all rivals of a seed start from
+the same towers, those that `tefal.meanp` has after `whole`, each with a new head (a transformer
+over frames starts from the text tower, as in CLIP4Clip).
 
 A full run trains three seeds of everything, hours on two cores, each training under 20 minutes; it
 goes on where it was stopped (--runs FOLDER). --quick: TEFAL on `whole`, 70 steps, 200 clips.
@@ -62,7 +62,7 @@ assert ablations  # imported for the models it registers
 
 @dataclass(frozen=True)
 class Bench:
-    """Where data and runs lie, and how much is done."""
+    """Data and run folders, and whether the run is quick."""
 
     fsdd: Path
     cache: Path
@@ -104,7 +104,7 @@ class Bench:
         return model.eval(), perf_counter() - begun
 
     def new_model(self, name: str, task: str, seed: int, clips: DigitClips) -> RetrievalModel:
-        """A model on towers that know nothing yet, or on those that all rivals start from."""
+        """A model on randomly initialised towers, or on those that all rivals start from."""
         torch.manual_seed(seed)
         encoder = digits_encoder(clips, dim=DIM)
         model = build_model(name, encoder=encoder, **settings(name))
@@ -157,8 +157,10 @@ def yardsticks(clips: DigitClips) -> Rows:
 
     A model may come further than the first two on `part`: it can count how often a digit is there.
     """
-    seen = [fits(clips.shown, clips.shown_named, is_ordered=way) for way in (False, True)]
-    heard = [fits(clips.said, clips.said_named, is_ordered=way) for way in (False, True)]
+    seen = [
+        matches_caption(clips.shown, clips.shown_named, is_ordered=way) for way in (False, True)
+    ]
+    heard = [matches_caption(clips.said, clips.said_named, is_ordered=way) for way in (False, True)]
     kinds = {
         "which digits": seen[0] & heard[0],
         "which shown, in which order said": seen[0] & heard[1],
@@ -170,7 +172,7 @@ def yardsticks(clips: DigitClips) -> Rows:
     ]
 
 
-def fits(there: np.ndarray, named: np.ndarray, *, is_ordered: bool) -> np.ndarray:
+def matches_caption(there: np.ndarray, named: np.ndarray, *, is_ordered: bool) -> np.ndarray:
     """[caption clip]: are the named digits in the clip, one after the other or anywhere?"""
     if is_ordered:
         stretches = np.lib.stride_tricks.sliding_window_view(there, named.shape[1], axis=1)

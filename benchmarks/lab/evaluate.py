@@ -1,7 +1,7 @@
-"""A whole TEFAL evaluation, folded and in blocks, against the reference form: all pairs at once.
+"""A complete TEFAL evaluation, folded and in blocks, against the reference form: all pairs at once.
 
 Random tokens of the published sizes (12 frames, 101 or 1,212 sound tokens, 512 dimensions; items in
-half precision), one process of its own for each figure, so that peak memory is its own.
+half precision), a separate process for each figure, so that peak memory is measured per figure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does AVMA's degree of match tell a right sound from a wrong one? On real recordings, few of them.
+"""Does AVMA's degree of match separate right from wrong sounds? On a few real recordings.
 
     python benchmarks/lab/mismatch.py [--quick] [--json FILE] [--media FOLDER]
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,14 @@ def trained(items: TokenBatch, seed: int, steps: int) -> torch.nn.Module:
     return model.eval()
 
 
+def exchanged(items: TokenBatch) -> TokenBatch:
+    """The items, each with the sound of another one."""
+    audio, mask = items.audio.roll(1, 0), items.audio_mask.roll(1, 0)
+    return replace(items, audio=audio, audio_mask=mask)
+
+
 def main() -> int:
-    options = arguments((__doc__ or "").splitlines()[0], media="clips, default beside the project")
+    options = arguments((__doc__ or "").splitlines()[0], media="clips, default ../shared/media")
     folder = options.media or SHARED / "media"
     if not (folder / "pairs").is_dir():
         print(f"no clips in {folder}; set --media or SEEHEAR_TEST_DATA")
@@ -88,11 +95,7 @@ def main() -> int:
         with torch.inference_mode():
             found.append(model.match(asked).reshape(len(CASES), -1).numpy())
             right = model.match(train).numpy()
-            turned = TokenBatch(
-                **vars(train)
-                | {"audio": train.audio.roll(1, 0), "audio_mask": train.audio_mask.roll(1, 0)}
-            )
-            known.append((right.mean(), model.match(turned).numpy().mean()))
+            known.append((right.mean(), model.match(exchanged(train)).numpy().mean()))
     match = np.array(found)  # [seed, case, animal]
     rows = [("training pairs", len(pairs), ""), ("seeds", seeds, "")]
     rows += [

@@ -74,7 +74,7 @@ def item(name: str) -> TokenBatch:
 
 
 def parameters(name: str, model: nn.Module) -> int:
-    """Numbers to train above CLIP and AST, the scale left out; ECLIPSE's lie inside CLIP."""
+    """Numbers to train above CLIP and AST, without the scale; ECLIPSE's are inside CLIP."""
     count = sum(x.numel() for key, x in model.named_parameters() if key != "logit_scale")
     if name == "eclipse":
         with torch.device("meta"):

@@ -14,7 +14,7 @@ from class_level.made import made_pairs
 from seehear.errors import UsageError
 from seehear_lab.class_level import run as runner
 from seehear_lab.class_level.grid import FOLDER, load_points
-from seehear_lab.class_level.pairs import ClassSet, Pairs, Split, Vectors
+from seehear_lab.class_level.pairs import ClassPairs, ClassSet, ClassSplit, Vectors
 from seehear_lab.class_level.readers import READERS
 from seehear_lab.class_level.report import as_json, rows_of, table_lines, table_names, write
 from seehear_lab.class_level.systems import SYSTEMS
@@ -77,8 +77,8 @@ def test_unknown_names_are_refused(name: str, changes: tuple[str, ...], says: st
 def made_set(*, val_is_test: bool = False) -> ClassSet:
     pairs, rows = made_pairs(120), np.arange(120)
     splits = [
-        Split(train=rows[:70], val=rows[95:] if val_is_test else rows[70:95], test=rows[95:]),
-        Split(train=rows[:70], val=rows[95:], test=rows[70:95]),
+        ClassSplit(train=rows[:70], val=rows[95:] if val_is_test else rows[70:95], test=rows[95:]),
+        ClassSplit(train=rows[:70], val=rows[95:], test=rows[70:95]),
     ]
     return ClassSet(
         name="made", features="noise", x_name="x", y_name="y", pairs=pairs,
@@ -112,7 +112,7 @@ def test_each_split_selects_its_best_state_on_validation(only_made: ClassSet) ->
                         "select=last",
                     ],
                 )[0].recipe
-                swapped = Split(train=split.train, val=split.test, test=split.val)
+                swapped = ClassSplit(train=split.train, val=split.test, test=split.val)
                 fixed = made_set()
                 object.__setattr__(fixed, "splits", (swapped,))
                 READERS["digits"] = ("", lambda folder, fixed=fixed: fixed)
@@ -145,12 +145,12 @@ class Scripted:
 
     placed = ((0, 0), (5, 0), (25, 0), (25, 9), *[(25, 9)] * 20)  # of 25, per state and split
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         for epoch in range(len(self.placed)):
             self.epoch = epoch
             yield {"epoch": epoch}
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         found = np.ones((50, 4))  # rows 70 .. 119: all alike
         for split, count in enumerate(self.placed[self.epoch]):
             rows = np.arange(25 * split, 25 * split + count)

@@ -18,7 +18,7 @@ from seehear.models.dstc import DSTC
 from seehear.nn.tokens import TokenBatch
 from seehear_lab.baselines.deep import batches, sample_balanced
 from seehear_lab.class_level.metrics import mean_ap
-from seehear_lab.class_level.pairs import Pairs, scale_features
+from seehear_lab.class_level.pairs import ClassPairs, scale_features
 from seehear_lab.class_level.readers import class_counts, read_set, seen_classes
 from seehear_lab.class_level.transitive import TwoStep, TwoStepConfig
 from seehear_lab.losses.transitive import TransitiveWeights, transitive_losses, weighted_sum
@@ -124,7 +124,7 @@ def test_the_query_can_be_translated_instead() -> None:
     torch.testing.assert_close(scores, expected)
 
 
-def fitted(config: TwoStepConfig, pairs: Pairs, *, seed: int = 0) -> TwoStep:
+def fitted(config: TwoStepConfig, pairs: ClassPairs, *, seed: int = 0) -> TwoStep:
     torch.manual_seed(seed)
     system = TwoStep(config)
     assert len(list(system.fit(pairs, pairs))) == config.epochs_step2

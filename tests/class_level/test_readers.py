@@ -9,7 +9,7 @@ import pytest
 
 from seehear.errors import NothingDoneError, UsageError
 from seehear_lab.class_level.metrics import chance
-from seehear_lab.class_level.pairs import Pairs, scale_features, split_balanced, split_rest
+from seehear_lab.class_level.pairs import ClassPairs, scale_features, split_balanced, split_rest
 from seehear_lab.class_level.readers import class_counts, read_set, seen_classes
 
 
@@ -134,7 +134,7 @@ def test_features_are_scaled_by_the_training_rows() -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.normal(3, 5, size=(20, 4)).astype(np.float32) for _ in "xy")
     x[:, 2] = 7  # a column that never changes
-    pairs, train = Pairs(x=x, y=y, labels=np.zeros(20, int)), np.arange(15)
+    pairs, train = ClassPairs(x=x, y=y, labels=np.zeros(20, int)), np.arange(15)
     even = scale_features(pairs, train, "zscore")
     np.testing.assert_allclose(even.y[:15].mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(even.y[:15].std(0), 1, atol=1e-6)

@@ -23,7 +23,7 @@ from seehear_lab.baselines.triplets import (
     triplet,
 )
 from seehear_lab.class_level.metrics import Distance, chance
-from seehear_lab.class_level.pairs import Pairs, scale_features
+from seehear_lab.class_level.pairs import ClassPairs, scale_features
 from seehear_lab.class_level.run import evaluate_vectors
 from seehear_lab.class_level.systems import SYSTEMS, build_system
 
@@ -53,7 +53,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 def test_every_system_learns_classes_and_depends_on_its_seed_only(name: str) -> None:
     pairs = scale_features(made_pairs(200, seed=1), np.arange(140), "zscore")
     train, test = pairs[:140], pairs[140:]
-    hidden = Pairs(x=test.x, y=test.y, labels=np.full(len(test), -1))
+    hidden = ClassPairs(x=test.x, y=test.y, labels=np.full(len(test), -1))
     metrics = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -161,8 +161,8 @@ def test_acmr_reverses_the_gradient_of_its_modality_classifier() -> None:
     assert plain_codes is not None
     for epoch in (0, 3):
         strength = 2 / (1 + math.exp(-epoch)) - 1
-        of_codes, of_judge = gradient(epoch)
-        torch.testing.assert_close(of_judge, plain_classifier)
+        of_codes, of_classifier = gradient(epoch)
+        torch.testing.assert_close(of_classifier, plain_classifier)
         torch.testing.assert_close(of_codes, -strength * plain_codes, atol=1e-6, rtol=1e-4)
 
 
@@ -233,7 +233,7 @@ def test_jrl_graph_and_posteriors_equal_loops() -> None:
 def test_jrl_maps_minimise_its_objective() -> None:
     """Without sparsity, the gradient of the objective is zero after many rounds."""
     pairs = made_pairs(60)
-    hidden = Pairs(x=pairs.x[40:], y=pairs.y[40:], labels=np.full(20, -1))
+    hidden = ClassPairs(x=pairs.x[40:], y=pairs.y[40:], labels=np.full(20, -1))
     train = pairs[:40]
     system = JRL(JRLConfig(sparsities=(0.0,), rounds=300, neighbours=5))
     list(system.fit(train, hidden))

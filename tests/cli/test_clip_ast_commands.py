@@ -36,7 +36,9 @@ def run(folder: Path, *words: str) -> CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("options", [(), ("--mode", "seen"), ("--mode", "heard"), ("--exact",)])
-def test_hits_are_told_whatever_their_scores(folder: Path, options: tuple[str, ...]) -> None:
+def test_hits_are_explained_even_when_scores_are_zero(
+    folder: Path, options: tuple[str, ...]
+) -> None:
     found = run(folder, "search", "a red thing", *options)
     if "heard" in options and folder.name.startswith("xpool"):
         assert found.returncode == 2

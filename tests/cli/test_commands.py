@@ -1,4 +1,4 @@
-"""The command line as a stranger sees it: whole outputs, exit codes, JSON schemas."""
+"""Complete outputs, exit codes and JSON schemas of the command line."""
 
 import json
 import re
@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run `seehear` in a folder of its own, with a library beside the films."""
+    """Run `seehear` in a new folder, with a library next to the films."""
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         plain = {"SEEHEAR_LIBRARY": "library", "COLUMNS": "100", "NO_COLOR": "1"}
@@ -71,7 +71,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
     assert "Find moments in videos" in done.stdout
 
 
-def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEngine) -> None:
+def test_first_session(run: Run, films: Path, tags_engine: TagsEngine) -> None:
     """index, index again, search, status, remove, verify: outputs as stored."""
     steps = [
         ("index", "films"),
@@ -82,11 +82,13 @@ def test_the_first_hour_of_a_stranger(run: Run, films: Path, tags_engine: TagsEn
         ("remove", "films/green.mp4"),
         ("verify", "--full"),
     ]
-    told = []
+    outputs = []
     for words in steps:
         done = run(*words)
-        told.append(f"$ seehear {' '.join(words)}\n{done.stdout}{done.stderr}[{done.returncode}]\n")
-    compare("first_hour", "\n".join(told))
+        outputs.append(
+            f"$ seehear {' '.join(words)}\n{done.stdout}{done.stderr}[{done.returncode}]\n"
+        )
+    compare("first_session", "\n".join(outputs))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two machines on one: network namespaces joined by a cable, a Ray node in each, one S3 server."""
+"""Two network namespaces with a Ray node each and one S3 server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Nodes:
         self.server: Seaweed | None = None
 
     def start(self) -> None:
-        self._lay_cable()
+        self._connect()
         self.server = Seaweed(self.folder / "s3", host=HEAD, around=self.inside(0))
         self.server.start()
         head = ["--head", "--port=6379", f"--node-ip-address={HEAD}", "--include-dashboard=false"]
@@ -80,7 +80,7 @@ class Nodes:
         if doomed := self._pids(number) - but:
             subprocess.run(["kill", "-9", *doomed], check=False)
 
-    def _lay_cable(self) -> None:
+    def _connect(self) -> None:
         if not shutil.which("ip"):
             pytest.skip("no network namespaces here: the program ip (iproute2) is missing")
         steps: list[Sequence[str]] = [

@@ -56,22 +56,22 @@ def test_a_machine_lost_in_the_middle_costs_nothing(
     child.stdout.close()
     limit.cancel()
     assert child.wait(LIMIT_S) == 0, nodes.errors()[-3000:]
-    told = {key: value for each in said for key, value in each.items()}
-    assert told["nodes"] == 2
-    files = told["indexed"]
+    figures = {key: value for each in said for key, value in each.items()}
+    assert figures["nodes"] == 2
+    files = figures["indexed"]
     assert isinstance(files, int) and files > 8
-    assert told["done"] == files
-    assert (told["again"], told["unchanged"], told["problems"]) == (0, files, [])
-    versions = told["versions"]
+    assert figures["done"] == files
+    assert (figures["again"], figures["unchanged"], figures["problems"]) == (0, files, [])
+    versions = figures["versions"]
     assert isinstance(versions, dict) and len(versions) == 4
-    assert set(versions.values()) == {told["commits"]}  # one of each table for each commit
-    assert float(str(told["wrote"])) > 0  # by workers
+    assert set(versions.values()) == {figures["commits"]}  # one of each table for each commit
+    assert float(str(figures["wrote"])) > 0  # by workers
     searches = [each for each in said if "same" in each]
     assert len(searches) == 3
     for each in searches:
         assert each["same"] and float(str(each["apart"])) <= 1e-6
-    partial = told["partial"]
-    assert isinstance(partial, dict) and partial["items"] < told["whole"]
+    partial = figures["partial"]
+    assert isinstance(partial, dict) and partial["items"] < figures["whole"]
     assert str(partial["verdict"]).startswith("only ")
     assert "1 of 2 shards did not answer" in str(partial["verdict"])
-    assert told["healed"] is True
+    assert figures["healed"] is True

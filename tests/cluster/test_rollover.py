@@ -1,4 +1,4 @@
-"""A new head comes to the shards of a library without a second of silence, and without mixing."""
+"""Switching heads: shards keep answering and never mix heads."""
 
 from pathlib import Path
 from typing import Any

@@ -59,7 +59,7 @@ def is_there(url: str) -> bool:
         return False
 
 
-def test_the_page_answers_from_shards_and_tells_what_is_lost(
+def test_the_page_answers_from_shards_and_reports_missing_shards(
     cluster: Any, tags_engine: TagsEngine, tmp_path: Path
 ):
     root = tmp_path / "library"
@@ -86,7 +86,7 @@ def test_the_page_answers_from_shards_and_tells_what_is_lost(
 
 
 def refuses_another(root: Path, address: str, engine: TagsEngine) -> None:
-    """Shards are told apart by their library, not by their number alone."""
+    """Shards are identified by their library too, not by their number alone."""
     fill(root, engine, 4)
     command = [sys.executable, "-m", "seehear", "serve", "-l", str(root), "--ray", address]
     command += ["--shards", "2"]

@@ -19,7 +19,7 @@ from waiting import wait_until
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:lance is not fork-safe"),  # Ray starts programs, no forks
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray Data, of its own settings
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray Data, due to its settings
 ]
 
 

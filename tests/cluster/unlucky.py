@@ -27,7 +27,7 @@ class Unlucky(IndexFiles):
 
 
 def _fall_over(new: NewFile) -> IndexedFile:
-    """Stands in for a decoder that crashes on one file."""
+    """Simulate a decoder that crashes on one file."""
     if new.file.path.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGKILL)
     return _WORK(new)

@@ -12,7 +12,7 @@ from seehear.errors import ModelError
 
 @pytest.fixture
 def copied(tags_engine: TagsEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own that a test may damage; big files are hard links."""
+    """A separate cache that a test may damage; big files are hard links."""
     folder = tmp_path / "models" / "tags"
     source = tags_engine._files.folder
     shutil.copytree(source, folder, copy_function=lambda a, b: Path(b).hardlink_to(a))

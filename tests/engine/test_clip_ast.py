@@ -207,7 +207,7 @@ def test_int8_tokens_take_half_the_room_and_score_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.heard, two.heard, atol=5e-3)
 
 
-def test_the_whole_road_with_this_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_and_search_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Index, search, explain, refuse: on files, through the store."""
     films = tmp_path / "films"
     films.mkdir()
@@ -298,7 +298,7 @@ def test_damaged_and_unfitting_weights_are_one_sentence_before_anything_is_index
     assert not (tmp_path / "library").exists()
 
 
-def test_weights_are_loaded_whole_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
     folder, checks = make_folder(tmp_path / "models"), list[ClipAstFiles]()
     monkeypatch.setattr(ClipAstFiles, "check", lambda files: checks.append(files))

@@ -150,7 +150,7 @@ def test_worker_processes_give_the_same_result_as_one_process(
 
 
 def _crash(new: NewFile) -> IndexedFile:
-    """Stands in for a decoder that crashes on one file."""
+    """Simulate a decoder that crashes on one file."""
     if Path(new.file.path).name == "green.mp4":
         os.kill(os.getpid(), signal.SIGKILL)
     return _WORK(new)

@@ -22,7 +22,7 @@ QUICK = TrainConfig(batch_size=8, steps=4, lr=1e-3, loss="infonce_sum")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def library_root(tmp_path_factory: pytest.TempPathFactory):
     """A library of 12 videos and captions of each; with its own cache."""
     root = tmp_path_factory.mktemp("finetune")
     with pytest.MonkeyPatch.context() as patch:
@@ -53,13 +53,13 @@ def token_bytes(library: Path) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_the_new_head_serves_the_library_without_new_tokens(place: Path) -> None:
-    library, output = place / "library", place / "tuned"
-    result = finetune(library, place / "captions.jsonl", output, config=QUICK)
+def test_the_new_head_serves_the_library_without_new_tokens(library_root: Path) -> None:
+    library, output = library_root / "library", library_root / "tuned"
+    result = finetune(library, library_root / "captions.jsonl", output, config=QUICK)
     assert result.skipped == ("elsewhere.mp4: is not in the library",)
     assert result.trained_pairs == 10
     assert result.before.gallery == result.after.gallery == 2
-    assert not list(place.glob("*.training"))
+    assert not list(library_root.glob("*.training"))
     before = token_bytes(library)
     with Store.open(library) as store:
         old = np.stack([item.seen for item in store.items()])
@@ -75,23 +75,23 @@ def test_the_new_head_serves_the_library_without_new_tokens(place: Path) -> None
         answer = opened.search("a dog on the drum")
         assert opened.status().videos == 12
         assert answer.hits[0].score != old_score
-    with Library.create(place / "fresh", models=output) as fresh:
-        fresh.add([place / "films" / "film1.mp4"], workers=1)
+    with Library.create(library_root / "fresh", models=output) as fresh:
+        fresh.add([library_root / "films" / "film1.mp4"], workers=1)
         expected = {Path(hit.path).name: hit.score for hit in fresh.search("a cat").hits}
     with Library.open(library) as opened:
         got = {Path(hit.path).name: hit.score for hit in opened.search("a cat", limit=12).hits}
     assert got["film1.mp4"] == pytest.approx(expected["film1.mp4"], abs=2e-3)
 
 
-def test_what_cannot_be_fine_tuned_is_refused(place: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_fine_tuned_is_refused(library_root: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text('{"video": "film0.mp4", "caption": "a dog"}\n')
     with pytest.raises(UsageError, match="have a caption: 1, at least 10 needed"):
-        finetune(place / "library", few, tmp_path / "out")
+        finetune(library_root / "library", few, tmp_path / "out")
     with pytest.raises(UsageError, match="already exists"):
-        finetune(place / "library", few, tmp_path)
+        finetune(library_root / "library", few, tmp_path)
     other = make_folder(tmp_path / "models", sound_tokens="time")
     make_ast_folder(other / "ast", seed=5)
     with pytest.raises(ModelError, match=r"ast/model\.safetensors differs"):
-        install(place / "library", other)
+        install(library_root / "library", other)
     assert TRAINING.steps == 0

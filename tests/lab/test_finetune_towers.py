@@ -31,7 +31,7 @@ LEARNING = TrainConfig(batch_size=16, steps=30, lr=1e-3, weight_decay=0.0, loss=
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def library_root(tmp_path_factory: pytest.TempPathFactory):
     """Films with a colour, a tone and a caption with a word for each; one has no frames."""
     root = tmp_path_factory.mktemp("towers")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,14 +58,14 @@ def place(tmp_path_factory: pytest.TempPathFactory):
         yield root
 
 
-def scores_of_the_lab(place: Path, models: Path) -> dict[str, float]:
+def scores_of_the_lab(library_root: Path, models: Path) -> dict[str, float]:
     """Scores of the model in `models` for each film, read by the lab."""
-    with Library.create(place / f"empty-{models.name}", models=models):
+    with Library.create(library_root / f"empty-{models.name}", models=models):
         pass
-    with Store.open(place / f"empty-{models.name}") as store:
-        engine = load_clip_ast(store, place)
+    with Store.open(library_root / f"empty-{models.name}") as store:
+        engine = load_clip_ast(store, library_root)
     model = load_model(engine, ClipAstFiles(models))
-    paths = sorted((place / "films").glob("*.mp4"))
+    paths = sorted((library_root / "films").glob("*.mp4"))
     pairs = [Pair(name=path.stem, path=path, caption="the red drum") for path in paths]
     gallery = ClipGallery(pairs, new_reader(engine, model.encoder))
     return dict(zip(gallery.item_ids, score_all(model, encode(model, gallery))[0], strict=True))
@@ -78,21 +78,21 @@ def scores_of_the_library(library: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_towers_train_and_a_reindexed_library_uses_them(place: Path) -> None:
-    library, output = place / "library", place / "tuned"
+def test_towers_train_and_a_reindexed_library_uses_them(library_root: Path) -> None:
+    library, output = library_root / "library", library_root / "tuned"
     assert scores_of_the_library(library) == pytest.approx(
-        scores_of_the_lab(place, place / "models"), abs=2e-3
+        scores_of_the_lab(library_root, library_root / "models"), abs=2e-3
     )
-    result = finetune_towers(library, place / "captions.jsonl", output, config=LEARNING)
-    assert result.skipped == (f"{place / 'films/heard.mka'}: has no frames",)
+    result = finetune_towers(library, library_root / "captions.jsonl", output, config=LEARNING)
+    assert result.skipped == (f"{library_root / 'films/heard.mka'}: has no frames",)
     before, after = result.before.metrics, result.after.metrics
     assert after.map > before.map + 15  # of seven clips; threads round sums otherwise each time
-    assert not list(place.glob("*.training"))
+    assert not list(library_root.glob("*.training"))
     with pytest.raises(ModelError, match=r"differs from that of the library"):
         install(library, output)
     with Library.open(library) as opened:
         opened.reindex("clip-ast", models=output, workers=1)
-    learned = scores_of_the_lab(place, output)
+    learned = scores_of_the_lab(library_root, output)
     assert scores_of_the_library(library) == pytest.approx(learned, abs=2e-3)
 
 
@@ -100,14 +100,14 @@ def test_towers_train_and_a_reindexed_library_uses_them(place: Path) -> None:
     ("model", "layout"), [("xpool", "full"), ("tefal", "full"), ("tefal", "merged")]
 )
 def test_the_lab_scores_files_as_a_library_scores_them(
-    place: Path, tmp_path: Path, model: str, layout: str
+    library_root: Path, tmp_path: Path, model: str, layout: str
 ) -> None:
     models = make_folder(tmp_path / "models", model, sound_tokens=layout)
     make_ast_folder(models / "ast", stride=40)
     (tmp_path / "films").mkdir()
     for number in range(3):
         name = f"films/film{number}.mp4"
-        (tmp_path / name).hardlink_to(place / name)
+        (tmp_path / name).hardlink_to(library_root / name)
     with Library.create(tmp_path / "library", models=models) as library:
         library.add([tmp_path / "films"], workers=1)
     expected = scores_of_the_library(tmp_path / "library")
@@ -116,13 +116,23 @@ def test_the_lab_scores_files_as_a_library_scores_them(
 
 
 def test_new_towers_need_reindexing(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    library_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("finetune", place / "library", place / "captions.jsonl", "-o", place / "x", "--all")
+    words = (
+        "finetune",
+        library_root / "library",
+        library_root / "captions.jsonl",
+        "-o",
+        library_root / "x",
+        "--all",
+    )
     assert run(monkeypatch, *words, "--install") == 2
     assert "run: seehear reindex --models" in capsys.readouterr().err
     assert run(monkeypatch, *words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("after: R@1") for line in lines)
-    assert lines[-1] == f"seehear reindex --library {place / 'library'} --models {place / 'x'}"
-    assert (place / "x/ast/model.safetensors").is_file()
+    assert (
+        lines[-1]
+        == f"seehear reindex --library {library_root / 'library'} --models {library_root / 'x'}"
+    )
+    assert (library_root / "x/ast/model.safetensors").is_file()

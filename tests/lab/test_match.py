@@ -20,7 +20,7 @@ CLIPS = 70
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def library_root(tmp_path_factory: pytest.TempPathFactory):
     """Films whose colour determines the length of their tone, a silent one and a mismatched one."""
     root = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
@@ -47,20 +47,20 @@ def film(root: Path, name: str, kind: int, tones: int, rng: np.random.Generator)
 
 
 @pytest.mark.slow
-def test_moments_say_whether_their_sound_fits(place: Path) -> None:
-    library = place / "library"
+def test_moments_say_whether_their_sound_fits(library_root: Path) -> None:
+    library = library_root / "library"
     with Library.open(library) as opened:
         assert all(hit.av_correspondence is None for hit in opened.search("a dog", limit=5).hits)
         with pytest.raises(UsageError, match="cannot detect whether sound belongs"):
             opened.search("a dog", where=Filter(av_correspondence=True))
         scores = {hit.item_id: hit.score for hit in opened.search("a dog", limit=100).hits}
     result, folder = train_matcher(library, steps=200)
-    assert folder == place / "models"
+    assert folder == library_root / "models"
     assert result.accuracy > 75
     assert result.own > result.exchanged
     install(result, folder)
     with Library.open(library) as opened:
-        opened.add([place / "later"], workers=1)
+        opened.add([library_root / "later"], workers=1)
         found = opened.search("a dog", limit=100).hits
         fits = {Path(hit.path).stem: hit.av_correspondence for hit in found}
         now = {hit.item_id: hit.score for hit in found}
@@ -79,8 +79,8 @@ def test_moments_say_whether_their_sound_fits(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_too_few_moments_are_refused(place: Path, tmp_path: Path) -> None:
+def test_too_few_moments_are_refused(library_root: Path, tmp_path: Path) -> None:
     with Library.create(tmp_path / "few", models=make_folder(tmp_path / "models")) as library:
-        library.add([place / "films" / "film0.mp4"], workers=1)
+        library.add([library_root / "films" / "film0.mp4"], workers=1)
     with pytest.raises(UsageError, match="have both frames and sound: 1, at least 40"):
         train_matcher(tmp_path / "few")

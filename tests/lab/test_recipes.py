@@ -1,4 +1,4 @@
-"""Every recipe names existing things and trains one step on generated data in the real layout."""
+"""Every recipe names existing things; runs report both stages, held-out videos, skipped files."""
 
 from __future__ import annotations
 

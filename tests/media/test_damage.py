@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from media_clips import RED, colour, tone
-from test_scan import as_nobody
+from test_scan import without_root
 
 from seehear.errors import MediaError
 from seehear.media import ItemDecoder, decode_items, probe, read_clip, read_sound
@@ -68,7 +68,7 @@ def test_unreadable_file_gives_one_sentence(
 def test_file_without_permission(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4")
     path.chmod(0)
-    with as_nobody(), pytest.raises(MediaError, match="permission denied"):
+    with without_root(), pytest.raises(MediaError, match="permission denied"):
         probe(path)
 
 

@@ -13,7 +13,7 @@ from seehear.media import scan
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def without_root() -> Iterator[None]:
     """Run without the rights of root, who may read everything."""
     if os.geteuid() != 0:
         yield
@@ -87,7 +87,7 @@ def test_unreadable_paths_are_problems(tmp_path: Path) -> None:
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     locked_file.chmod(0)
     inside.parent.chmod(0)
-    with as_nobody():
+    with without_root():
         found = scan([tmp_path, tmp_path / "absent"])
     inside.parent.chmod(0o755)
     assert found.files == (fine,)

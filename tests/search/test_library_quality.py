@@ -1,4 +1,4 @@
-"""True answers on real clips: the whole road, from files to hits with reasons."""
+"""Search quality on real clips, from files to explained hits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_sound_finds_the_battle_at_the_right_stretch(library: Library) -> None:
     assert all(hit.start_s <= time <= hit.end_s + 1 for time in hit.sound_times_s)
 
 
-def test_only_sound_tells_the_same_photograph_apart(library: Library) -> None:
+def test_sound_distinguishes_clips_with_the_same_photograph(library: Library) -> None:
     dogs = [
         Path(h.path).name
         for h in library.search("a dog barking", limit=60).hits

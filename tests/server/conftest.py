@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(library: Library, settings: Settings) -> Iterator[str]:
-    """The service in a thread of its own; gives its address."""
+    """Run the service in a thread; yield its address."""
     config = uvicorn.Config(create_app(library, settings), port=settings.port, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -117,7 +117,7 @@ def test_what_has_not_changed_is_not_sent_again(url: str, path: str) -> None:
     assert again.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_crowd_is_told_when_to_come_again(library: Library, tmp_path: Path) -> None:
+def test_a_full_queue_returns_retry_after(library: Library, tmp_path: Path) -> None:
     settings = Settings(
         port=free_port(), searches_at_once=1, searches_waiting=0, cache=tmp_path / "cache"
     )
@@ -165,8 +165,8 @@ def test_exports_read_back(client: Client) -> None:
         assert len(archive.namelist()) == 3
 
 
-def test_indexing_tells_how_far_it_is_and_its_end(tmp_path: Path, library: Library) -> None:
-    """A job of its own library: two clips and one broken file."""
+def test_indexing_reports_progress_and_end(tmp_path: Path, library: Library) -> None:
+    """A job on a separate library: two clips and one broken file."""
     assert library  # weights are here
     films = tmp_path / "films"
     films.mkdir()

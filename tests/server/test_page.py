@@ -128,7 +128,7 @@ def test_the_heat_strip_seeks(page: Page) -> None:
 
 def test_the_strips_are_moved_along_by_keys(page: Page) -> None:
     search(page, "a dog barking")
-    assert page.locator("option.match:not([hidden])").count() == 0  # these weights cannot
+    assert page.locator("option.match:not([hidden])").count() == 0  # no match model
     page.locator(".open-button").first.click()
     until(page, "document.querySelector('#drawer video')?.readyState >= 2")
     strip = page.locator("svg[data-strip=seen]")

@@ -191,7 +191,7 @@ def test_what_was_indexed_through_a_link_is_played(tmp_path: Path, library: Libr
     "name", ["..", ".", "é" * 300 + ".mp4", "../../up.png", "list.m3u8", "%d.png"]
 )
 def test_an_upload_may_be_called_anything(url: str, films: list[Path], name: str) -> None:
-    """Whatever it is called, it lies where uploads lie and is what it holds."""
+    """Its name decides neither its place nor its format."""
     files = {"file": (name, films[0].read_bytes())}
     answer = httpx.post(f"{url}/api/v1/search/upload", files=files, timeout=LIMIT_S)
     assert answer.status_code == 200, answer.text

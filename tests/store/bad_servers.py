@@ -1,4 +1,4 @@
-"""Faulty HTTP servers that stand in for an S3 server, or pass requests on to a real one."""
+"""Faulty HTTP servers that replace an S3 server, or pass requests on to a real one."""
 
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler

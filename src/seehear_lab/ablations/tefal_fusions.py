@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seehear.models.base import PRECOMPUTED, Encoder, RetrievalModel
+from seehear.models.base import PRECOMPUTED, Encoder
 from seehear.models.registry import register
 from seehear.nn.conditioning import TextConditionedPool
 from seehear.nn.pooling import cosines, masked_mean
 from seehear.nn.tokens import TokenBatch
+from seehear_lab.ablations.tefal_modalities import ModalityConfig, ProjectedSound
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusionConfig:
+class FusionConfig(ModalityConfig):
     """Settings of all four fusions, for CLIP ViT-B/32 and AST-base."""
 
-    dim: int = 512
-    sound_dim: int = 768
     heads: int = 1
 
 
-class Fusion(RetrievalModel):
+class Fusion(ProjectedSound):
     """TEFAL with another fusion.  s = cos(E_T, fuse(E_T, E_V, E_A)).
 
     E_T = query, E_V = frames, E_A = W AST(sound) + b; see(t, x) and hear(t, x) are TEFAL's blocks.
@@ -38,16 +36,8 @@ class Fusion(RetrievalModel):
     """
 
     def __init__(self, config: FusionConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
-        super().__init__(encoder=encoder)
-        self.project = nn.Linear(config.sound_dim, config.dim)
-        nn.init.trunc_normal_(self.project.weight, std=0.02)
-        nn.init.zeros_(self.project.bias)
+        super().__init__(config, encoder=encoder)
         self.see = TextConditionedPool(config.dim, heads=config.heads)
-
-    def encode_items(self, media: Any) -> TokenBatch:
-        """CLIP frames, and AST tokens projected to their dimension (E_A)."""
-        tokens = super().encode_items(media)
-        return replace(tokens, audio=self.project(tokens.audio))
 
     def fuse(
         self, query: Float[Tensor, "query dim"], items: TokenBatch

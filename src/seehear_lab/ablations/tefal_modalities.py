@@ -17,14 +17,14 @@ from seehear.nn.tokens import TokenBatch
 
 @dataclass(frozen=True, kw_only=True)
 class ModalityConfig:
-    """Settings of both variants, for CLIP ViT-B/32 and AST-base."""
+    """Settings of the variants of TEFAL, for CLIP ViT-B/32 and AST-base."""
 
     dim: int = 512
     sound_dim: int = 768
 
 
 class ProjectedSound(RetrievalModel):
-    """Base of both: sound tokens projected to the dimension of frames, as in TEFAL."""
+    """Base of TEFAL's variants: sound tokens projected to the dimension of frames, as in TEFAL."""
 
     def __init__(self, config: ModalityConfig, *, encoder: Encoder = PRECOMPUTED) -> None:
         super().__init__(encoder=encoder)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seehear_lab.baselines.deep import DeepConfig, DeepSystem
 from seehear_lab.baselines.linear import CCA, LinearConfig
-from seehear_lab.class_level.pairs import Pairs, Vectors
+from seehear_lab.class_level.pairs import ClassPairs, Vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class DCCA(DeepSystem):
         """Minus the sum of canonical correlations."""
         return -total_correlation(*self.embed(x, y), ridge=self.config.ridge)
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Train one epoch per state, then fit the linear CCA on the training pairs."""
         for state in super().fit(train, unlabelled):
             config = LinearConfig(ridges=(self.config.ridge,), components=(self.config.components,))
@@ -68,13 +68,13 @@ class DCCA(DeepSystem):
             list(self.linear.fit(outputs, outputs))
             yield state
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Outputs after the linear CCA."""
         return self.linear.vectors(self._outputs(pairs))
 
-    def _outputs(self, pairs: Pairs) -> Pairs:
+    def _outputs(self, pairs: ClassPairs) -> ClassPairs:
         found = super().vectors(pairs)
-        return Pairs(x=found.x_query, y=found.y_query, labels=pairs.labels)
+        return ClassPairs(x=found.x_query, y=found.y_query, labels=pairs.labels)
 
 
 class DCCAE(DCCA):

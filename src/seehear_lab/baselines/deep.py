@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seehear_lab.class_level.pairs import Pairs, Vectors
+from seehear_lab.class_level.pairs import ClassPairs, Vectors
 
 Batch = tuple[Float[Tensor, "pair x_dim"], Float[Tensor, "pair y_dim"], Int[Tensor, " pair"]]
 
@@ -52,14 +52,14 @@ class DeepSystem(nn.Module):
         low, high = self.config.betas
         return torch.optim.Adam(self.parameters(), lr=self.config.lr, betas=(low, high))
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Train, and yield one state per epoch."""
         self.build(train.x.shape[1], train.y.shape[1], int(train.labels.max()) + 1)
         optimiser = self.optimiser()
         for epoch in range(self.config.epochs):
             yield {"epoch": epoch + 1, "loss": self.run_epoch(train, optimiser, epoch)}
 
-    def run_epoch(self, train: Pairs, optimiser: torch.optim.Optimizer, epoch: int) -> float:
+    def run_epoch(self, train: ClassPairs, optimiser: torch.optim.Optimizer, epoch: int) -> float:
         """Train one epoch and return the mean loss."""
         self.train()
         losses = []
@@ -73,14 +73,14 @@ class DeepSystem(nn.Module):
         return sum(losses) / len(losses)
 
     @torch.no_grad()
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Encode pairs in the common space, in evaluation mode."""
         self.eval()
         x, y = self.embed(torch.from_numpy(pairs.x), torch.from_numpy(pairs.y))
         return Vectors.shared(x.numpy(), y.numpy())
 
 
-def batches(pairs: Pairs, size: int, *, weighted: bool = False) -> Iterator[Batch]:
+def batches(pairs: ClassPairs, size: int, *, weighted: bool = False) -> Iterator[Batch]:
     """Batches of pairs in random order, or sampled with replacement so that classes are balanced.
 
     P(pair) ~ 1 / pairs of its class. A last batch of one pair is skipped: BatchNorm needs two.

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from seehear_lab.class_level.pairs import Pairs, Vectors, spread
+from seehear_lab.class_level.pairs import ClassPairs, Vectors, spread
 
 Features = Float[np.ndarray, "item dim"]
 Maps = list[np.ndarray]
@@ -41,7 +41,7 @@ class JRL:
     def __init__(self, config: JRLConfig) -> None:
         self.config = config
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Solve, and yield one state per sparsity."""
         self.scales = [(side.mean(0), spread(side)) for side in (train.x, train.y)]
         labelled, others = self._standardise(train), self._standardise(unlabelled)
@@ -70,13 +70,13 @@ class JRL:
                 maps[at] = np.linalg.solve(system + sparsity * np.diag(weights), target)
         return maps
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Class posteriors of both modalities; their dot product is the similarity."""
         sides = zip(self._standardise(pairs), self.maps, strict=True)
         x, y = (posteriors(side @ p, *self.known, self.config.neighbours) for side, p in sides)
         return Vectors.shared(x, y)
 
-    def _standardise(self, pairs: Pairs) -> list[Features]:
+    def _standardise(self, pairs: ClassPairs) -> list[Features]:
         sides = zip((pairs.x, pairs.y), self.scales, strict=True)
         return [(side.astype(float) - mean) / deviation for side, (mean, deviation) in sides]
 

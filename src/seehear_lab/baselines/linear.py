@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import block_diag, eigh
 
-from seehear_lab.class_level.pairs import Pairs, Vectors, spread
+from seehear_lab.class_level.pairs import ClassPairs, Vectors, spread
 
 View = Float[np.ndarray, "pair dim"]
 Weights = tuple[np.ndarray, np.ndarray]
@@ -33,7 +33,7 @@ class LinearSystem:
         """Matrices of both views, for columns of mean 0 and variance 1; best directions first."""
         raise TypeError("this system has no 'solve'; use a subclass")
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Solve, and yield one state per ridge and number of components."""
         self.scales = [
             (side.mean(0), spread(side)) for side in (train.x.astype(float), train.y.astype(float))
@@ -44,12 +44,12 @@ class LinearSystem:
                 self.weights = [weight[:, :components] for weight in full]
                 yield {"ridge": ridge, "components": components}
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Encode both views in the common space."""
         x, y = self._standardise(pairs)
         return Vectors.shared(x @ self.weights[0], y @ self.weights[1])
 
-    def _standardise(self, pairs: Pairs) -> tuple[View, View]:
+    def _standardise(self, pairs: ClassPairs) -> tuple[View, View]:
         (x_mean, x_std), (y_mean, y_std) = self.scales
         return (pairs.x - x_mean) / x_std, (pairs.y - y_mean) / y_std
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seehear_lab.baselines.linear import CCA, LinearConfig
-from seehear_lab.class_level.pairs import Pairs, Vectors, spread
+from seehear_lab.class_level.pairs import ClassPairs, Vectors, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class SM:
     def __init__(self, config: SemanticConfig) -> None:
         self.config = config
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Fit, and yield one state per strength (and per state of CCA)."""
         from sklearn.linear_model import LogisticRegression
 
@@ -53,18 +53,18 @@ class SM:
                 ]
                 yield {**state, "strength": strength}
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Centred posteriors of both modalities."""
         sides = zip(self.models, self._standardise(pairs), strict=True)
         x, y = (model.predict_proba(side) for model, side in sides)
         return Vectors.shared(x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True))
 
-    def _raw(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    def _raw(self, pairs: ClassPairs) -> tuple[np.ndarray, np.ndarray]:
         if self.cca is None:
             return pairs.x, pairs.y
         found = self.cca.vectors(pairs)
         return found.x_query, found.y_query
 
-    def _standardise(self, pairs: Pairs) -> list[np.ndarray]:
+    def _standardise(self, pairs: ClassPairs) -> list[np.ndarray]:
         sides = zip(self._raw(pairs), self.scales, strict=True)
         return [(side - mean) / deviation for side, (mean, deviation) in sides]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seehear.encoders.filterbank import mel_filters
-from seehear_lab.class_level.pairs import ClassSet, Split, pairs_of
+from seehear_lab.class_level.pairs import ClassSet, ClassSplit, pairs_of
 
 STRETCHES, MELS, RATE_HZ = 12, 40, 8000  # mean log-mel energy in 12 stretches x 40 mel bins
 _WINDOW, _SHIFT, _FFT = 200, 80, 256
@@ -40,7 +40,7 @@ def read_digits(recordings: Path) -> ClassSet:
         x_name="audio",
         y_name="image",
         pairs=pairs_of(sounds, images[chosen], spoken),
-        splits=(Split(train=train, val=val, test=test),),
+        splits=(ClassSplit(train=train, val=val, test=test),),
         class_names=tuple("0123456789"),
     )
 

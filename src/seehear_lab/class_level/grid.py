@@ -40,7 +40,6 @@ class ClassRecipe:
     patience: int = 20  # epochs without a gain on any split before training stops
     grid: Mapping[str, Any] = field(default_factory=dict)  # dotted key -> values, all combined
     published: Mapping[str, float] = field(default_factory=dict)
-    published_on: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ Rows = Int[np.ndarray, " row"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pairs:
+class ClassPairs:
     """Pairs of features: row i of x and row i of y belong together, and to class labels[i]."""
 
     x: Float32[np.ndarray, "pair x_dim"]
@@ -32,13 +32,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Rows | slice) -> Pairs:
-        return Pairs(x=self.x[rows], y=self.y[rows], labels=self.labels[rows])
+    def __getitem__(self, rows: Rows | slice) -> ClassPairs:
+        return ClassPairs(x=self.x[rows], y=self.y[rows], labels=self.labels[rows])
 
 
-def pairs_of(x: Any, y: Any, labels: Any) -> Pairs:
+def pairs_of(x: Any, y: Any, labels: Any) -> ClassPairs:
     """Make pairs from arrays of any number type."""
-    return Pairs(
+    return ClassPairs(
         x=np.ascontiguousarray(x, np.float32),
         y=np.ascontiguousarray(y, np.float32),
         labels=np.asarray(labels).astype(np.int64),
@@ -46,7 +46,7 @@ def pairs_of(x: Any, y: Any, labels: Any) -> Pairs:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Split:
+class ClassSplit:
     """Row numbers of the training, validation and test pairs."""
 
     train: Rows
@@ -62,8 +62,8 @@ class ClassSet:
     features: str
     x_name: str
     y_name: str
-    pairs: Pairs
-    splits: tuple[Split, ...]
+    pairs: ClassPairs
+    splits: tuple[ClassSplit, ...]
     class_names: tuple[str, ...]
 
 
@@ -85,31 +85,31 @@ class Vectors:
         return Vectors(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def split_rest(train: int, rest: int, *, test: int, times: int) -> tuple[Split, ...]:
+def split_rest(train: int, rest: int, *, test: int, times: int) -> tuple[ClassSplit, ...]:
     """Splits with the first `train` rows for training; the `rest` is split at random by seed."""
     orders = [np.random.default_rng(seed).permutation(rest) + train for seed in range(times)]
     rows = np.arange(train)
-    return tuple(Split(train=rows, val=order[test:], test=order[:test]) for order in orders)
+    return tuple(ClassSplit(train=rows, val=order[test:], test=order[:test]) for order in orders)
 
 
 def split_balanced(
     labels: Int[np.ndarray, " pair"], *, parts: tuple[int, int], times: int
-) -> tuple[Split, ...]:
+) -> tuple[ClassSplit, ...]:
     """Random splits by seed with `parts` (validation, test) rows per class; all others train."""
     return tuple(_balanced(labels, parts, np.random.default_rng(seed)) for seed in range(times))
 
 
-def _balanced(labels: np.ndarray, parts: tuple[int, int], rng: np.random.Generator) -> Split:
+def _balanced(labels: np.ndarray, parts: tuple[int, int], rng: np.random.Generator) -> ClassSplit:
     val, test = parts
     orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return Split(
+    return ClassSplit(
         train=np.concatenate([order[val + test :] for order in orders]),
         val=np.concatenate([order[:val] for order in orders]),
         test=np.concatenate([order[val : val + test] for order in orders]),
     )
 
 
-def scale_features(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
+def scale_features(pairs: ClassPairs, train: Rows, how: Scale) -> ClassPairs:
     """Scale features with statistics of the training rows.
 
     zscore: mean 0 and variance 1 in every column; published_norms: one factor per modality, so that
@@ -129,7 +129,7 @@ def scale_features(pairs: Pairs, train: Rows, how: Scale) -> Pairs:
         factors = [norm / length for norm, length in zip(PUBLISHED_NORMS, lengths, strict=True)]
         moved = [side * factor for side, factor in zip(sides, factors, strict=True)]
     x, y = (side.astype(np.float32) for side in moved)
-    return Pairs(x=x, y=y, labels=pairs.labels)
+    return ClassPairs(x=x, y=y, labels=pairs.labels)
 
 
 def spread(columns: np.ndarray) -> np.ndarray:

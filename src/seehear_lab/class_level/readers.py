@@ -16,9 +16,9 @@ import numpy as np
 from seehear.errors import NothingDoneError, UsageError, suggest
 from seehear_lab.class_level.digits import read_digits
 from seehear_lab.class_level.pairs import (
+    ClassPairs,
     ClassSet,
-    Pairs,
-    Split,
+    ClassSplit,
     pairs_of,
     split_balanced,
     split_rest,
@@ -54,7 +54,7 @@ def _wikipedia_sift(folder: Path) -> ClassSet:
 def _wikipedia_2010(folder: Path) -> ClassSet:
     """The protocol of 2010: all other 693 pairs are test pairs, without validation."""
     data, rest = _wikipedia_sift(folder), np.arange(2173, 2866)
-    return replace(data, splits=(Split(train=data.splits[0].train, val=rest[:0], test=rest),))
+    return replace(data, splits=(ClassSplit(train=data.splits[0].train, val=rest[:0], test=rest),))
 
 
 def _wikipedia(
@@ -89,7 +89,7 @@ def _pascal(folder: Path) -> ClassSet:
         x_name="image",
         y_name="text",
         pairs=concat_pairs(parts),
-        splits=(Split(train=train, val=test, test=test),),
+        splits=(ClassSplit(train=train, val=test, test=test),),
         class_names=tuple(str(label) for label in range(20)),
     )
 
@@ -116,8 +116,8 @@ def _audiosetzsl(folder: Path) -> ClassSet:
     """
     names = seen_classes(folder)
     parts, sizes = [], []
-    for part in ("trn", "val", "tst"):
-        sides = [_class_files(folder / "features", part, name) for name in names]
+    for split in ("trn", "val", "tst"):
+        sides = [_class_files(folder / "features", split, name) for name in names]
         labels = np.repeat(np.arange(len(names)), [len(audio) for audio, _ in sides])
         x, y = (np.concatenate([side[at] for side in sides]) for at in (0, 1))
         parts.append(pairs_of(x, y, labels))
@@ -130,20 +130,20 @@ def _audiosetzsl(folder: Path) -> ClassSet:
         x_name="audio",
         y_name="video",
         pairs=concat_pairs(parts),
-        splits=(Split(train=rows[0], val=rows[1], test=rows[2]),),
+        splits=(ClassSplit(train=rows[0], val=rows[1], test=rows[2]),),
         class_names=names,
     )
 
 
-def _class_files(folder: Path, part: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _class_files(folder: Path, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Audio and video features of a class, both in the order of the audio file."""
     (audio, audio_ids), (video, video_ids) = (
-        read_features(folder / side / part / f"{name}.h5") for side in ("audio", "video")
+        read_features(folder / side / split / f"{name}.h5") for side in ("audio", "video")
     )
     row = {clip: at for at, clip in enumerate(video_ids)}
     if sorted(audio_ids) != sorted(video_ids) or len(row) != len(video_ids):
         raise NothingDoneError(
-            f"the audio and video features of class {name!r} in {part} have different clips "
+            f"the audio and video features of class {name!r} in {split} have different clips "
             f"({len(audio_ids)} and {len(video_ids)}); download them again"
         )
     return audio, video[[row[clip] for clip in audio_ids]]
@@ -166,24 +166,24 @@ def seen_classes(folder: Path) -> tuple[str, ...]:
     path = folder / "seen_class.txt"
     names = tuple(line.strip(",'") for line in _require(path).read_text("utf-8").split())
     if len(names) != SEEN:
-        raise NothingDoneError(f"'{path}' has {len(names)} classes, expected {SEEN}")
+        raise NothingDoneError(f"expected {SEEN} classes in '{path}', found {len(names)}")
     return names
 
 
-def class_counts(folder: Path, part: str) -> Counter[str]:
+def class_counts(folder: Path, split: str) -> Counter[str]:
     """The number of clips of every seen class in `trn`, `val` or `tst`, from the split list."""
     names = set(seen_classes(folder))
     with gzip.open(_require(folder / "splits.csv.gz"), "rt", encoding="utf-8") as lines:
         rows = csv.DictReader(lines)
-        return Counter(r["class"] for r in rows if r["split"] == part and r["class"] in names)
+        return Counter(r["class"] for r in rows if r["split"] == split and r["class"] in names)
 
 
-def concat_pairs(parts: Sequence[Pairs]) -> Pairs:
+def concat_pairs(parts: Sequence[ClassPairs]) -> ClassPairs:
     """Concatenate pairs."""
     x, y, labels = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "labels")
     )
-    return Pairs(x=x, y=y, labels=labels)
+    return ClassPairs(x=x, y=y, labels=labels)
 
 
 def _read_mat(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from seehear_lab.recipes.reader import read_toml
 
 RESULT = "result.json"
 HEAD = ("row", "x2y", "y2x", "both", "class x2y", "class y2x", "class both", "about")
+LEFT = (0, len(HEAD) - 1)  # columns aligned to the left
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 LISTED = 5000  # pairs up to which the rows of each split are written
 
@@ -99,14 +100,14 @@ def table_lines(name: str, runs: Path) -> list[str]:
     lines = [published["title"]]
     for block in published.get("blocks", []):
         rows = [(row[0], *(_cell(value) for value in row[1:]), "quoted") for row in block["rows"]]
-        lines += ["", f"PUBLISHED, {block['features']}", *_align([HEAD, *rows])]
+        lines += ["", f"PUBLISHED, {block['features']}", *align([HEAD, *rows], left=LEFT)]
         lines += [block["note"]] if "note" in block else []
     results = [result for result in read_results(runs) if result["recipe"]["table"] == name]
     for setup in sorted({_setup(result) for result in results}):
         own = [result for result in results if _setup(result) == setup]
         chance = ("chance", *_chance(own[0]), "random order")
         rows = [row for result in own for row in rows_of(result)]
-        lines += ["", f"OURS, {setup}", *_align([HEAD, chance, *rows])]
+        lines += ["", f"OURS, {setup}", *align([HEAD, chance, *rows], left=LEFT)]
     return lines if results else [*lines, "", f"OURS: no results for this table in '{runs}'"]
 
 
@@ -138,7 +139,3 @@ def _published() -> dict[str, Any]:
 
 def _cell(value: Any) -> str:
     return "" if value == "" else f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    return align(rows, left=(0, len(HEAD) - 1))

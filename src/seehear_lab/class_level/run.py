@@ -13,7 +13,7 @@ import torch
 from seehear.errors import UsageError
 from seehear_lab.class_level.grid import ClassRecipe, SelectOn
 from seehear_lab.class_level.metrics import Distance, chance, mean_ap
-from seehear_lab.class_level.pairs import ClassSet, Pairs, Split, Vectors, scale_features
+from seehear_lab.class_level.pairs import ClassPairs, ClassSet, ClassSplit, Vectors, scale_features
 from seehear_lab.class_level.readers import read_set
 from seehear_lab.class_level.systems import build_system
 
@@ -101,14 +101,14 @@ def run(
 def _fit(
     recipe: ClassRecipe,
     data: ClassSet,
-    splits: Sequence[Split],
+    splits: Sequence[ClassSplit],
     selections: Sequence[Selection],
 ) -> Iterator[dict[str, float]]:
     """Fit once and update the selections after every state; stop when no split improves."""
     train = splits[selections[0].split].train
     pairs = scale_features(data.pairs, train, recipe.scale)
     others = np.setdiff1d(np.arange(len(pairs)), train)
-    hidden = Pairs(x=pairs.x[others], y=pairs.y[others], labels=np.full(len(others), -1))
+    hidden = ClassPairs(x=pairs.x[others], y=pairs.y[others], labels=np.full(len(others), -1))
     torch.manual_seed(selections[0].seed)
     system = build_system(recipe.system.name, recipe.system.settings)
     without_gain = 0
@@ -139,7 +139,7 @@ class _Encoded:
 
 
 def _update(
-    select: SelectOn, selection: Selection, state: State, encoded: _Encoded, split: Split
+    select: SelectOn, selection: Selection, state: State, encoded: _Encoded, split: ClassSplit
 ) -> float:
     """Select the state if it is the best so far; return the metric that it is selected by."""
     if select == "last":
@@ -166,7 +166,7 @@ def _means(
     }
 
 
-def _same_training(splits: Sequence[Split]) -> list[list[int]]:
+def _same_training(splits: Sequence[ClassSplit]) -> list[list[int]]:
     """Numbers of the splits, grouped by their training pairs."""
     groups: dict[bytes, list[int]] = {}
     for number, split in enumerate(splits):

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from seehear.errors import UsageError, suggest
-from seehear_lab.class_level.pairs import Pairs, Vectors
+from seehear_lab.class_level.pairs import ClassPairs, Vectors
 from seehear_lab.recipes.reader import build
 
 SYSTEMS = {  # name: module, class, settings
@@ -33,14 +33,14 @@ TRANSDUCTIVE = ("jrl",)  # train on the features of test items too, never on the
 class System(Protocol):
     """A system that is fitted to pairs with classes and then encodes pairs."""
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
-        """Train, and yield the facts of every state that may be selected (an epoch, a setting).
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
+        """Train; yield the metrics of each candidate state (an epoch, a setting).
 
         `unlabelled` are the other pairs of the set, with labels of -1.
         """
         ...
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Encode pairs in the current state."""
         ...
 

@@ -10,7 +10,7 @@ import torch
 from seehear.models import build_model
 from seehear.models.dstc import DSTC
 from seehear_lab.baselines.deep import batches
-from seehear_lab.class_level.pairs import Pairs, Vectors
+from seehear_lab.class_level.pairs import ClassPairs, Vectors
 from seehear_lab.losses.transitive import (
     Distance,
     Reduction,
@@ -54,7 +54,7 @@ class TwoStep:
     def __init__(self, config: TwoStepConfig) -> None:
         self.config = config
 
-    def fit(self, train: Pairs, unlabelled: Pairs) -> Iterator[dict[str, float]]:
+    def fit(self, train: ClassPairs, unlabelled: ClassPairs) -> Iterator[dict[str, float]]:
         """Train; yield the mean losses after every epoch of step 2."""
         config = self.config
         self.model = self._build(train)
@@ -70,7 +70,7 @@ class TwoStep:
         for epoch in range(config.epochs_step2):
             yield {"epoch": epoch + 1, **self._epoch(train, config.weights, optimiser)}
 
-    def vectors(self, pairs: Pairs) -> Vectors:
+    def vectors(self, pairs: ClassPairs) -> Vectors:
         """Encode pairs: own and translated vectors of both modalities."""
         model = self.model.eval()
         with torch.no_grad():
@@ -82,7 +82,7 @@ class TwoStep:
             return Vectors(x_query=as_y, y_gallery=own_y, y_query=as_x, x_gallery=own_x)
         return Vectors(x_query=own_x, y_gallery=as_x, y_query=own_y, x_gallery=as_y)
 
-    def _build(self, train: Pairs) -> DSTC:
+    def _build(self, train: ClassPairs) -> DSTC:
         config = self.config
         model = build_model(
             "dstc",
@@ -96,7 +96,7 @@ class TwoStep:
         return model
 
     def _epoch(
-        self, train: Pairs, weights: TransitiveWeights, optimiser: torch.optim.Optimizer
+        self, train: ClassPairs, weights: TransitiveWeights, optimiser: torch.optim.Optimizer
     ) -> dict[str, float]:
         """Train for one epoch; return the mean of every loss."""
         self.model.train()

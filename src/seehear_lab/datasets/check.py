@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seehear.encoders.weights import sha256_of
-from seehear.errors import MediaError, UsageError
+from seehear.errors import MediaError, UsageError, listed
 from seehear.media import probe
 from seehear_lab.datasets.spec import DataSet, Split
 
@@ -45,10 +45,10 @@ def check(data: DataSet, *, on_log: Callable[[str], None] = lambda line: None) -
     found = {name: path for name in sorted(wanted) if (path := data.file(name))}
     missing = sorted(wanted - found.keys())
     if missing:
-        lines.append(_listed(f"missing videos: {len(missing)} of {len(wanted)}", missing))
+        lines.append(f"missing videos: {len(missing)} of {len(wanted)}: {listed(missing)}")
     unreadable, silent = _probe(found, on_log)
     if unreadable:
-        lines.append(_listed(f"unreadable videos: {len(unreadable)}", unreadable))
+        lines.append(f"unreadable videos: {len(unreadable)}: {listed(unreadable)}")
     lines += _sound(data, len(found) - len(unreadable), silent)
     list_lines, changed = _list_files(data)
     lines += list_lines
@@ -103,7 +103,7 @@ def _sound(data: DataSet, readable: int, silent: list[str]) -> list[str]:
 def _list_files(data: DataSet) -> tuple[list[str], int]:
     """The SHA-256 of each list file, and how many differ from the spec."""
     lines, changed = [], 0
-    for name in data.lists:
+    for name in data.list_files:
         if (data.root / name).is_file():
             found = sha256_of(data.root / name)
             lines.append(f"{name}: sha256 {found}")
@@ -111,8 +111,3 @@ def _list_files(data: DataSet) -> tuple[list[str], int]:
                 lines.append(f"{name} differs from the file in the spec (sha256)")
                 changed += 1
     return lines, changed
-
-
-def _listed(what: str, names: list[str], *, most: int = 5) -> str:
-    tail = ", ..." if len(names) > most else ""
-    return f"{what}: {', '.join(names[:most])}{tail}"

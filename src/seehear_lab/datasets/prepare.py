@@ -29,7 +29,7 @@ def prepare(
 
     Note: compression changes R@1 by up to a point; state in a result that copies were used.
     """
-    for name in data.lists:
+    for name in data.list_files:
         if (data.root / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(data.root / name, root / name)

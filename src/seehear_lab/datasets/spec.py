@@ -207,7 +207,7 @@ class DataSet:
         return self.root / self.spec.videos
 
     @property
-    def lists(self) -> list[str]:
+    def list_files(self) -> list[str]:
         """The caption and id files of all splits, relative to the root."""
         splits = self.spec.splits.values()
         named = [split.captions.file for split in splits]

@@ -128,7 +128,9 @@ def compare(
     Raises: ValueError if the numbers of queries differ.
     """
     if len(a) != len(b):
-        raise ValueError(f"{len(a)} queries against {len(b)}; compare runs on the same queries")
+        raise ValueError(
+            f"the runs have {len(a)} and {len(b)} queries; compare runs on the same queries"
+        )
     difference = metric(a) - metric(b)
     draws = _resample(len(a), groups, times, seed)
     low, high = np.percentile([metric(a[rows]) - metric(b[rows]) for rows in draws], [2.5, 97.5])
@@ -151,7 +153,7 @@ def _swap(a: Ranks, b: Ranks, is_swapped: np.ndarray) -> tuple[Ranks, Ranks]:
 
 def _resample(
     count: int, groups: Int[np.ndarray, " query"] | None, times: int, seed: int
-) -> list[Int[np.ndarray, " drawn"]]:
+) -> list[Int[np.ndarray, " sample"]]:
     rng = np.random.default_rng(seed)
     if groups is None:
         return [rng.integers(count, size=count) for _ in range(times)]

@@ -58,7 +58,8 @@ def match_captions(
         if len(own) == 1:
             found.append((caption, own[0]))
         else:
-            reason = f"has {len(own)} items" if own else "is not in the library"
+            several = f"has {len(own)} items, so a caption cannot name one"
+            reason = several if own else "is not in the library"
             skipped.append(f"{path}: {reason}")
     return found, skipped
 

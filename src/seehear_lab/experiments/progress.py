@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +20,7 @@ def show_progress(*, is_shown: bool = True) -> Iterator[OnLog]:
 
     `is_shown` is False in every process but the first.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False, markup=False)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,6 +30,7 @@ def show_progress(*, is_shown: bool = True) -> Iterator[OnLog]:
         transient=True,
         disable=not (is_shown and console.is_terminal),
     )
+    lines = Console(soft_wrap=True, highlight=False, markup=False) if bar.disable else console
     with bar:
         task = bar.add_task("starting", total=None)
 
@@ -38,7 +38,7 @@ def show_progress(*, is_shown: bool = True) -> Iterator[OnLog]:
             if not is_shown:
                 return
             if "metric" in row:
-                _print_line(bar, f"step {row['step']}: R@1 on validation {row['metric']:.1f}")
+                lines.print(f"step {row['step']}: R@1 on validation {row['metric']:.1f}")
             elif not bar.disable:
                 bar.update(
                     task,
@@ -48,14 +48,6 @@ def show_progress(*, is_shown: bool = True) -> Iterator[OnLog]:
                 )
             elif row["step"] % EVERY == 0 or row["step"] == 1:
                 message = f"step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s"
-                _print_line(bar, message)
+                lines.print(message)
 
         yield on_log
-
-
-def _print_line(bar: Progress, line: str) -> None:
-    """Print on standard output, or above the bar if there is one."""
-    if bar.disable:
-        sys.stdout.write(line + "\n")
-    else:
-        bar.console.print(line, highlight=False)
