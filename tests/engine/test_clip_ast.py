@@ -301,7 +301,7 @@ def test_damaged_and_unfitting_weights_are_one_sentence_before_anything_is_index
 def test_weights_are_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEHEAR_CACHE", str(tmp_path / "cache"))
     folder, checks = make_folder(tmp_path / "models"), list[ClipAstFiles]()
-    monkeypatch.setattr(ClipAstFiles, "check", lambda files: checks.append(files))
+    monkeypatch.setattr(ClipAstFiles, "verify", lambda files: checks.append(files))
     for _ in range(2):
         create_engine(models=folder)
     assert len(checks) == 1

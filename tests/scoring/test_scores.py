@@ -78,12 +78,13 @@ def test_stage_2_equals_the_naive_twin(
     tokens = [make_tokens(rng, [each[i] for each in lengths], DIM) for i in (0, 1)]
     tokens = [quantise(each) for each in tokens] if int8 else tokens
     blocks, query = [fold_weights(each) for each in weights], rng.standard_normal((queries, DIM))
+    bound = 1e-4 if int8 else 1e-6  # int8 tokens meet queries in int16
     split = modality_scores(query, blocks, tokens, threads=threads)
     expected = reference.score(query, tuple(zip(weights, tokens, strict=True)))
-    assert np.abs(split.sum(0) - expected).max(initial=0) < 1e-6
+    assert np.abs(split.sum(0) - expected).max(initial=0) < bound
     alone = modality_scores(query, blocks[1:], tokens[1:], threads=threads)
     expected = reference.score(query, ((weights[1], tokens[1]),))
-    assert np.abs(alone[0] - expected).max(initial=0) < 1e-6
+    assert np.abs(alone[0] - expected).max(initial=0) < bound
 
 
 def tefal(rng: np.random.Generator, dim: int) -> list[FoldedBlock]:

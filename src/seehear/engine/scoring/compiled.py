@@ -1,4 +1,4 @@
-"""Compiler settings, exp and prefetch for the compiled loops."""
+"""Compiler settings and exp for the compiled loops."""
 
 # pyright: basic, reportUnknownParameterType=false, reportMissingParameterType=false
 
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any, no_type_check
 
 import numpy as np
-from llvmlite import ir
-from numba import config, njit, types
-from numba.extending import intrinsic
+from numba import config, njit
 
 settings: Any = config
 HERE = Path(__file__).parent
 VERSION = sha256(b"".join(each.read_bytes() for each in sorted(HERE.glob("*.py")))).hexdigest()[:16]
-AHEAD = 8192  # bytes; processors prefetch no further than a page of 4096 by themselves
 
 
 def compiled(function: Any) -> Any:
@@ -48,27 +45,3 @@ def exp(x):
     p = (p * r + np.float32(1 / 6)) * r + np.float32(0.5)
     p = (p * r + np.float32(1)) * r + np.float32(1)
     return p * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@intrinsic
-def prefetch(_: Any, numbers: Any, at: Any) -> Any:
-    """Ask the processor for 512 bytes from AHEAD bytes after numbers[at]; any `at` is safe.
-
-    numba has no such instruction. Without it one thread reads int8 tokens at 15 GB/s instead of 40
-    (measured on a virtual machine, whose hardware prefetcher stops at page boundaries).
-    """
-    signature = types.void(numbers, types.intp)
-
-    def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
-        byte, word, flag = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        name = "llvm.prefetch.p0"
-        known = code.module.globals.get(name) or ir.Function(code.module, kind, name)
-        data = context.make_array(numbers)(context, code, given[0]).data
-        start = code.bitcast(code.gep(data, [given[1]]), byte)
-        read_keep_data = [ir.Constant(flag, number) for number in (0, 3, 1)]
-        for line in range(0, 512, 64):
-            code.call(known, [code.gep(start, [ir.Constant(word, AHEAD + line)]), *read_keep_data])
-        return context.get_dummy_value()
-
-    return signature, generate

@@ -11,7 +11,8 @@ from typing import no_type_check
 
 import numpy as np
 
-from seehear.engine.scoring.compiled import compiled, exp, prefetch
+from seehear.engine.scoring.compiled import compiled, exp
+from seehear.engine.scoring.dot_products import four_dots
 from seehear.engine.scoring.gram import padded
 
 
@@ -20,11 +21,12 @@ from seehear.engine.scoring.gram import padded
 def scan_items(tokens, queries_, grams, closing, out):
     """Write cos(t, E) to `out[item, query]`; 0 for an item without tokens.
 
-    `tokens` is (values, scale, log_count, offsets), `queries_` is (probe, value, constants),
+    `tokens` is (values, scale, log_count, offsets), `queries_` is (probe, probe step,
+    value, value step, constants),
     `grams` is (gram, step, starts); offsets, step, starts and out are those of the items wanted.
     """
     values, scale, log_count, offsets = tokens
-    probe, value, constants = queries_
+    probe, probe_step, value, value_step, constants = queries_
     gram, step, starts = grams
     queries, longest = len(probe), 0
     for v in range(len(offsets) - 1):
@@ -37,9 +39,11 @@ def scan_items(tokens, queries_, grams, closing, out):
         if count == 0:
             out[v] = 0
             continue
-        _dots(values, row, count, probe, value, a, value_dots)
+        stop = row + count
         for q in range(queries):
-            stop = row + count
+            _dots(values, row, count, probe[q], value[q], a[q], value_dots[q])
+            a[q, :count] *= probe_step[q]
+            value_dots[q, :count] *= value_step[q]
             value_dot = _softmax(a[q], value_dots[q], scale[row:stop], log_count[row:stop])
             sums = _quadratic(a[q], count, gram[starts[v] : starts[v + 1]], pair)
             dot, norm2, _, _ = finalize(sums, step[v], value_dot, constants[:, q], closing)
@@ -49,24 +53,12 @@ def scan_items(tokens, queries_, grams, closing, out):
 @compiled
 @no_type_check
 def _dots(values, row, count, probe, value, a, value_dots):
-    """a[query, token] = probe . z, value_dots[query, token] = value . z, before any scale."""
-    flat, dim = values.ravel(), values.shape[1]
-    for q in range(len(probe)):
-        p, r = probe[q], value[q]
-        for f in range(0, count, 2):
-            g = min(f + 1, count - 1)  # an odd last token is paired with itself
-            if q == 0:
-                for at in range(0, 2 * dim, 512 // values.itemsize):
-                    prefetch(flat, (row + f) * dim + at)
-            one, two = values[row + f], values[row + g]
-            x = y = z = w = np.float32(0)
-            for d in range(len(p)):
-                s, t = np.float32(one[d]), np.float32(two[d])
-                x += s * p[d]
-                y += s * r[d]
-                z += t * p[d]
-                w += t * r[d]
-            a[q, f], value_dots[q, f], a[q, g], value_dots[q, g] = x, y, z, w
+    """a[token] = probe . z, value_dots[token] = value . z of one query, before any scale."""
+    for f in range(0, count, 2):
+        g = min(f + 1, count - 1)  # an odd last token is paired with itself
+        x, y, z, w = four_dots(values, row + f, row + g, probe, value)
+        a[f], value_dots[f] = np.float32(x), np.float32(y)
+        a[g], value_dots[g] = np.float32(z), np.float32(w)
 
 
 @compiled

@@ -21,8 +21,8 @@ from jaxtyping import Float32, Int64, Num
 
 from seehear.engine.scoring.compiled import compiled
 from seehear.engine.scoring.folded_weights import FoldedBlock
-from seehear.engine.scoring.threads import run_tiles
 from seehear.engine.scoring.tokens import PackedTokens, running
+from seehear.engine.threads import run_tiles
 
 ROWS = 768  # tokens whose Gram matrices are made at once
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32
 
+from seehear.engine.scoring.dot_products import padded_rows, steps
 from seehear.engine.scoring.few_queries import scan_items
 from seehear.engine.scoring.folded_weights import FoldedBlock, fold_queries
 from seehear.engine.scoring.gram import ModalityIndex
 from seehear.engine.scoring.streaming_softmax import pool
-from seehear.engine.scoring.threads import cores, run_tiles
 from seehear.engine.scoring.tokens import PackedTokens
+from seehear.engine.threads import cores, run_tiles
 from seehear.engine.vectors import unit
 from seehear.errors import counted
 
@@ -28,12 +29,14 @@ def scan(
     Note: O(query) passes over cached tokens; meant for few queries and up to 100,000 items.
     """
     tokens, folded = index.tokens, fold_queries(index.block, query)
-    queries = (folded.probe, folded.value, folded.constants)
+    values = padded_rows(tokens.values)
+    kinds = (steps(each, values.dtype) for each in (folded.probe, folded.value))
+    queries = (*(part for kind in kinds for part in kind), folded.constants)
     out, closing = np.empty((len(tokens), len(query)), np.float32), tuple(index.closing)
 
     def work(items: slice) -> None:
         cut = slice(items.start, items.stop + 1)
-        arrays = (tokens.values, tokens.scale, tokens.log_count, tokens.offsets[cut])
+        arrays = (values, tokens.scale, tokens.log_count, tokens.offsets[cut])
         grams = (index.gram, index.step[items], index.starts[cut])
         scan_items(arrays, queries, grams, closing, out[items])
 
@@ -89,7 +92,9 @@ def pooled_output(
     offsets = tokens.offsets[items.start : items.stop + 1]
     probe = probe[:1] if tokens.longest <= 1 else probe
     pooled = np.empty((len(offsets) - 1, *probe.shape), np.float32)
-    pool(tokens.values, tokens.scale, tokens.log_count, offsets, probe, pooled)
+    values, wide = padded_rows(tokens.values), padded_rows(pooled)
+    pool(values, tokens.scale, tokens.log_count, offsets, *steps(probe, values.dtype), wide)
+    pooled = np.ascontiguousarray(wide[..., : tokens.dim])
     vectors = block.output(pooled)
     vectors[np.diff(offsets) == 0] = 0
     return vectors

@@ -8,19 +8,21 @@ from typing import no_type_check
 
 import numpy as np
 
-from seehear.engine.scoring.compiled import compiled, exp, prefetch
+from seehear.engine.scoring.compiled import compiled, exp
+from seehear.engine.scoring.dot_products import two_dots
 
 ROWS = 8  # tokens at a time: they stay in the nearest cache between the dots and the sums
 
 
 @compiled
 @no_type_check
-def pool(values, scale, log_count, offsets, probe, pooled):
+def pool(values, scale, log_count, offsets, probe, step, pooled):
     """pooled[item, query] = sum_f softmax_f(probe . z_f + log_count_f) z_f; 0 without tokens.
 
-    Each token is read from memory once and no logits are kept: a new maximum rescales the sum.
+    `probe` times `step[query]` are the queries. Each token is read from memory once and no logits
+    are kept: a new maximum rescales the sum.
     """
-    flat, dim, queries = values.ravel(), values.shape[1], len(probe)
+    dim, queries = values.shape[1], len(probe)
     weights = np.empty(ROWS, np.float32)
     top, total = np.empty(queries, np.float32), np.empty(queries, np.float32)
     pooled[:] = 0
@@ -28,14 +30,15 @@ def pool(values, scale, log_count, offsets, probe, pooled):
         top[:], total[:] = -3e38, 0
         for first in range(offsets[v], offsets[v + 1], ROWS):
             count = min(ROWS, offsets[v + 1] - first)
-            for at in range(first * dim, (first + count) * dim, 512 // values.itemsize):
-                prefetch(flat, at)
             for q in range(queries):
+                for f in range(0, count, 2):
+                    g = min(f + 1, count - 1)  # an odd last token is paired with itself
+                    x, y = two_dots(values, first + f, first + g, probe[q])
+                    weights[f] = np.float32(x)
+                    weights[g] = np.float32(y)
                 for f in range(count):
-                    z, logit = values[first + f], np.float32(0)
-                    for d in range(dim):
-                        logit += np.float32(z[d]) * probe[q, d]
-                    weights[f] = logit * scale[first + f] + log_count[first + f]
+                    own = step[q] * scale[first + f]
+                    weights[f] = weights[f] * own + log_count[first + f]
                 top[q], total[q] = _attend(
                     weights[:count], scale[first : first + count], pooled[v, q], top[q], total[q]
                 )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from seehear.engine.scoring import FoldedBlock, ModalityIndex, PackedTokens, build_index
-from seehear.engine.scoring.threads import run_tiles
+from seehear.engine.threads import run_tiles
 from seehear.errors import counted
 
 MOST_TOKENS = 128  # beyond it, pooling costs less than Gram matrices

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from seehear.engine.scoring.folded_weights import FoldedQueries, fold_queries
-from seehear.engine.scoring.threads import run_tiles
+from seehear.engine.threads import run_tiles
 from seehear.engine.vectors import unit
 from seehear_lab.evaluate.matrix.many_queries import combine, score_tile, softmax_inplace
 from seehear_lab.evaluate.matrix.prepared import Modality, PreparedItems
