@@ -55,6 +55,20 @@ def four_dots(_: Any, values: Any, row: Any, other: Any, one: Any, two: Any) -> 
     return _dots(values, [one, two])
 
 
+@intrinsic
+def multiply(_: Any, a: Any, at: Any, other: Any, into: Any, to: Any) -> Any:
+    """into[to + k] = a[at + k] * a[other + k] for k < 16; all float32."""
+    signature = types.void(a, types.intp, types.intp, into, types.intp)
+
+    def generate(context: Any, code: Any, signature: Any, given: Any) -> Any:
+        x, y = (context.make_array(signature.args[k])(context, code, given[k]).data for k in (0, 3))
+        product = code.fmul(*(_load(code, x, each, _FLOATS) for each in given[1:3]))
+        code.store(product, code.bitcast(code.gep(y, [given[4]]), _FLOATS.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 def _dots(values: Any, queries: list[Any]) -> Any:
     is_int, count = values.dtype == types.int8, 2 * len(queries)
     kind, step, size = (types.int32, 32, 1) if is_int else (types.float32, 16, 4)

@@ -12,7 +12,7 @@ from typing import no_type_check
 import numpy as np
 
 from seehear.engine.scoring.compiled import compiled, exp
-from seehear.engine.scoring.dot_products import four_dots
+from seehear.engine.scoring.dot_products import four_dots, multiply
 from seehear.engine.scoring.gram import padded
 
 
@@ -31,9 +31,9 @@ def scan_items(tokens, queries_, grams, closing, out):
     queries, longest = len(probe), 0
     for v in range(len(offsets) - 1):
         longest = max(longest, offsets[v + 1] - offsets[v])
-    a = np.empty((queries, padded(longest)), np.float32)
+    a = np.zeros((queries, padded(longest) + 16), np.float32)
     value_dots = np.empty_like(a)
-    pair = np.empty(padded(longest * (longest + 1) // 2), np.float32)
+    pair = np.empty(padded(longest * (longest + 1) // 2) + 16, np.float32)
     for v in range(len(offsets) - 1):
         row, count = offsets[v], offsets[v + 1] - offsets[v]
         if count == 0:
@@ -42,9 +42,14 @@ def scan_items(tokens, queries_, grams, closing, out):
         stop = row + count
         for q in range(queries):
             _dots(values, row, count, probe[q], value[q], a[q], value_dots[q])
-            a[q, :count] *= probe_step[q]
-            value_dots[q, :count] *= value_step[q]
-            value_dot = _softmax(a[q], value_dots[q], scale[row:stop], log_count[row:stop])
+            value_dot = _softmax(
+                a[q],
+                value_dots[q],
+                probe_step[q],
+                value_step[q],
+                scale[row:stop],
+                log_count[row:stop],
+            )
             sums = _quadratic(a[q], count, gram[starts[v] : starts[v + 1]], pair)
             dot, norm2, _, _ = finalize(sums, step[v], value_dot, constants[:, q], closing)
             out[v, q] = dot / np.sqrt(max(norm2, dot * dot + np.float32(1e-20)))
@@ -63,21 +68,28 @@ def _dots(values, row, count, probe, value, a, value_dots):
 
 @compiled
 @no_type_check
-def _softmax(a, value_dots, scale, log_count):
+def _softmax(a, value_dots, probe_step, value_step, scale, log_count):
     """Attention in place of the dots, zeros up to the padded width; returns sum_f a_f value_f."""
     count, top, total, value_dot = len(scale), np.float32(-3e38), np.float32(0), np.float32(0)
+    width = padded(count)  # whole vectors: loops over `count` would end in scalar steps
+    for f in range(count, width):
+        a[f], value_dots[f] = np.float32(-3e38), 0
     for f in range(count):
-        a[f] = a[f] * scale[f] + log_count[f]
+        a[f] = a[f] * (probe_step * scale[f]) + log_count[f]
+        value_dots[f] *= value_step * scale[f]
+    for f in range(width):
         top = max(top, a[f])
-    for f in range(count):
+    for f in range(width):
         a[f] = exp(a[f] - top)
-        total += a[f]
-        value_dot += a[f] * value_dots[f] * scale[f]
-    for f in range(count):
-        a[f] /= total
-    for f in range(count, padded(count)):
+    for f in range(count, width):
         a[f] = 0
-    return value_dot / total
+    for f in range(width):
+        total += a[f]
+        value_dot += a[f] * value_dots[f]
+    inverse = np.float32(1) / total
+    for f in range(width):
+        a[f] *= inverse
+    return value_dot * inverse
 
 
 @compiled
@@ -86,8 +98,8 @@ def _quadratic(a, count, gram, pair):
     """a^T G a, a^T M a, a^T N a, a . g1, a . g2, a . g3 of one item, in units of their steps."""
     used, width, short = 0, padded(count * (count + 1) // 2), padded(count)
     for apart in range(count):
-        for f in range(count - apart):
-            pair[used + f] = a[f + apart] * a[f]
+        for f in range(0, count - apart, 16):  # the next diagonal overwrites what is too much
+            multiply(a, f + apart, f, pair, used + f)
         used += count - apart
     for k in range(used, width):
         pair[k] = 0
