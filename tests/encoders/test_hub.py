@@ -112,7 +112,7 @@ def test_towers_are_fetched_once_and_used_offline(tmp_path: Path, hub: dict[str,
     index = ["index", str(tmp_path), "--library", str(library), "--models", str(folder)]
     early = seehear(*index, env=hub)
     assert early.returncode == 3
-    assert "are not here" in early.stderr
+    assert "are not in the cache" in early.stderr
     assert f"seehear models pull {folder}" in early.stderr.replace("\n", "")
     pulled = seehear("models", "pull", str(folder), env=hub)
     assert pulled.returncode == 0, pulled.stderr
@@ -122,7 +122,7 @@ def test_towers_are_fetched_once_and_used_offline(tmp_path: Path, hub: dict[str,
     assert f"AST from the hub: them/ast@{COMMIT}, " in listed
     assert f"CLIP from the hub: them/clip@{COMMIT}, " in listed
     later = seehear(*index, "--dry-run", env=hub | {"HF_HUB_OFFLINE": "1"})
-    assert "are not here" not in later.stderr
+    assert "are not in the cache" not in later.stderr
     assert later.returncode != 3, later.stderr
 
 

@@ -107,7 +107,7 @@ def test_mute_and_blindfold_search_again(page: Page, tmp_path: Path) -> None:
     assert page.get_attribute("#mute", "aria-pressed") == "true"
     assert "100% sight" in page.inner_text("#facts")
     page.click("#blindfold")
-    until(page, "document.getElementById('facts').textContent.includes('100% by sound')")
+    until(page, "document.getElementById('facts').textContent.includes('100% sound')")
     heard = cards(page)
     assert len({tuple(both), tuple(seen), tuple(heard)}) == 3
     assert "horse__wrong.mp4" in heard[:2]  # it barks
