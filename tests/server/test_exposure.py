@@ -12,11 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 
 from media.media_clips import RED, write_clip
 from seehear import Library
 from seehear.errors import UsageError
 from seehear.server import Settings, guard, routes_export
+from seehear.server.service import Paths, top_folders
 from seehear.server.settings import hash_of
 from server.conftest import free_port, serving
 
@@ -94,6 +96,22 @@ def test_remote_jobs_learn_nothing_about_other_folders(
         job = remote.get(f"/api/v1/jobs/{job['id']}").json()
     assert job["state"] != "running"
     assert str(tmp_path) not in str(job)
+
+
+def test_a_library_of_several_disks_does_not_open_the_root() -> None:
+    """Files below /home and /mnt have only / in common; that is not a folder of the library."""
+    videos = ["/home/me/films/a.mp4", "/home/me/b.mp4", "/mnt/disk/c.mp4", "/d.mp4"]
+    paths = Paths(folders=top_folders(videos), library="/home/me/library")
+    assert paths.folders == ("/home/me", "/mnt/disk")
+    shown = [paths.shown(video) for video in videos]
+    assert shown == ["me/films/a.mp4", "me/b.mp4", "disk/c.mp4", "d.mp4"]
+    assert paths.resolved("me/films") == "/home/me/films"
+    assert paths.resolved("disk") == "/mnt/disk"
+    for path in ("/", ".", "/etc", "me/../../etc", "/home", "/home/me2"):
+        with pytest.raises(HTTPException):
+            paths.resolved(path)
+    assert paths.within("/mnt/disk/c.mp4: no / left") == "disk/c.mp4: no / left"
+    assert top_folders([]) == ()
 
 
 def test_a_missing_token_is_asked_for_in_the_standard_way(remote: httpx.Client) -> None:

@@ -53,8 +53,9 @@ def open_unchanged(video: Video) -> int:
     for path in (video.path, *video.aliases):
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            if _is_unchanged(descriptor, video):
-                return descriptor
+            with suppress(OSError):  # a file that cannot be read is not the indexed one
+                if _is_unchanged(descriptor, video):
+                    return descriptor
             os.close(descriptor)
     raise HTTPException(
         410, f"'{Path(video.path).name}' is missing or changed since it was indexed"

@@ -33,7 +33,7 @@ def start(service: Current, paths: CurrentPaths, wanted: schemas.IngestIn) -> sc
     if any(job.state == "running" for job in service.jobs.list()):
         raise HTTPException(409, "an ingest is running already; cancel it or wait until it ends")
     for path in wanted.paths:
-        if "\0" in path or (paths.folder is None and not path.startswith("/")):
+        if "\0" in path or (paths.folders is None and not path.startswith("/")):
             raise UsageError(f"{path!r} is not an absolute path on the serving machine")
     resolved = [paths.resolved(path) for path in wanted.paths]
     return _out(service.jobs.start(resolved, prune=wanted.prune), paths)

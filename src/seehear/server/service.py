@@ -33,41 +33,45 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
-    """How a client sees paths: as they are on this machine, else relative to `folder`.
+    """How a client sees paths: as they are on this machine, else relative to `folders`.
 
-    `folder` is the deepest folder above all indexed files; None for clients of this machine.
+    `folders` are the deepest folders above all indexed files; None for clients of this machine.
     """
 
-    folder: str | None
+    folders: tuple[str, ...] | None
     library: str
 
     def shown(self, path: str) -> str:
-        """A path for the client; outside `folder` only the name is shown."""
-        if self.folder is None:
+        """A path for the client; outside `folders` only the name is shown."""
+        if self.folders is None:
             return path
-        below = path.startswith(self.folder.rstrip(os.sep) + os.sep)
-        return os.path.relpath(path, self.folder) if below else Path(path).name
+        top = next((top for top in self.folders if _is_within(path, top)), None)
+        return Path(path).name if top is None else os.path.relpath(path, self._base(top))
 
     def within(self, text: str) -> str:
         """Replace absolute paths in a message by the paths this client may see."""
-        if self.folder is None:
-            return text
-        for root in (self.library, self.folder):
-            text = text.replace(root.rstrip(os.sep) + os.sep, "").replace(root, Path(root).name)
+        for place in (self.library, *(self.folders or ())) if self.folders is not None else ():
+            text = text.replace(place, Path(place).name)
         return text
 
     def resolved(self, path: str) -> str:
-        """The path on this machine. Raises: HTTPException (403) outside `folder`."""
-        if self.folder is None:
+        """The path on this machine. Raises: HTTPException (403) outside `folders`."""
+        if self.folders is None:
             return path
-        full = os.path.normpath(Path(self.folder) / path)
-        for found, folder in (
-            (full, self.folder),
-            (os.path.realpath(full), os.path.realpath(self.folder)),  # no link may lead out
-        ):
-            if not f"{found}{os.sep}".startswith(folder.rstrip(os.sep) + os.sep):
-                raise HTTPException(403, "remote clients can only access folders of this library")
-        return full
+        for top in self.folders:
+            full = os.path.normpath(Path(self._base(top)) / path)
+            real = os.path.realpath(full)  # no link may lead out
+            if _is_within(full, top) and _is_within(real, os.path.realpath(top)):
+                return full
+        raise HTTPException(403, "remote clients can only access folders of this library")
+
+    def _base(self, top: str) -> str:
+        """What paths below a folder are relative to: it, or its parent where there are several."""
+        return top if self.folders is not None and len(self.folders) == 1 else str(Path(top).parent)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)
 
 
 def current(request: Request) -> Service:
@@ -86,16 +90,22 @@ def is_remote(request: Request) -> bool:
 
 def paths_of(request: Request, service: Current) -> Paths:
     """Paths as this client may see them."""
-    folder = None
+    folders = None
     if is_remote(request):
-        folder = common_folder(video.path for video in service.library.videos())
-    return Paths(folder=folder, library=service.root)
+        folders = top_folders(video.path for video in service.library.videos())
+    return Paths(folders=folders, library=service.root)
 
 
 CurrentPaths = Annotated[Paths, Depends(paths_of)]
 
 
-def common_folder(paths: Iterable[str]) -> str:
-    """The deepest folder above all files; a folder that cannot exist where there is no file."""
-    folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120  many, and only strings
-    return os.path.commonpath(folders) if folders else f"{os.sep}\0"
+def top_folders(paths: Iterable[str]) -> tuple[str, ...]:
+    """The deepest folders above all files: one, or one below each folder of the root."""
+    folders = {os.path.dirname(path) for path in paths} - {os.sep}  # noqa: PTH120  only strings
+    common = os.path.commonpath(folders) if folders else os.sep
+    if common != os.sep:
+        return (common,)
+    groups: dict[str, list[str]] = {}
+    for folder in sorted(folders):
+        groups.setdefault(Path(folder).parts[1], []).append(folder)
+    return tuple(os.path.commonpath(group) for group in groups.values())
